@@ -1,0 +1,1 @@
+"""Shows, and proves, whether a gRPC client checks who it talks to."""

@@ -1,0 +1,58 @@
+"""Addresses to listen on and to dial, and the guard rail around them: loopback by default."""
+
+import ipaddress
+from collections.abc import Collection
+from typing import NamedTuple
+
+from mitm.errors import UserError
+
+
+class Address(NamedTuple):
+    """A host, by name or IP address, and a TCP port; port 0 lets the kernel choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse(text: str) -> Address:
+    """Read `HOST:PORT` or `[IPv6]:PORT`.
+
+    Raises:
+        UserError: it is not of that form, or the port is not within 0 to 65535.
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise UserError(f"{text!r} is not an address: write HOST:PORT, for example localhost:50051")
+    return Address(host, int(port))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host can only be this machine: `localhost` (RFC 6761) or a loopback address."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def guard(address: Address, allowed: Collection[str]) -> Address:
+    """Let an address pass if it is on loopback or was allowed by name.
+
+    Raises:
+        UserError: it is neither; the option that would allow it is named.
+    """
+    if is_loopback(address.host) or address.host in allowed:
+        return address
+    raise UserError(
+        f"{address} is not on this machine: add --allow-host {address.host} "
+        "if you own that host and may test it"
+    )

@@ -1,0 +1,48 @@
+"""Where the content stands: certificates, scenarios, clients, server, protocol definition.
+
+In a checkout the content folders lie beside the `mitm` package; in an installed wheel they lie
+inside it, because top-level packages named `server` or `proto` would collide with other people's.
+"""
+
+import difflib
+from pathlib import Path
+
+from mitm.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / "content"
+ROOT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
+
+CERTS = ROOT / "certs"
+CLIENTS = ROOT / "client"
+PROTO = ROOT / "proto"
+SCENARIOS = ROOT / "scenarios"
+SERVER = ROOT / "server" / "server.py"
+
+
+def find(kind: str, known: dict[str, Path], name: str) -> Path:
+    """Resolve what a user typed, a known name or a path of their own, to a file.
+
+    Args:
+        kind: what is looked for, in the words of the error message ("scenario").
+        known: the names that come with the project.
+        name: a known name, or a path (it holds a separator, or ends in `.md`).
+
+    Raises:
+        UserError: nothing goes by that name; the nearest known name is suggested.
+    """
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if len(path.parts) > 1 or path.suffix == ".md":
+        if path.exists():
+            return path
+        raise UserError(f"no {kind} file at {name}")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    raise UserError(f"unknown {kind} {name!r}: {hint}")
+
+
+def markdown_files(folder: Path) -> dict[str, Path]:
+    """The content files of a folder by name; a README explains the folder and is none of them."""
+    return {path.stem: path for path in sorted(folder.glob("*.md")) if path.stem != "README"}

@@ -1,0 +1,234 @@
+"""The typed events: everything that is seen is one of these, and every output is made of them.
+
+On disk an event is one JSON object, told apart by its `event` field; bytes are base64.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Direction = Literal["client", "server"]
+"""Who sent it: `client` means from the client towards the server."""
+
+Party = Literal["client", "attacker", "server"]
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, kw_only=True):
+    """What all events have in common.
+
+    Attributes:
+        time: seconds since the epoch.
+        connection: number of the client's connection, from 1; 0 where there is none.
+    """
+
+    time: float
+    connection: int = 0
+
+
+class LegStarted(Event, frozen=True, tag="leg-started"):
+    """A leg of a scenario begins; what follows belongs to it, until `LegEnded`."""
+
+    scenario: str
+    leg: Literal["genuine", "intercepted"]
+    target: str
+
+
+class LegEnded(Event, frozen=True, tag="leg-ended"):
+    """A leg is over and judged."""
+
+    scenario: str
+    leg: Literal["genuine", "intercepted"]
+    verdict: str
+
+
+class Connected(Event, frozen=True, tag="connected"):
+    """A client has connected to the interceptor."""
+
+    client: str
+
+
+class ClientHello(Event, frozen=True, tag="client-hello"):
+    """The first TLS message of a client (RFC 8446 section 4.1.2), read before it is answered."""
+
+    server_name: str | None
+    alpn: tuple[str, ...]
+    versions: tuple[str, ...]
+    cipher_suites: tuple[str, ...]
+
+
+class Plaintext(Event, frozen=True, tag="plaintext"):
+    """The client speaks HTTP/2 with prior knowledge and no TLS (RFC 9113 section 3.3)."""
+
+
+class UpstreamConnected(Event, frozen=True, tag="upstream-connected"):
+    """The interceptor has reached the server in the client's place.
+
+    Attributes:
+        local: the interceptor's own address on this socket, as the server sees it.
+        version: TLS version, None without TLS.
+        alpn: the protocol that the server chose.
+    """
+
+    address: str
+    local: str
+    version: str | None = None
+    alpn: str | None = None
+
+
+class UpstreamFailed(Event, frozen=True, tag="upstream-failed"):
+    """The interceptor could not reach the server; the client is turned away."""
+
+    address: str
+    reason: str
+
+
+class CertificatePresented(Event, frozen=True, tag="certificate-presented"):
+    """The chain that the client is shown, leaf first.
+
+    Attributes:
+        certificate: the recipe's name, or the file's.
+        subjects: subject of each certificate sent, in RFC 4514 form.
+        issuer: issuer of the leaf.
+        sha256: fingerprint of the leaf, in hexadecimal.
+    """
+
+    certificate: str
+    subjects: tuple[str, ...]
+    issuer: str
+    sha256: str
+
+
+class HandshakeCompleted(Event, frozen=True, tag="handshake-completed"):
+    """The client has finished the TLS handshake. This alone is not a compromise."""
+
+    version: str
+    cipher: str
+    alpn: str | None
+
+
+class Alert(Event, frozen=True, tag="alert"):
+    """A TLS alert (RFC 8446 section 6) that ends a connection.
+
+    Attributes:
+        by: who sent it.
+        name: as in the RFC, `unknown_ca`; number: its code, 48.
+    """
+
+    by: Party
+    name: str
+    number: int
+
+
+class ApplicationData(Event, frozen=True, tag="application-data"):
+    """The first application bytes of a direction: the line between accepting and leaving.
+
+    Attributes:
+        encrypted: whether they came through TLS and were decrypted here.
+        sample: the first bytes, 64 at the most.
+    """
+
+    direction: Direction
+    encrypted: bool
+    sample: bytes
+
+
+class Frame(Event, frozen=True, tag="frame"):
+    """One HTTP/2 frame (RFC 9113 section 4.1).
+
+    Attributes:
+        type: as in the RFC, `SETTINGS`; `0x2A` for an unknown one.
+        flags: names of the flags set.
+        length: of the payload, in bytes.
+        detail: what a control frame says: an error code by name, settings, an increment.
+    """
+
+    direction: Direction
+    stream: int
+    type: str
+    flags: tuple[str, ...]
+    length: int
+    detail: str = ""
+
+
+class Headers(Event, frozen=True, tag="headers"):
+    """One decoded header block.
+
+    Attributes:
+        kind: `trailers-only` is a response that ends at once (gRPC over HTTP/2).
+        method: the call's path, `/users.v1.UserService/GetUser`, also on what answers it.
+    """
+
+    direction: Direction
+    stream: int
+    kind: Literal["request", "informational", "response", "trailers", "trailers-only", "push"]
+    method: str
+    headers: tuple[tuple[str, str], ...]
+    end_stream: bool = False
+
+
+class Message(Event, frozen=True, tag="message"):
+    """One gRPC message, put together from as many DATA frames as it took.
+
+    Attributes:
+        type: full name by the descriptors, "" if they do not know the method.
+        size: length of the message in bytes, without its five bytes of prefix.
+        compressed: the flag in the prefix.
+        value: the message as JSON through the descriptors; None if they do not fit.
+        raw: the bytes, where `value` does not account for all of them; cut at the limit.
+        truncated: the message was too long to be kept whole.
+    """
+
+    direction: Direction
+    stream: int
+    method: str
+    type: str
+    size: int
+    compressed: bool = False
+    value: dict[str, object] | None = None
+    raw: bytes | None = None
+    truncated: bool = False
+
+
+class ParseFailed(Event, frozen=True, tag="parse-failed"):
+    """The bytes are not what they should be; the relay goes on, unparsed from here."""
+
+    direction: Direction
+    reason: str
+
+
+class Closed(Event, frozen=True, tag="closed"):
+    """The end of a connection.
+
+    Attributes:
+        by: who ended it first.
+        how: `close-notify` is a clean end of TLS; `eof` a FIN without one; `reset` a RST.
+        phase: how far the client's side had come.
+        client_bytes: application bytes from the client; server_bytes: to it.
+    """
+
+    by: Party
+    how: Literal["alert", "close-notify", "eof", "reset", "time-limit", "not-tls", "error"]
+    phase: Literal["hello", "handshake", "established"]
+    client_bytes: int = 0
+    server_bytes: int = 0
+    reason: str = ""
+
+
+AnyEvent = (
+    LegStarted
+    | LegEnded
+    | Connected
+    | ClientHello
+    | Plaintext
+    | UpstreamConnected
+    | UpstreamFailed
+    | CertificatePresented
+    | HandshakeCompleted
+    | Alert
+    | ApplicationData
+    | Frame
+    | Headers
+    | Message
+    | ParseFailed
+    | Closed
+)
