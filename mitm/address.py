@@ -56,3 +56,12 @@ def guard(address: Address, allowed: Collection[str]) -> Address:
         f"{address} is not on this machine: add --allow-host {address.host} "
         "if you own that host and may test it"
     )
+
+
+def is_ip(host: str) -> bool:
+    """Whether a host is given as an IP address, which SNI must not carry (RFC 6066 section 3)."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,153 @@
+"""Events as lines for a person, live: time, connection, stream, who to whom, and what."""
+
+import json
+
+from rich.console import Console
+from rich.text import Text
+
+from mitm import events
+from mitm.capture.masking import masked
+from mitm.events import Direction, Event
+
+_VALUE_LIMIT = 400
+_RAW_LIMIT = 32
+
+# Frames that Headers and Message events tell of, in full and with their meaning.
+_CARRIERS = {"HEADERS", "CONTINUATION", "PUSH_PROMISE", "DATA"}
+_WAYS: dict[Direction, str] = {"client": "client → server", "server": "server → client"}
+# Pseudo-headers and what every gRPC call repeats; what is left is worth a line of its own.
+_ROUTINE = {
+    ":method", ":path", ":scheme", ":authority", ":status", "content-type", "te",
+    "grpc-accept-encoding", "accept-encoding", "grpc-status", "grpc-message",
+}  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Text from a peer, fit for a terminal: control characters are spelled out, not obeyed."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class EventPrinter:
+    """Prints events as they happen.
+
+    Args:
+        console: where to.
+        frames: whether control frames (SETTINGS, PING, …) are printed too.
+    """
+
+    def __init__(self, console: Console, *, frames: bool) -> None:
+        self._console = console
+        self._frames = frames
+        self._start: float | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Print one event, if it is one to print."""
+        if self._start is None:
+            self._start = event.time
+        elapsed = event.time - self._start
+        for who, text, style in self._describe(event):
+            stream = getattr(event, "stream", 0)
+            line = Text(f"{elapsed:8.3f}  ", style="dim")
+            line.append(f"#{event.connection:<3} ")
+            line.append(f"{stream or '':>4}  ")
+            line.append(f"{who:<16} ", style="bold")
+            line.append(text, style=style)
+            self._console.print(line, soft_wrap=True)
+
+    def _describe(self, event: Event) -> list[tuple[str, str, str]]:
+        """Lines for an event: who, what, and how to set it off."""
+        match event:
+            case events.Connected():
+                return [("client", f"connects from {event.client}", "")]
+            case events.ClientHello():
+                name = plain(event.server_name or "no name")
+                alpn = plain(", ".join(event.alpn)) or "none"
+                versions = ", ".join(event.versions)
+                what = f"ClientHello: for {name}, ALPN {alpn}, {versions}, "
+                return [("client", what + f"{len(event.cipher_suites)} cipher suites", "")]
+            case events.Plaintext():
+                return [("client", "speaks HTTP/2 without TLS: no certificate is needed", "red")]
+            case events.UpstreamConnected():
+                how = f"{event.version}, ALPN {event.alpn or 'none'}" if event.version else "no TLS"
+                return [("attacker", f"dials the server at {event.address} ({how})", "")]
+            case events.UpstreamFailed():
+                return [("attacker", f"cannot reach {event.address}: {plain(event.reason)}", "red")]
+            case events.CertificatePresented():
+                what = f"presents {event.certificate}: {plain(event.subjects[0])}"
+                return [("attacker", f"{what}, issued by {plain(event.issuer)}", "yellow")]
+            case events.HandshakeCompleted():
+                what = f"completes the handshake: {event.version}, {event.cipher}"
+                return [("client", what, "yellow")]
+            case events.Alert():
+                return [(event.by, f"TLS alert: {event.name} ({event.number})", "green")]
+            case events.ApplicationData() if event.direction == "client":
+                how = "over the presented certificate" if event.encrypted else "in plaintext"
+                return [("client", f"sends application data {how}: decrypted", "bold red")]
+            case events.Headers():
+                return self._describe_headers(event)
+            case events.Message():
+                return [(_WAYS[event.direction], _describe_message(event), "bold")]
+            case events.Frame() if self._frames and event.type not in _CARRIERS:
+                flags = f" {'|'.join(event.flags)}" if event.flags else ""
+                what = f"{event.type}{flags} {plain(event.detail)}".rstrip()
+                return [(_WAYS[event.direction], what, "dim")]
+            case events.ParseFailed():
+                what = f"no longer parsed, still relayed: {plain(event.reason)}"
+                return [(_WAYS[event.direction], what, "yellow")]
+            case events.Closed():
+                return [(event.by, describe_close(event), "")]
+        return []
+
+    def _describe_headers(self, event: events.Headers) -> list[tuple[str, str, str]]:
+        way = _WAYS[event.direction]
+        headers = dict(event.headers)
+        if event.kind == "request":
+            what = f"calls {plain(event.method)}"
+        elif "grpc-status" in headers:
+            status = headers["grpc-status"]
+            said = headers.get("grpc-message", "")
+            what = f"{event.kind}: grpc-status {plain(f'{status} {said}'.strip())}"
+        else:
+            what = f"{event.kind} {plain(headers.get(':status', ''))}".rstrip()
+        lines = [(way, what, "cyan")]
+        for name, value in event.headers:
+            if name not in _ROUTINE:
+                shown = masked(name, value)
+                style = "red" if shown != value else "dim"
+                lines.append((way, f"  {plain(name)}: {plain(shown)}", style))
+        return lines
+
+
+def _describe_message(event: events.Message) -> str:
+    name = event.type.rpartition(".")[2] or "message"
+    if event.value is not None:
+        shown = plain(json.dumps(event.value, ensure_ascii=False))
+        text = f"{name} {_cut(shown, _VALUE_LIMIT)}"
+    else:
+        text = f"{name} of {event.size} bytes"
+    if event.raw is not None:
+        text += f" raw {_cut(event.raw.hex(), 2 * _RAW_LIMIT)}"
+    return text + (" (compressed)" if event.compressed else "")
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def describe_close(event: events.Closed) -> str:
+    """How a connection ended, in words."""
+    how = {
+        "alert": "ends with that alert",
+        "close-notify": "closes (close_notify)",
+        "eof": "closes without an alert",
+        "reset": "resets the connection",
+        "time-limit": "gives up waiting",
+        "not-tls": "turns the client away",
+        "error": "gives up",
+    }[event.how]
+    when = {
+        "hello": "before any certificate",
+        "handshake": "during the handshake",
+        "established": f"after {event.client_bytes} application bytes from the client",
+    }[event.phase]
+    return f"{how}, {when}" + (f": {plain(event.reason)}" if event.reason else "")

@@ -1,0 +1,81 @@
+"""Looks at application bytes after they have been relayed, and never stands in their way."""
+
+import time
+from collections.abc import Callable
+
+from mitm.events import ApplicationData, Direction, Event, ParseFailed
+from mitm.wire import Http2Parser, Schema
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
+SAMPLE_SIZE = 64
+
+
+class Watcher:
+    """Turns the application bytes of one connection into events.
+
+    Args:
+        connection: number of the connection.
+        encrypted: whether the client speaks TLS.
+        alpn: the protocol agreed on with the client, None without ALPN.
+        schema: descriptors for the messages.
+        on_event: called with each event.
+    """
+
+    def __init__(
+        self,
+        connection: int,
+        *,
+        encrypted: bool,
+        alpn: str | None,
+        schema: Schema,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._connection = connection
+        self._encrypted = encrypted
+        self._schema = schema
+        self._on_event = on_event
+        self._parser: Http2Parser | None = None
+        if alpn == "h2" or not encrypted:
+            self._parser = Http2Parser(connection, schema)
+        self.seen: dict[Direction, int] = {"client": 0, "server": 0}
+
+    def feed(self, direction: Direction, data: bytes) -> None:
+        """Look at bytes that have just been relayed."""
+        now = time.time()
+        if not self.seen[direction]:
+            self._first(direction, data, now)
+        self.seen[direction] += len(data)
+        if self._parser is None:
+            return
+        try:
+            for event in self._parser.feed(direction, data, now):
+                self._on_event(event)
+        except Exception as error:
+            # The parser is written not to raise. If it does all the same, the loss of a view must
+            # not become the loss of a connection.
+            self._parser = None
+            reason = f"{type(error).__name__}: {error}"
+            self._on_event(
+                ParseFailed(
+                    time=now, connection=self._connection, direction=direction, reason=reason
+                )
+            )
+
+    def _first(self, direction: Direction, data: bytes, now: float) -> None:
+        self._on_event(
+            ApplicationData(
+                time=now,
+                connection=self._connection,
+                direction=direction,
+                encrypted=self._encrypted,
+                sample=data[:SAMPLE_SIZE],
+            )
+        )
+        # Without ALPN, or with another protocol agreed on, a client may speak HTTP/2 all the same.
+        if (
+            self._parser is None
+            and direction == "client"
+            and not self.seen["server"]
+            and data.startswith(PREFACE)
+        ):
+            self._parser = Http2Parser(self._connection, self._schema)

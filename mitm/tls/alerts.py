@@ -1,0 +1,57 @@
+"""TLS alerts: their names and numbers, and how OpenSSL tells of one that it received."""
+
+import re
+import ssl
+
+# RFC 8446 section 6 and RFC 5246 section 7.2; those of extensions from RFC 6066 and RFC 7301.
+ALERTS = {
+    "close_notify": 0,
+    "unexpected_message": 10,
+    "bad_record_mac": 20,
+    "decryption_failed": 21,
+    "record_overflow": 22,
+    "decompression_failure": 30,
+    "handshake_failure": 40,
+    "no_certificate": 41,
+    "bad_certificate": 42,
+    "unsupported_certificate": 43,
+    "certificate_revoked": 44,
+    "certificate_expired": 45,
+    "certificate_unknown": 46,
+    "illegal_parameter": 47,
+    "unknown_ca": 48,
+    "access_denied": 49,
+    "decode_error": 50,
+    "decrypt_error": 51,
+    "export_restriction": 60,
+    "protocol_version": 70,
+    "insufficient_security": 71,
+    "internal_error": 80,
+    "inappropriate_fallback": 86,
+    "user_canceled": 90,
+    "no_renegotiation": 100,
+    "missing_extension": 109,
+    "unsupported_extension": 110,
+    "certificate_unobtainable": 111,
+    "unrecognized_name": 112,
+    "bad_certificate_status_response": 113,
+    "bad_certificate_hash_value": 114,
+    "unknown_psk_identity": 115,
+    "certificate_required": 116,
+    "no_application_protocol": 120,
+}
+
+# OpenSSL names the reason of a received alert after the version that introduced it, and leaves out
+# the word "alert" for those of RFC 6066.
+_REASON = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(?P<name>\w+)")
+_SPELLED_OTHERWISE = {"user_cancelled": "user_canceled"}
+
+
+def received(error: ssl.SSLError) -> str | None:
+    """The name of the alert that made OpenSSL fail, or None if the failure was its own."""
+    match = _REASON.fullmatch(error.reason or "")
+    if match is None:
+        return None
+    name = match["name"].lower()
+    name = _SPELLED_OTHERWISE.get(name, name)
+    return name if name in ALERTS else None

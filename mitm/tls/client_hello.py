@@ -1,0 +1,166 @@
+"""The ClientHello: what a client says of itself before anybody has answered it."""
+
+import ssl
+from functools import cache
+
+import msgspec
+
+# RFC 8446 section 5.1: type, legacy version, length.
+_RECORD_HEADER = 5
+_HANDSHAKE_RECORD = 22
+# RFC 8446 section 4: type, length of 24 bits.
+_HANDSHAKE_HEADER = 4
+_CLIENT_HELLO = 1
+
+# A hello is some 500 bytes, 1,800 with a post-quantum key share. Go's crypto/tls stops at 65,536
+# (maxHandshake).
+HELLO_LIMIT = 65_536
+
+_SERVER_NAME, _ALPN, _SUPPORTED_VERSIONS = 0, 16, 43
+
+_VERSIONS = {
+    0x0300: "SSLv3",
+    0x0301: "TLSv1",
+    0x0302: "TLSv1.1",
+    0x0303: "TLSv1.2",
+    0x0304: "TLSv1.3",
+}
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """What a ClientHello offers, in the client's order of preference.
+
+    Values that only keep servers tolerant (GREASE, RFC 8701) are left out.
+
+    Attributes:
+        server_name: SNI (RFC 6066 section 3), None if absent: it must not hold an IP address.
+        alpn: protocols (RFC 7301), `h2` for gRPC.
+        versions: of TLS, by name.
+        cipher_suites: by OpenSSL's name, `0x1a2b` where it has none.
+    """
+
+    server_name: str | None
+    alpn: tuple[str, ...]
+    versions: tuple[str, ...]
+    cipher_suites: tuple[str, ...]
+
+
+class MalformedHelloError(Exception):
+    """The bytes are not a TLS ClientHello; the text says why."""
+
+
+class _Reader:
+    """Reads the length-prefixed vectors that TLS structures are made of (RFC 8446 section 3.4)."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+    def take(self, length: int) -> bytes:
+        if length > self.left:
+            raise MalformedHelloError("a length reaches beyond the end of the ClientHello")
+        self._at += length
+        return self._data[self._at - length : self._at]
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def vector(self, prefix: int) -> "_Reader":
+        return _Reader(self.take(self.number(prefix)))
+
+    def text(self) -> str:
+        return self.take(self.left).decode("utf-8", "backslashreplace")
+
+
+def read_client_hello(data: bytes) -> Hello | None:
+    """Parse the first bytes of a connection.
+
+    Args:
+        data: everything received so far, from the first byte.
+
+    Returns:
+        The hello, or None while it is incomplete.
+
+    Raises:
+        MalformedHelloError: no further byte can make this a ClientHello.
+    """
+    handshake = b""
+    at = 0
+    while len(data) - at >= _RECORD_HEADER:
+        if data[at] != _HANDSHAKE_RECORD or data[at + 1] != 3:
+            raise MalformedHelloError("not a TLS handshake record")
+        length = int.from_bytes(data[at + 3 : at + 5], "big")
+        if length == 0:
+            # RFC 8446 section 5.1: no zero-length fragments of handshake types.
+            raise MalformedHelloError("an empty handshake record")
+        handshake += data[at + _RECORD_HEADER : at + _RECORD_HEADER + length]
+        at += _RECORD_HEADER + length
+        if len(handshake) < _HANDSHAKE_HEADER:
+            continue
+        if handshake[0] != _CLIENT_HELLO:
+            raise MalformedHelloError("the first handshake message is not a ClientHello")
+        size = int.from_bytes(handshake[1:4], "big")
+        if size > HELLO_LIMIT:
+            raise MalformedHelloError(f"a ClientHello of {size} bytes (limit {HELLO_LIMIT})")
+        if len(handshake) >= _HANDSHAKE_HEADER + size:
+            return _parse(_Reader(handshake[_HANDSHAKE_HEADER : _HANDSHAKE_HEADER + size]))
+    if data and data[0] != _HANDSHAKE_RECORD:
+        raise MalformedHelloError("not a TLS handshake record")
+    if len(data) > 2 * HELLO_LIMIT:
+        raise MalformedHelloError("a ClientHello in too many small records")
+    return None
+
+
+def _parse(body: _Reader) -> Hello:
+    legacy_version = body.number(2)
+    body.take(32)  # random
+    body.vector(1)  # legacy session id
+    suites = body.vector(2)
+    body.vector(1)  # legacy compression methods
+
+    ciphers = []
+    while suites.left:
+        number = suites.number(2)
+        if not _is_grease(number):
+            ciphers.append(_cipher_names().get(number, f"0x{number:04x}"))
+
+    server_name = None
+    alpn: list[str] = []
+    versions = [_VERSIONS.get(legacy_version, f"0x{legacy_version:04x}")]
+    # A TLS 1.2 hello may end without extensions (RFC 5246 section 7.4.1.2).
+    extensions = body.vector(2) if body.left else _Reader(b"")
+    while extensions.left:
+        kind, content = extensions.number(2), extensions.vector(2)
+        if kind == _SERVER_NAME and content.left:
+            names = content.vector(2)
+            if names.left and names.number(1) == 0:
+                server_name = names.vector(2).text()
+        elif kind == _ALPN:
+            protocols = content.vector(2)
+            while protocols.left:
+                alpn.append(protocols.vector(1).text())
+        elif kind == _SUPPORTED_VERSIONS:
+            offered = content.vector(1)
+            versions = []
+            while offered.left:
+                number = offered.number(2)
+                if not _is_grease(number):
+                    versions.append(_VERSIONS.get(number, f"0x{number:04x}"))
+    return Hello(server_name, tuple(alpn), tuple(versions), tuple(ciphers))
+
+
+def _is_grease(number: int) -> bool:
+    """Whether a value is one that clients send to keep servers tolerant (RFC 8701)."""
+    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
+
+
+@cache
+def _cipher_names() -> dict[int, str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    # The upper 16 bits of OpenSSL's id are its own namespace.
+    return {int(cipher["id"]) & 0xFFFF: str(cipher["name"]) for cipher in context.get_ciphers()}

@@ -1,0 +1,130 @@
+"""One side of an intercepted connection, as TLS: bytes in, bytes out, no socket."""
+
+import ssl
+from typing import NamedTuple
+
+from mitm.tls.alerts import ALERTS, received
+
+_READ_SIZE = 65_536
+
+
+class ReceivedAlert(NamedTuple):
+    """An alert of the peer, by its name and number in RFC 8446 section 6."""
+
+    name: str
+    number: int
+
+
+class TlsError(Exception):
+    """The leg has failed for good.
+
+    Attributes:
+        alert: the peer's alert if it was the peer that gave up, None if it was this side.
+    """
+
+    def __init__(self, error: ssl.SSLError) -> None:
+        name = received(error)
+        self.alert = ReceivedAlert(name, ALERTS[name]) if name else None
+        super().__init__((error.reason or str(error)).lower().replace("_", " "))
+
+
+class TlsLeg:
+    """A TLS connection over memory: feed what was received, take what is to be sent.
+
+    After any call, `to_send()` may hold bytes for the peer, an alert among them.
+    """
+
+    def __init__(
+        self, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None
+    ) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name
+        )
+        self._failure: TlsError | None = None
+        self.closed = False
+        """Whether the peer has ended its direction with close_notify (RFC 8446 section 6.1)."""
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes that came from the peer."""
+        self._incoming.write(data)
+
+    def to_send(self) -> bytes:
+        """Give the bytes that are due to the peer, once."""
+        return self._outgoing.read()
+
+    def handshake(self) -> bool:
+        """Go on with the handshake; True when it has completed.
+
+        Raises:
+            TlsError: it has failed.
+        """
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError as error:
+            raise TlsError(error) from None
+        return True
+
+    def read(self) -> bytes:
+        """Decrypt all that has been received; b"" if that makes no application byte yet.
+
+        Raises:
+            TlsError: a record was bad or held a fatal alert. What came before it is given first.
+        """
+        if self._failure:
+            raise self._failure
+        chunks = []
+        try:
+            # An exception costs more than a record: ask before running into SSLWantReadError.
+            while self._incoming.pending or self._tls.pending():
+                chunk = self._tls.read(_READ_SIZE)
+                if not chunk:
+                    self.closed = True
+                    break
+                chunks.append(chunk)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._failure = TlsError(error)
+            if not chunks:
+                raise self._failure from None
+        return b"".join(chunks)
+
+    def write(self, data: bytes) -> None:
+        """Encrypt application bytes.
+
+        Raises:
+            TlsError: the connection is no longer fit to be written to.
+        """
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            raise TlsError(error) from None
+
+    def close(self) -> None:
+        """End this side's direction with close_notify; the peer's may go on."""
+        try:
+            self._tls.unwrap()
+        except ssl.SSLError:
+            # Either the peer's close_notify is still to come (SSLWantReadError), or the
+            # connection is broken and there is nobody to notify.
+            pass
+
+    @property
+    def version(self) -> str:
+        """The TLS version agreed on, `TLSv1.3`."""
+        return self._tls.version() or ""
+
+    @property
+    def cipher(self) -> str:
+        """The cipher suite agreed on, by OpenSSL's name."""
+        cipher = self._tls.cipher()
+        return cipher[0] if cipher else ""
+
+    @property
+    def alpn(self) -> str | None:
+        """The application protocol agreed on, `h2` for gRPC."""
+        return self._tls.selected_alpn_protocol()
