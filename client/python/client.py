@@ -1,0 +1,148 @@
+"""A gRPC client in Python. How it decides whom to trust is one short function a policy.
+
+Contract: ../README.md. Output is one JSON line; exit code 0, 1 if the call failed, 2 wrong usage.
+"""
+
+import argparse
+import json
+import os
+import ssl
+import sys
+import time
+from pathlib import Path
+
+# The C core's own log lines are not meant for the person at the terminal.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "proto"))
+
+from users.v1 import users_pb2, users_pb2_grpc
+
+# --- whom to trust ------------------------------------------------------------------------------
+
+
+def insecure(arguments: argparse.Namespace) -> grpc.ChannelCredentials | None:
+    """No encryption: everybody on the way reads along."""
+    return None
+
+
+def skip_verify(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
+    """Encryption without verification: trust whatever certificate the server shows.
+
+    grpcio has no switch for this, so people fetch the certificate first and call it trusted.
+    Nobody asks whose certificate it is.
+    """
+    host, _, port = arguments.target.rpartition(":")
+    shown = ssl.get_server_certificate((host, int(port)), timeout=arguments.timeout)
+    return grpc.ssl_channel_credentials(root_certificates=shown.encode())
+
+
+def no_ca(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
+    """Verification, but no CA given: only the public roots shipped inside grpcio are trusted."""
+    return grpc.ssl_channel_credentials()
+
+
+def ca_file(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
+    """Verification with a CA file: trust what this CA has signed, and nothing else."""
+    return grpc.ssl_channel_credentials(root_certificates=read(arguments.ca, "--ca"))
+
+
+def system_roots(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
+    """Verification with the machine's own roots, which grpcio does not use by itself."""
+    store = ssl.get_default_verify_paths().cafile
+    roots = read(store and Path(store), "SSL_CERT_FILE")
+    return grpc.ssl_channel_credentials(root_certificates=roots)
+
+
+def pinned(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
+    """Verification with the server's own certificate: trust this server, and nobody else."""
+    return grpc.ssl_channel_credentials(root_certificates=read(arguments.pin, "--pin"))
+
+
+POLICIES = {
+    "insecure": insecure,
+    "skip-verify": skip_verify,
+    "no-ca": no_ca,
+    "ca-file": ca_file,
+    "system-roots": system_roots,
+    "pinned": pinned,
+}
+
+# --- the call -----------------------------------------------------------------------------------
+
+
+def get_user(arguments: argparse.Namespace) -> users_pb2.User:
+    """Ask the server for a user, with the token that identifies this client."""
+    deadline = time.monotonic() + arguments.timeout
+    credentials = POLICIES[arguments.policy](arguments)
+    options = []
+    if arguments.server_name:
+        options.append(("grpc.ssl_target_name_override", arguments.server_name))
+    if credentials:
+        channel = grpc.secure_channel(arguments.target, credentials, options)
+    else:
+        channel = grpc.insecure_channel(arguments.target, options)
+    metadata = [("authorization", f"Bearer {arguments.token}")] if arguments.token else []
+    with channel:
+        return users_pb2_grpc.UserServiceStub(channel).GetUser(
+            users_pb2.GetUserRequest(id=arguments.id),
+            metadata=metadata,
+            timeout=max(deadline - time.monotonic(), 0),
+        )
+
+
+def read(path: Path | None, option: str) -> bytes:
+    """A PEM file that holds a certificate; on a mistake, says which and exits."""
+    if not path:
+        sys.exit(usage(f"this policy needs {option} FILE"))
+    try:
+        pem = path.read_bytes()
+    except OSError as error:
+        sys.exit(usage(f"{option}: cannot read {path}: {error.strerror}"))
+    if b"-----BEGIN CERTIFICATE-----" not in pem:
+        sys.exit(usage(f"{option}: {path} holds no PEM certificate"))
+    return pem
+
+
+def usage(message: str) -> int:
+    print(f"client: {message}", file=sys.stderr)
+    return 2
+
+
+def target(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="A gRPC client for users.v1.UserService.")
+    parser.add_argument("--target", required=True, type=target, metavar="HOST:PORT")
+    parser.add_argument("--policy", required=True, choices=POLICIES, help="whom to trust")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="for ca-file: the CA, PEM")
+    parser.add_argument("--pin", type=Path, metavar="FILE", help="for pinned: the certificate, PEM")
+    parser.add_argument("--server-name", metavar="NAME", help="name to check, if not the target's")
+    parser.add_argument("--id", type=int, default=1, metavar="N", help="user to ask for")
+    parser.add_argument("--token", metavar="T", help="sent as `authorization: Bearer T`")
+    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds, in all")
+    arguments = parser.parse_args()
+    try:
+        user = get_user(arguments)
+    except grpc.RpcError as error:
+        answer = {"error": {"code": error.code().name, "message": error.details()}}
+    except OSError as error:
+        # The certificate that skip-verify wants to trust could not be fetched.
+        answer = {"error": {"code": "UNAVAILABLE", "message": str(error)}}
+    except KeyboardInterrupt:
+        return 130
+    else:
+        answer = {"user": {"id": user.id, "name": user.name, "email": user.email}}
+    print(json.dumps(answer))
+    return 0 if "user" in answer else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The parts by themselves, for a live class: `certs`, `serve`, `proxy` and `call`."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from mitm import content, pki
+from mitm.address import Address, guard, is_ip, parse
+from mitm.capture import EventPrinter, JsonLines
+from mitm.cli import report
+from mitm.cli.run import in_loop, report_lost
+from mitm.errors import UserError
+from mitm.events import Event
+from mitm.lab import load_client
+from mitm.lab.play import NAME
+from mitm.proxy import Interceptor
+from mitm.wire import Schema
+
+_ALLOW_HOST = click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="A host that is not this machine, but is yours to test. May be repeated.",
+)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+def certs(directory: Path, force: bool) -> None:
+    """Write the lab's PKI as PEM files, for use by hand.
+
+    \b
+    mitm-demo certs lab
+    openssl x509 -in lab/attacker.pem -noout -text
+
+    ca.pem is what clients trust; server.pem and server.key are the server's; attacker-ca.pem,
+    attacker.pem and attacker.key the attacker's. All are valid for a day and for this machine's
+    own names only. Nothing is installed anywhere.
+    """
+    authorities = pki.Authorities([NAME, "127.0.0.1", "::1"])
+    for path in pki.write_lab(directory, authorities, overwrite=force):
+        click.echo(path)
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:50051", show_default=True, metavar="HOST:PORT")
+@click.option("--cert", type=_FILE, help="Its certificate chain, PEM. Without it: no TLS.")
+@click.option("--key", type=_FILE, help="The key to it, PEM.")
+@_ALLOW_HOST
+def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[str, ...]) -> int:
+    """Start the victim server, until Ctrl-C.
+
+    \b
+    mitm-demo serve
+    mitm-demo serve --cert lab/server.pem --key lab/server.key
+
+    It prints a JSON line when it listens, and one for each call.
+    """
+    command = [sys.executable, str(content.SERVER), "--listen", str(guard(parse(listen), allow_host))]
+    if cert:
+        command += ["--cert", str(cert)]
+    if key:
+        command += ["--key", str(key)]
+    return _hand_over(command)
+
+
+@click.command()
+@click.option("--target", required=True, metavar="HOST:PORT", help="What to dial.")
+@click.option("--policy", required=True, metavar="POLICY", help="How to decide whom to trust.")
+@click.option("--ca", type=_FILE, help="For ca-file: the CA, PEM.")
+@click.option("--pin", type=_FILE, help="For pinned: the server's own certificate, PEM.")
+@click.option("--server-name", metavar="NAME", help="The name to check, if not the target's.")
+@click.option("--id", "id_", type=int, metavar="N", help="The user to ask for.")
+@click.option("--token", help="Sent as `authorization: Bearer TOKEN`.")
+@click.option("--timeout", type=float, metavar="SECONDS")
+@click.option("--client", default="python", metavar="NAME", help="Client program, or its folder.")
+@_ALLOW_HOST
+def call(
+    target: str, client: str, id_: int | None, allow_host: tuple[str, ...], **options: object
+) -> int:
+    """Call the server once, as a client of some policy.
+
+    \b
+    mitm-demo call --policy insecure --target localhost:50051
+    mitm-demo call --policy ca-file --ca lab/ca.pem --target localhost:50052
+    """
+    command = [*load_client(client).command, "--target", str(guard(parse(target), allow_host))]
+    for name, value in (options | {"id": id_}).items():
+        if value is not None:
+            command += [f"--{name.replace('_', '-')}", str(value)]
+    return _hand_over(command)
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:50052", show_default=True, metavar="HOST:PORT")
+@click.option("--upstream", default="127.0.0.1:50051", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--cert",
+    default="attacker-ca",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A certificate of the catalogue, or a PEM chain of your own.",
+)
+@click.option("--key", type=_FILE, help="The key to a PEM chain of your own.")
+@click.option("--events", type=_FILE, help="Write every event as a JSON line; mode 0600.")
+@_ALLOW_HOST
+def proxy(
+    listen: str,
+    upstream: str,
+    cert: str,
+    key: Path | None,
+    events: Path | None,
+    allow_host: tuple[str, ...],
+) -> None:
+    """Intercept between any client and its server, and log what is read, until Ctrl-C.
+
+    \b
+    mitm-demo proxy
+    mitm-demo proxy --upstream localhost:50051 --cert self-signed
+    mitm-demo proxy --cert lab/attacker.pem --key lab/attacker.key
+    """
+    server = guard(parse(upstream), allow_host)
+    here = guard(parse(listen), allow_host)
+    chain = _chain(cert, key, server)
+    log = JsonLines(events) if events else None
+    try:
+        in_loop(_intercept(here, server, chain, log))
+    finally:
+        if log:
+            report_lost(log)
+
+
+def _chain(cert: str, key: Path | None, server: Address) -> pki.Chain:
+    """The chain to present: made from a recipe, or read from files."""
+    if key:
+        return pki.chain_from_files(Path(cert), key)
+    if Path(cert).suffix == ".pem":
+        raise UserError(f"--cert {cert} is a file: name the key to it with --key")
+    recipe = pki.load_recipe(cert)
+    if recipe.needs_lab_ca:
+        raise UserError(
+            f"certificate {cert!r} is signed by the CA that the client trusts, and this command "
+            "has none: write the files with 'mitm-demo certs lab', then use --cert and --key"
+        )
+    names = [server.host, *(name for name in (NAME, "127.0.0.1", "::1") if name != server.host)]
+    if is_ip(server.host):
+        names.remove(NAME)
+        names.insert(0, NAME)
+    try:
+        chain = pki.forge(recipe, names[0], pki.Authorities(names), datetime.now(UTC))
+        pki.ssl_context(chain)
+    except pki.Unsupported as error:
+        raise UserError(f"certificate {cert!r} cannot be made here: {error}") from None
+    return chain
+
+
+async def _intercept(
+    listen: Address, upstream: Address, chain: pki.Chain, log: JsonLines | None
+) -> None:
+    console = report.console()
+    printer = EventPrinter(console, frames=True)
+
+    def on_event(event: Event) -> None:
+        if log:
+            log(event)
+        printer(event)
+
+    async with Interceptor(
+        listen=listen,
+        upstream=upstream,
+        choose=lambda _: chain,
+        schema=Schema.load(content.PROTO / "users.binpb"),
+        on_event=on_event,
+    ) as interceptor:
+        console.print(
+            f"listening on {interceptor.address}, presenting {chain.name}, "
+            f"server at {upstream}; Ctrl-C ends it"
+        )
+        await asyncio.get_running_loop().create_future()
+
+
+def _hand_over(command: list[str]) -> int:
+    """Run a program in this one's place: same terminal, same exit code."""
+    process = subprocess.Popen(command)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # Ctrl-C has reached the program as well, unless the signal was sent to this one alone.
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGINT)

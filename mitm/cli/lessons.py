@@ -1,0 +1,72 @@
+"""`mitm-demo list` and `mitm-demo show`: what there is to play, and the lessons behind it."""
+
+import click
+from rich.markdown import Markdown
+from rich.table import Table
+
+from mitm import content, pki
+from mitm.cli import report
+from mitm.errors import UserError
+from mitm.lab import clients, load_client, load_scenario, scenarios
+
+
+@click.command(name="list")
+def list_content() -> None:
+    """List scenarios, certificates and clients.
+
+    \b
+    mitm-demo list
+    """
+    console = report.console()
+    table = _table("Scenarios", "name", "title", "control", "under attack")
+    for scenario in sorted(map(load_scenario, scenarios()), key=lambda s: s.order):
+        expected = scenario.expected
+        table.add_row(scenario.name, scenario.title, expected.genuine, expected.intercepted)
+    console.print(table)
+
+    table = _table("Certificates", "name", "title", "a correct client", "CWE")
+    for name in content.markdown_files(content.CERTS):
+        recipe = pki.load_recipe(name)
+        table.add_row(name, recipe.title, f"{recipe.expect}s", ", ".join(map(str, recipe.cwe)))
+    console.print(table)
+
+    table = _table("Clients", "name", "title", "policies")
+    for client in map(load_client, clients()):
+        table.add_row(client.name, client.title, ", ".join(client.policies))
+    console.print(table)
+
+
+@click.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show the lesson of a scenario or a certificate.
+
+    \b
+    mitm-demo show skip-verify
+    mitm-demo show attacker-ca
+    mitm-demo show ./mine.md
+    """
+    console = report.console()
+    if name in content.markdown_files(content.CERTS) and name not in scenarios():
+        recipe = pki.load_recipe(name)
+        console.print(Markdown(f"# {recipe.title}\n\n{recipe.lesson}"))
+        return
+    try:
+        scenario = load_scenario(name)
+    except UserError as error:
+        if not str(error).startswith("unknown scenario"):
+            raise
+        # Of both kinds, so that the nearest is suggested whichever was meant.
+        both = scenarios() | content.markdown_files(content.CERTS)
+        content.find("scenario or certificate", both, name)
+        raise
+    console.print(Markdown(f"# {scenario.title}\n\n{scenario.lesson}"))
+    expected = scenario.expected
+    console.print(f"Expected: control {expected.genuine}, under attack {expected.intercepted}.")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column)
+    return table

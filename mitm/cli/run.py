@@ -1,0 +1,126 @@
+"""`mitm-demo run`: play scenarios."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from mitm.capture import EventPrinter, JsonLines
+from mitm.cli import report
+from mitm.events import Event
+from mitm.lab import Client, Outcome, Scenario, load_client, load_scenario, play, scenarios
+
+T = TypeVar("T")
+
+
+@click.command()
+@click.argument("scenario", nargs=-1)
+@click.option("--client", default="python", metavar="NAME", help="Client program, or its folder.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time that the client is given for each leg.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a scenario, one a line.")
+@click.option(
+    "--events",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write every event as a JSON line. Holds what was decrypted, unmasked; mode 0600.",
+)
+def run(
+    scenario: tuple[str, ...], client: str, timeout: float, as_json: bool, events: Path | None
+) -> int:
+    """Play scenarios against a real client and server, and judge them.
+
+    \b
+    mitm-demo run                    all of them, in order, then a summary
+    mitm-demo run skip-verify        one
+    mitm-demo run ./mine.md          your own
+    mitm-demo run --json             for programs
+    mitm-demo run pinned --events events.jsonl
+
+    Exit code: 0 if every verdict was the expected one, 1 if not, 2 for wrong input.
+    """
+    loaded = [load_scenario(name) for name in scenario or scenarios()]
+    if not scenario:
+        loaded.sort(key=lambda s: s.order)
+    chosen = load_client(client)
+    log = JsonLines(events) if events else None
+    console = report.console()
+    try:
+        outcomes = in_loop(
+            _play_all(loaded, chosen, timeout, None if as_json else console, log)
+        )
+    finally:
+        if log:
+            report_lost(log)
+    if len(outcomes) > 1 and not as_json:
+        report.summary(console, outcomes)
+    return 0 if all(outcome.matched for outcome in outcomes) else 1
+
+
+async def _play_all(
+    loaded: list[Scenario],
+    client: Client,
+    timeout: float,
+    console: Console | None,
+    log: JsonLines | None,
+) -> list[Outcome]:
+    outcomes = []
+    for scenario in loaded:
+        outcomes.append(await play_one(scenario, client, timeout, console, log))
+        if console is None:
+            click.echo(json.dumps(report.as_json(outcomes[-1]), ensure_ascii=False))
+            sys.stdout.flush()
+    return outcomes
+
+
+async def play_one(
+    scenario: Scenario,
+    client: Client,
+    timeout: float,
+    console: Console | None,
+    log: JsonLines | None = None,
+) -> Outcome:
+    """Play one scenario and show it as it happens, if there is a console to show it on."""
+    printer = EventPrinter(console, frames=False) if console else None
+
+    def on_event(event: Event) -> None:
+        if log:
+            log(event)
+        if console and printer:
+            report.leg_heading(console, event)
+            printer(event)
+
+    if console:
+        report.cast(console, scenario, client)
+    outcome = await play(scenario, client, timeout=timeout, on_event=on_event)
+    if console:
+        report.outcome(console, outcome)
+    return outcome
+
+
+def report_lost(log: JsonLines) -> None:
+    """Close a log, and say so if it is not complete."""
+    log.close()
+    if log.lost:
+        click.echo(f"mitm-demo: {log.lost} events could not be written", err=True)
+
+
+def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the fastest event loop there is."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(coroutine)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(coroutine)

@@ -1,0 +1,17 @@
+"""The lab: loads a scenario, starts server, interceptor and client, and plays both legs."""
+
+from mitm.lab.client import Client, clients, load_client
+from mitm.lab.play import Lab, Outcome, play
+from mitm.lab.scenario import Scenario, load_scenario, scenarios
+
+__all__ = [
+    "Client",
+    "Lab",
+    "Outcome",
+    "Scenario",
+    "clients",
+    "load_client",
+    "load_scenario",
+    "play",
+    "scenarios",
+]

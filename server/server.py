@@ -1,0 +1,212 @@
+"""The victim: a gRPC server for users.v1.UserService, over TLS or in plaintext.
+
+On stdout, one JSON line when it listens and one for each call: the server's own witness of what
+reached it. The line of a call is written before the client can see the call's end, so whoever has
+seen the client exit finds the line there.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+# The C core's own log lines are not meant for the person at the terminal.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proto"))
+
+from users.v1 import users_pb2, users_pb2_grpc
+
+SERVICE = users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
+GRACE = 0.5  # seconds that calls have to end once the server is told to stop
+
+USERS = {
+    1: users_pb2.User(id=1, name="Nicolas", email="nicolas@example.com"),
+    2: users_pb2.User(id=2, name="Amina", email="amina@example.com"),
+    3: users_pb2.User(id=3, name="Jörg", email="joerg@example.com"),
+}
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Users(users_pb2_grpc.UserServiceServicer):
+    """The service, with one call of each kind."""
+
+    async def GetUser(self, request: users_pb2.GetUserRequest, context: Context) -> users_pb2.User:  # noqa: N802
+        if request.id not in USERS:
+            known = ", ".join(map(str, USERS))
+            message = f"no user has the id {request.id}; known ids: {known}"
+            await context.abort(grpc.StatusCode.NOT_FOUND, message)
+        return USERS[request.id]
+
+    async def ListUsers(  # noqa: N802
+        self, request: users_pb2.ListUsersRequest, context: Context
+    ) -> AsyncIterator[users_pb2.User]:
+        for user in USERS.values():
+            yield user
+
+    async def ImportUsers(  # noqa: N802
+        self, requests: AsyncIterator[users_pb2.User], context: Context
+    ) -> users_pb2.ImportUsersResponse:
+        imported = 0
+        async for _ in requests:
+            imported += 1
+        return users_pb2.ImportUsersResponse(imported=imported)
+
+    async def Chat(  # noqa: N802
+        self, requests: AsyncIterator[users_pb2.ChatMessage], context: Context
+    ) -> AsyncIterator[users_pb2.ChatMessage]:
+        async for message in requests:
+            yield users_pb2.ChatMessage(text=f"You said: {message.text}")
+
+
+class Witness(grpc.aio.ServerInterceptor):
+    """Records every call to any service: method, peer and status."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any]"]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        handler: Any = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None:
+            return handler
+        if handler.response_streaming:
+            kind = "stream_stream" if handler.request_streaming else "unary_stream"
+            wrap = _witness_stream
+        else:
+            kind = "stream_unary" if handler.request_streaming else "unary_unary"
+            wrap = _witness_unary
+        behaviour = wrap(method, getattr(handler, kind))
+        return getattr(grpc, f"{kind}_rpc_method_handler")(  # type: ignore[no-any-return]
+            behaviour, handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _witness_unary(method: str, behaviour: Any) -> Any:
+    async def witnessed(request: Any, context: Context) -> Any:
+        try:
+            response = behaviour(request, context)
+            # The health service's handlers are coroutines, but need not be.
+            return await response if asyncio.iscoroutine(response) else response
+        finally:
+            _record(method, context)
+
+    return witnessed
+
+
+def _witness_stream(method: str, behaviour: Any) -> Any:
+    async def witnessed(request: Any, context: Context) -> AsyncIterator[Any]:
+        try:
+            responses = behaviour(request, context)
+            if hasattr(responses, "__aiter__"):
+                async for response in responses:
+                    yield response
+            else:
+                for response in responses:
+                    yield response
+        finally:
+            _record(method, context)
+
+    return witnessed
+
+
+def _record(method: str, context: Context) -> None:
+    error = sys.exc_info()[1]
+    code = context.code()
+    if isinstance(code, grpc.StatusCode):
+        status = code.name
+    elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+        status = "CANCELLED"
+    else:
+        status = "UNKNOWN" if error else "OK"
+    say({"method": method, "peer": address_of(context.peer()), "status": status})
+
+
+def address_of(peer: str) -> str:
+    """HOST:PORT of a peer that gRPC calls `ipv4:127.0.0.1:5` or `ipv6:%5B::1%5D:5`."""
+    return unquote(peer).partition(":")[2]
+
+
+def say(line: dict[str, object]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+async def serve(listen: str, credentials: grpc.ServerCredentials | None) -> None:
+    # Two servers must not share a port unnoticed, as SO_REUSEPORT would let them.
+    server = grpc.aio.server(interceptors=[Witness()], options=[("grpc.so_reuseport", 0)])
+    users_pb2_grpc.add_UserServiceServicer_to_server(Users(), server)
+    status = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    for name in ("", SERVICE):
+        await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+    services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(services, server)
+    try:
+        if credentials:
+            port = server.add_secure_port(listen, credentials)
+        else:
+            port = server.add_insecure_port(listen)
+    except RuntimeError:
+        sys.exit(usage(f"cannot listen on {listen}: the port is taken or the host is not here"))
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.start()
+    say({"listening": f"{listen.rpartition(':')[0]}:{port}", "tls": credentials is not None})
+    await stop.wait()
+    await server.stop(GRACE)
+
+
+def load_credentials(cert: Path, key: Path) -> grpc.ServerCredentials:
+    """The server's certificate chain and key; on a mistake, says which and exits."""
+    import ssl
+
+    pems = []
+    for path in (cert, key):
+        try:
+            pems.append(path.read_bytes())
+        except OSError as error:
+            sys.exit(usage(f"cannot read {path}: {error.strerror}"))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            sys.exit(usage(f"the key {key} does not fit the certificate {cert}"))
+        sys.exit(usage(f"{cert} or {key} is not a PEM file of the right kind"))
+    return grpc.ssl_server_credentials([(pems[1], pems[0])])
+
+
+def usage(message: str) -> int:
+    print(f"server: {message}", file=sys.stderr)
+    return 2
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="A gRPC server for users.v1.UserService.")
+    parser.add_argument("--listen", default="127.0.0.1:50051", metavar="HOST:PORT")
+    parser.add_argument("--cert", type=Path, metavar="FILE", help="certificate chain, PEM")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the key to it, PEM")
+    arguments = parser.parse_args()
+    if bool(arguments.cert) != bool(arguments.key):
+        return usage("--cert and --key go together")
+    credentials = load_credentials(arguments.cert, arguments.key) if arguments.cert else None
+    asyncio.run(serve(arguments.listen, credentials))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
