@@ -39,11 +39,26 @@ def load(path: Path, type: type[T]) -> tuple[T, str]:  # noqa: A002
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: front matter is not YAML: {reason}") from None
+    return convert(path, data, type), body.strip() + "\n"
+
+
+def convert(path: Path, data: object, type: type[T], within: str = "") -> T:  # noqa: A002
+    """Fit a piece of front matter to a structure.
+
+    Args:
+        path: the file that it comes from, for the error message.
+        data: as YAML gave it.
+        type: the msgspec structure to fit.
+        within: the key below which it stands, for the error message.
+
+    Raises:
+        UserError: it does not fit; file, key and reason are named.
+    """
     try:
-        return msgspec.convert(data, type), body.strip() + "\n"
+        return msgspec.convert(data, type)
     except msgspec.ValidationError as error:
-        reason, _, where = str(error).partition(" - at `")
-        key = where.rstrip("`").removeprefix("$.") or "front matter"
+        reason, _, where = str(error).partition(" - at `$")
+        key = (within + where.rstrip("`")).lstrip(".") or "front matter"
         raise UserError(f"{path}: {key}: {reason}") from None
 
 

@@ -1,0 +1,114 @@
+"""The two authorities of a run: the lab's CA, which clients trust, and the attacker's."""
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+# In the subject of every CA that is made here, so that nobody takes it for a real one.
+WARNING = "DO NOT TRUST"
+
+# A CA that outlives the class it was made for is a danger without a use.
+LIFETIME = timedelta(days=1)
+
+# Clocks of two machines differ; on one machine an hour is plenty.
+BACKDATED = timedelta(hours=1)
+
+
+class Authority:
+    """A CA, made afresh: valid for a day, and for the names under test only.
+
+    Args:
+        common_name: what the CA is called.
+        names: DNS names and IP addresses that it may sign for.
+    """
+
+    def __init__(self, common_name: str, names: Sequence[str]) -> None:
+        self.key: CertificateIssuerPrivateKeyTypes = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        subject = x509.Name.from_rfc4514_string(f"CN={common_name},O=mitm-demo: {WARNING}")
+        public = self.key.public_key()
+        self.certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - BACKDATED)
+            .not_valid_after(now + LIFETIME)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(key_usage(["key_cert_sign", "crl_sign"]), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(constrained_to(names), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+
+    @property
+    def pem(self) -> bytes:
+        """The CA's certificate, for a client's CA file."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+
+class Authorities:
+    """Both authorities of a run; nothing installs them anywhere.
+
+    Args:
+        names: DNS names and IP addresses under test.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.lab = Authority("Lab CA", names)
+        self.attacker = Authority("Attacker CA", names)
+
+    def __getitem__(self, which: str) -> Authority:
+        return {"lab": self.lab, "attacker": self.attacker}[which]
+
+
+def key_usage(usages: Sequence[str]) -> x509.KeyUsage:
+    """The KeyUsage extension with just these bits (RFC 5280 section 4.2.1.3)."""
+    bits = dict.fromkeys(
+        (
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "key_cert_sign",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
+    return x509.KeyUsage(**(bits | dict.fromkeys(usages, True)))
+
+
+def constrained_to(names: Sequence[str]) -> x509.NameConstraints:
+    """Name constraints that leave room for these names alone (RFC 5280 section 4.2.1.10).
+
+    A constraint binds only names of its own form, so both forms get one, even if only to exclude
+    all of it.
+    """
+    permitted: list[x509.GeneralName] = []
+    excluded: list[x509.GeneralName] = []
+    networks = []
+    for name in names:
+        try:
+            networks.append(ipaddress.ip_network(name))
+        except ValueError:
+            permitted.append(x509.DNSName(name))
+    permitted += map(x509.IPAddress, networks)
+    if len(permitted) == len(networks):
+        excluded.append(x509.DNSName(""))
+    if not networks:
+        excluded += [
+            x509.IPAddress(ipaddress.ip_network("0.0.0.0/0")),
+            x509.IPAddress(ipaddress.ip_network("::/0")),
+        ]
+    return x509.NameConstraints(permitted or None, excluded or None)

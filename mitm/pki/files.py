@@ -1,0 +1,67 @@
+"""PEM files, written so that a private key is nobody else's to read and none is half-written."""
+
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mitm.errors import UserError
+from mitm.pki.authority import Authorities
+from mitm.pki.forge import forge
+from mitm.pki.recipe import load_recipe
+
+
+def write_lab(directory: Path, authorities: Authorities, *, overwrite: bool) -> list[Path]:
+    """Write the lab's PKI: what clients trust, what the server shows, what the attacker shows.
+
+    The keys of the authorities are not among it.
+
+    Args:
+        directory: made with mode 0700 if it is not there.
+        authorities: whose certificates.
+        overwrite: whether files that are there may be replaced.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: a file is there already, before any is written; or they cannot be written.
+    """
+    name, now = authorities.names[0], datetime.now(UTC)
+    genuine = forge(load_recipe("genuine"), name, authorities, now)
+    forged = forge(load_recipe("attacker-ca"), name, authorities, now)
+    files = {
+        directory / "ca.pem": authorities.lab.pem,
+        directory / "server.pem": genuine.pem,
+        directory / "server.key": genuine.key_pem,
+        directory / "attacker-ca.pem": authorities.attacker.pem,
+        directory / "attacker.pem": forged.pem,
+        directory / "attacker.key": forged.key_pem,
+    }
+    there = [str(path) for path in files if path.exists()]
+    if there and not overwrite:
+        raise UserError(f"{', '.join(there)} would be overwritten: add --force to let it happen")
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path, data in files.items():
+            write_private(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write to {directory}: {error.strerror}") from None
+    return list(files)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of mode 0600, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    # mkstemp makes it 0600 from the first byte; the rename is atomic.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,166 @@
+"""Length-prefixed gRPC messages (gRPC over HTTP/2, "Requests"), out of the payloads of DATA."""
+
+import struct
+from typing import NamedTuple
+
+from mitm.wire.frames import ProtocolError
+
+# What gRPC implementations take by default (GRPC_DEFAULT_MAX_RECV_MESSAGE_LENGTH in the C core;
+# grpc-go, grpc-java and grpc-js say the same). A longer message is counted and not kept.
+MAX_MESSAGE_SIZE = 4 * 1024 * 1024
+
+# How much is kept of a message that is too long: enough to recognise it.
+TRUNCATED_SIZE = 4 * 1024
+
+# Half-received messages of one connection, all streams together: four of the largest, as against
+# the 16 MiB that grpc-go's clients of large responses commonly set for their whole window.
+MAX_HELD = 4 * MAX_MESSAGE_SIZE
+
+_PREFIX = struct.Struct(">BL")
+
+# https://grpc.github.io/grpc/core/md_doc_statuscodes.html
+STATUS_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+
+
+def status_name(grpc_status: str) -> str:
+    """The name of a `grpc-status` trailer, `PERMISSION_DENIED` for "7"; unknown ones unchanged."""
+    if grpc_status.isascii() and grpc_status.isdigit() and len(grpc_status) <= 2:
+        code = int(grpc_status)
+        if code < len(STATUS_NAMES):
+            return STATUS_NAMES[code]
+    return grpc_status
+
+
+def is_grpc(content_type: str) -> bool:
+    """Whether a request of this content-type carries gRPC messages.
+
+    `application/grpc`, alone or before `+proto` or `;charset`; not `application/grpc-web`, whose
+    trailers are messages of their own.
+    """
+    name = "application/grpc"
+    return content_type.startswith(name) and content_type[len(name) : len(name) + 1] in "+;"
+
+
+class RawMessage(NamedTuple):
+    """One message as it was sent.
+
+    Attributes:
+        size: its length in bytes, without the prefix.
+        data: its bytes; the first of them if `truncated`.
+    """
+
+    compressed: bool
+    size: int
+    data: bytes
+    truncated: bool
+
+
+class Budget:
+    """How many bytes of half-received messages one connection still may hold."""
+
+    def __init__(self, limit: int = MAX_HELD) -> None:
+        self._limit = limit
+        self.used = 0
+
+    @property
+    def left(self) -> int:
+        return self._limit - self.used
+
+
+class MessageReader:
+    """Puts the messages of one direction of one call together.
+
+    Args:
+        budget: shared by all readers of a connection.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._prefix = b""
+        self._in_message = False
+        self._compressed = False
+        self._size = 0
+        self._missing = 0
+        self._kept = bytearray()
+        self._truncated = False
+
+    def feed(self, data: bytes) -> list[RawMessage]:
+        """Take the content of the next DATA frame and give the messages that it completes.
+
+        Raises:
+            ProtocolError: the compressed flag is neither 0 nor 1.
+        """
+        messages: list[RawMessage] = []
+        start, end = 0, len(data)
+        while start < end:
+            if not self._in_message:
+                start = self._read_prefix(data, start)
+                if not self._in_message:
+                    break
+            stop = min(end, start + self._missing)
+            self._missing -= stop - start
+            if self._missing:
+                self._keep(data[start:stop])
+            else:
+                messages.append(self._complete(data[start:stop]))
+            start = stop
+        return messages
+
+    def close(self) -> None:
+        """Give back what is held of a message that will not be completed."""
+        self._budget.used -= len(self._kept)
+        self._kept = bytearray()
+
+    def _read_prefix(self, data: bytes, start: int) -> int:
+        stop = start + _PREFIX.size - len(self._prefix)
+        prefix = self._prefix + data[start:stop]
+        if len(prefix) < _PREFIX.size:
+            self._prefix = prefix
+            return len(data)
+        self._prefix = b""
+        flag, self._size = _PREFIX.unpack(prefix)
+        if flag > 1:
+            raise ProtocolError(f"gRPC message with compressed flag {flag}, neither 0 nor 1")
+        self._compressed = flag == 1
+        self._missing = self._size
+        self._truncated = self._size > MAX_MESSAGE_SIZE
+        self._in_message = True
+        return stop
+
+    def _keep(self, data: bytes) -> None:
+        if not self._truncated and len(data) > self._budget.left:
+            self._truncated = True
+            self._budget.used -= max(0, len(self._kept) - TRUNCATED_SIZE)
+            del self._kept[TRUNCATED_SIZE:]
+        if self._truncated:
+            room = min(TRUNCATED_SIZE - len(self._kept), self._budget.left)
+            data = data[: max(0, room)]
+        self._kept += data
+        self._budget.used += len(data)
+
+    def _complete(self, data: bytes) -> RawMessage:
+        if self._kept:
+            data = bytes(self._kept + data)
+            self.close()
+        if self._truncated:
+            data = data[:TRUNCATED_SIZE]
+        self._in_message = False
+        return RawMessage(self._compressed, self._size, data, self._truncated)
