@@ -104,6 +104,8 @@ END_STREAM = int(Flag.END_STREAM)
 END_HEADERS = int(Flag.END_HEADERS)
 PADDED = int(Flag.PADDED)
 PRIORITY_FLAG = int(Flag.PRIORITY)
+HEADER_TABLE_SIZE = int(Setting.HEADER_TABLE_SIZE)
+MAX_FRAME_SIZE = int(Setting.MAX_FRAME_SIZE)
 
 _TYPE_NAMES = {int(member): member.name for member in FrameType}
 _SETTING_NAMES = {int(member): member.name for member in Setting}
@@ -263,7 +265,7 @@ def detail(frame: RawFrame) -> str:
     Raises:
         ProtocolError: as for `settings`.
     """
-    type_, flags, _, payload = frame
+    type_, payload = frame.type, frame.payload
     if type_ == SETTINGS:
         return ", ".join(
             f"{_SETTING_NAMES.get(setting) or f'0x{setting:02X}'}={value}"
@@ -297,24 +299,48 @@ def _priority(payload: bytes) -> str:
     return f"depends on {dependency & _31_BITS}, weight {payload[4] + 1}{exclusive}"
 
 
-def content(frame: RawFrame, skipped: int = 0) -> bytes:
-    """A payload without its padding (RFC 9113 section 6.1).
+def content(frame: RawFrame) -> bytes:
+    """The payload of DATA without its padding (RFC 9113 section 6.1).
 
-    Args:
-        frame: DATA, HEADERS or PUSH_PROMISE.
-        skipped: bytes of fixed fields to leave out as well, behind the length of the padding.
+    Raises:
+        ProtocolError: the padding is longer than the payload.
+    """
+    return _unpadded(frame, 0) if frame.flags & PADDED else frame.payload
+
+
+def header_fragment(frame: RawFrame) -> bytes:
+    """What HEADERS, PUSH_PROMISE or CONTINUATION hold of a header block (RFC 9113 section 6.2).
 
     Raises:
         ProtocolError: padding and fixed fields are longer than the payload.
     """
+    if frame.type == HEADERS:
+        return _unpadded(frame, 5 if frame.flags & PRIORITY_FLAG else 0)
+    if frame.type == PUSH_PROMISE:
+        return _unpadded(frame, 4)
+    return frame.payload
+
+
+def promised_stream(frame: RawFrame) -> int:
+    """The stream that a PUSH_PROMISE announces (RFC 9113 section 6.6).
+
+    Raises:
+        ProtocolError: the frame is too short.
+    """
+    _unpadded(frame, 4)
+    return uint31(frame.payload, 1 if frame.flags & PADDED else 0)
+
+
+def _unpadded(frame: RawFrame, fixed: int) -> bytes:
     payload = frame.payload
-    if not frame.flags & PADDED:
-        if len(payload) < skipped:
-            raise ProtocolError(f"{type_name(frame.type)} is too short (RFC 9113 section 6)")
-        return payload[skipped:]
-    padding = payload[0] if payload else 0
-    if len(payload) < 1 + skipped + padding:
+    start, end = fixed, len(payload)
+    if frame.flags & PADDED:
+        start += 1
+        end -= payload[0] if payload else 0
+    if start > end:
         raise ProtocolError(
             f"{type_name(frame.type)}: the padding is longer than the frame (RFC 9113 section 6.1)"
+            if frame.flags & PADDED
+            else f"{type_name(frame.type)} of {len(payload)} bytes (RFC 9113 section 6)"
         )
-    return payload[1 + skipped : len(payload) - padding]
+    return payload[start:end]

@@ -1,0 +1,50 @@
+# Each target sets up what it needs, in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench proto picture
+
+demo: .venv/ready  ## play the skip-verify scenario
+	$(BIN)/mitm-demo run skip-verify
+
+test: .venv/ready-dev  ## run the tests
+	$(BIN)/pytest -n 2
+
+lint: .venv/ready-dev  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready-dev  ## measure the interceptor
+	$(BIN)/python -m bench
+
+proto: .venv/ready-dev  ## generate stubs and descriptors from the .proto
+	$(BIN)/python proto/generate.py
+
+picture: .venv/ready-dev  ## export the README's picture from a real run
+	$(BIN)/python docs/picture.py
+
+.venv/ready: pyproject.toml | python
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/ready-dev: pyproject.toml | python
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@ .venv/ready
+
+.PHONY: python
+python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Python 3.11 or newer is needed, and $(PYTHON) is not here."; \
+	  echo "Debian, Ubuntu: apt install python3 python3-venv; Fedora: dnf install python3;"; \
+	  echo "macOS: brew install python; or name another with: make demo PYTHON=/path/to/python3"; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V)."; \
+	  echo "Name another with: make demo PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "Python's venv module is missing."; \
+	  echo "Debian, Ubuntu: apt install python3-venv"; exit 1; }
