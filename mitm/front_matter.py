@@ -63,7 +63,7 @@ def convert(path: Path, data: object, type: type[T], within: str = "") -> T:  # 
 
 
 def section(body: str, heading: str) -> str:
-    """The text under a `## heading` of a Markdown body, without the heading; "" if there is none."""
+    """The text under a `## heading` of a Markdown body, heading left out; "" if there is none."""
     inside, lines = False, []
     for line in body.splitlines():
         if line.startswith("## "):

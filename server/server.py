@@ -76,14 +76,14 @@ class Witness(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self,
         continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any]"]
+            [grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]
         ],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> "grpc.RpcMethodHandler[Any, Any]":
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         handler: Any = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None:
-            return handler
+            return None
         if handler.response_streaming:
             kind = "stream_stream" if handler.request_streaming else "unary_stream"
             wrap = _witness_stream

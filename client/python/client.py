@@ -52,7 +52,7 @@ def ca_file(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
 def system_roots(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
     """Verification with the machine's own roots, which grpcio does not use by itself."""
     store = ssl.get_default_verify_paths().cafile
-    roots = read(store and Path(store), "SSL_CERT_FILE")
+    roots = read(Path(store) if store else None, "SSL_CERT_FILE")
     return grpc.ssl_channel_credentials(root_certificates=roots)
 
 
@@ -86,11 +86,12 @@ def get_user(arguments: argparse.Namespace) -> users_pb2.User:
         channel = grpc.insecure_channel(arguments.target, options)
     metadata = [("authorization", f"Bearer {arguments.token}")] if arguments.token else []
     with channel:
-        return users_pb2_grpc.UserServiceStub(channel).GetUser(
+        user: users_pb2.User = users_pb2_grpc.UserServiceStub(channel).GetUser(
             users_pb2.GetUserRequest(id=arguments.id),
             metadata=metadata,
             timeout=max(deadline - time.monotonic(), 0),
         )
+    return user
 
 
 def read(path: Path | None, option: str) -> bytes:
@@ -129,6 +130,7 @@ def main() -> int:
     parser.add_argument("--token", metavar="T", help="sent as `authorization: Bearer T`")
     parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds, in all")
     arguments = parser.parse_args()
+    answer: dict[str, dict[str, object]]
     try:
         user = get_user(arguments)
     except grpc.RpcError as error:

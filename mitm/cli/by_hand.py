@@ -64,7 +64,12 @@ def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[st
 
     It prints a JSON line when it listens, and one for each call.
     """
-    command = [sys.executable, str(content.SERVER), "--listen", str(guard(parse(listen), allow_host))]
+    command = [
+        sys.executable,
+        str(content.SERVER),
+        "--listen",
+        str(guard(parse(listen), allow_host)),
+    ]
     if cert:
         command += ["--cert", str(cert)]
     if key:

@@ -61,7 +61,9 @@ def outcome(console: Console, outcome: Outcome) -> None:
     console.print(_verdict_line("control", outcome.genuine, expected.genuine))
     console.print(_verdict_line("attack", outcome.intercepted, expected.intercepted))
     if not outcome.control_held:
-        warning = "the control did not do what the scenario says: the attack's verdict proves nothing"
+        warning = (
+            "the control did not do what the scenario says: the attack's verdict proves nothing"
+        )
         console.print(Text(f"  {warning}", style="bold red"))
     evidence = outcome.intercepted.evidence
     assert evidence is not None

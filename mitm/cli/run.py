@@ -57,9 +57,7 @@ def run(
     log = JsonLines(events) if events else None
     console = report.console()
     try:
-        outcomes = in_loop(
-            _play_all(loaded, chosen, timeout, None if as_json else console, log)
-        )
+        outcomes = in_loop(_play_all(loaded, chosen, timeout, None if as_json else console, log))
     finally:
         if log:
             report_lost(log)

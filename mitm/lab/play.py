@@ -50,10 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def matched(self) -> bool:
         """Whether both legs came to the verdict that the scenario says."""
-        return (
-            self.control_held
-            and self.intercepted.verdict == self.scenario.expected.intercepted
-        )
+        return self.control_held and self.intercepted.verdict == self.scenario.expected.intercepted
 
 
 class Lab(msgspec.Struct, frozen=True):

@@ -37,7 +37,8 @@ async def started(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=asyncio.subprocess.PIPE,
-            env=environment,
+            # uvloop takes nothing but a dict.
+            env=dict(environment),
             # Ctrl-C on the terminal reaches the lab alone, which then ends things in order.
             start_new_session=True,
         )

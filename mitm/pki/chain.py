@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mitm.errors import UserError
 
-
 T = TypeVar("T")
 
 

@@ -64,9 +64,7 @@ def forge(recipe: Recipe, name: str, authorities: Authorities, now: datetime) ->
 class _Forge:
     """The making of one chain, from the root down: an issuer is there before what it signs."""
 
-    def __init__(
-        self, recipe: Recipe, name: str, authorities: Authorities, now: datetime
-    ) -> None:
+    def __init__(self, recipe: Recipe, name: str, authorities: Authorities, now: datetime) -> None:
         self._recipe = recipe
         self._name = name
         self._authorities = authorities
@@ -186,9 +184,7 @@ class _Forge:
             basic = BasicConstraints(ca=depth > 0)
         if basic != "absent":
             assert isinstance(basic, BasicConstraints)
-            extensions.append(
-                (x509.BasicConstraints(basic.ca, basic.path_length), basic.critical)
-            )
+            extensions.append((x509.BasicConstraints(basic.ca, basic.path_length), basic.critical))
         usages = link.key_usage
         if usages is None:
             usages = ("key_cert_sign", "crl_sign") if ca else ("digital_signature",)
@@ -219,9 +215,7 @@ class _Forge:
         ]
         extensions += [
             (
-                x509.UnrecognizedExtension(
-                    x509.ObjectIdentifier(raw.oid), bytes.fromhex(raw.der)
-                ),
+                x509.UnrecognizedExtension(x509.ObjectIdentifier(raw.oid), bytes.fromhex(raw.der)),
                 raw.critical,
             )
             for raw in link.extensions
@@ -235,9 +229,7 @@ class _Forge:
             or extension.oid.dotted_string not in given
         ]
 
-    def _constraints(
-        self, constraints: NameConstraints
-    ) -> tuple[x509.ExtensionType, bool]:
+    def _constraints(self, constraints: NameConstraints) -> tuple[x509.ExtensionType, bool]:
         permitted = [self._general_name(n, network=True) for n in constraints.permitted]
         excluded = [self._general_name(n, network=True) for n in constraints.excluded]
         extension = x509.NameConstraints(permitted or None, excluded or None)
@@ -306,7 +298,7 @@ def _generate(kind: str) -> Key:
 @functools.cache
 def _rsa(bits: int) -> rsa.RSAPrivateKey:
     # Half a second for 3,072 bits: one a process is enough for a demonstration.
-    return rsa.generate_private_key(65537, bits)  # noqa: S505
+    return rsa.generate_private_key(65537, bits)
 
 
 def _signed_again(certificate: bytes, link: Link, issuer_key: Key) -> bytes:

@@ -7,9 +7,7 @@ import msgspec
 from mitm import content, front_matter
 from mitm.errors import UserError
 
-KeyKind = Literal[
-    "ec-p256", "ec-p384", "rsa-1024", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"
-]
+KeyKind = Literal["ec-p256", "ec-p384", "rsa-1024", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"]
 Hash = Literal["sha256", "sha384", "sha512", "sha1", "md5"]
 Breakage = Literal["bad-signature", "other-key"]
 # "-1h", "+1d": relative to the moment of forging.
@@ -144,17 +142,18 @@ def load_recipe(name: str) -> Recipe:
     front, lesson = front_matter.load(path, _FrontMatter)
     if not front.chain:
         raise UserError(f"{path}: chain: it holds no certificate")
-    links = tuple(
-        front_matter.convert(
-            path, link, AuthorityLink if "authority" in link else Link, f"chain[{number}]"
-        )
-        for number, link in enumerate(front.chain)
-    )
+    links: list[Link | AuthorityLink] = []
+    for number, data in enumerate(front.chain):
+        within = f"chain[{number}]"
+        if "authority" in data:
+            links.append(front_matter.convert(path, data, AuthorityLink, within))
+        else:
+            links.append(front_matter.convert(path, data, Link, within))
     if isinstance(links[0], AuthorityLink):
         raise UserError(f"{path}: chain[0]: the leaf is a link of its own, not an authority")
     for number, link in enumerate(links[:-1]):
         if isinstance(link, AuthorityLink):
             raise UserError(f"{path}: chain[{number}]: an authority is the end of a chain")
     return Recipe(
-        path.stem, front.title, front.expect, links, front.cwe, front.reverse, lesson
+        path.stem, front.title, front.expect, tuple(links), front.cwe, front.reverse, lesson
     )

@@ -68,7 +68,9 @@ class Connection:
 
     async def run(self) -> None:
         """See the connection through; whatever happens, it ends with a `Closed` event."""
-        self._emit(events.Connected, client=str(Address(*self._writer.get_extra_info("peername")[:2])))
+        self._emit(
+            events.Connected, client=str(Address(*self._writer.get_extra_info("peername")[:2]))
+        )
         try:
             await self._intercept()
             end = self._first_end or _EndError("attacker", "error")
@@ -96,7 +98,9 @@ class Connection:
         self._server = server = await self._dial(hello)
         client = Peer(self._reader, self._writer, received=received)
         if hello:
-            client = await self._accept_tls(received, hello, server.tls.alpn if server.tls else None)
+            client = await self._accept_tls(
+                received, hello, server.tls.alpn if server.tls else None
+            )
         self._phase = "established"
         self._watcher = Watcher(
             self._number,
@@ -137,7 +141,7 @@ class Connection:
             raise _EndError("client", "reset") from None
 
     async def _dial(self, hello: Hello | None) -> Peer:
-        """Reach the server, speaking to it as the client spoke: TLS with the same names, or none."""
+        """Reach the server and speak to it as the client spoke: TLS for the same name, or none."""
         address = self._task.upstream
         try:
             async with asyncio.timeout(DIAL_LIMIT):

@@ -1,5 +1,6 @@
 """One side of an intercepted connection, as TLS: bytes in, bytes out, no socket."""
 
+import contextlib
 import ssl
 from typing import NamedTuple
 
@@ -106,12 +107,10 @@ class TlsLeg:
 
     def close(self) -> None:
         """End this side's direction with close_notify; the peer's may go on."""
-        try:
+        # An error means that the peer's close_notify is still to come (SSLWantReadError), or that
+        # the connection is broken and there is nobody to notify.
+        with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
-        except ssl.SSLError:
-            # Either the peer's close_notify is still to come (SSLWantReadError), or the
-            # connection is broken and there is nobody to notify.
-            pass
 
     @property
     def version(self) -> str:

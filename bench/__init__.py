@@ -1,0 +1,1 @@
+"""Measures the interceptor: `make bench`."""
