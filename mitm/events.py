@@ -39,6 +39,7 @@ class LegEnded(Event, frozen=True, tag="leg-ended"):
     scenario: str
     leg: Literal["genuine", "intercepted"]
     verdict: str
+    reason: str = ""
 
 
 class Connected(Event, frozen=True, tag="connected"):

@@ -42,6 +42,14 @@ class EventPrinter:
 
     def __call__(self, event: Event) -> None:
         """Print one event, if it is one to print."""
+        match event:
+            case events.LegStarted():
+                self._start = event.time
+                self._print_heading(event)
+                return
+            case events.LegEnded():
+                self._console.print(Text(f"  → {event.verdict}: {plain(event.reason)}"))
+                return
         if self._start is None:
             self._start = event.time
         elapsed = event.time - self._start
@@ -53,6 +61,17 @@ class EventPrinter:
             line.append(f"{who:<16} ", style="bold")
             line.append(text, style=style)
             self._console.print(line, soft_wrap=True)
+
+    def _print_heading(self, event: events.LegStarted) -> None:
+        self._console.print()
+        if event.leg == "genuine":
+            heading = f"Control: client ──▶ server, at {event.target}"
+        else:
+            heading = f"Attack: client ──▶ attacker ──▶ server, client dials {event.target}"
+        self._console.print(Text(heading, style="bold underline"))
+        if event.leg == "genuine":
+            why = "  the same client, undisturbed: without this, an abort would prove nothing"
+            self._console.print(Text(why, style="dim"))
 
     def _describe(self, event: Event) -> list[tuple[str, str, str]]:
         """Lines for an event: who, what, and how to set it off."""

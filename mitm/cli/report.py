@@ -1,6 +1,7 @@
 """What `run` shows: the cast, the evidence, the verdict and the lesson; and the same as JSON."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from rich.console import Console
@@ -11,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mitm.capture import plain
-from mitm.events import Event, LegStarted
 from mitm.lab import Client, Outcome, Scenario
-from mitm.verdict import Call, LegResult
+from mitm.verdict import LegResult
 
 _STYLES = {
     "connected": "green",
@@ -39,44 +39,25 @@ def cast(console: Console, scenario: Scenario, client: Client) -> None:
     console.print(Padding(rows, (1, 0, 0, 2)))
 
 
-def leg_heading(console: Console, event: Event) -> None:
-    """Print a heading when a leg begins."""
-    if not isinstance(event, LegStarted):
-        return
-    if event.leg == "genuine":
-        heading = f"Control: client ──▶ server, at {event.target}"
-    else:
-        heading = f"Attack: client ──▶ attacker ──▶ server, client dials {event.target}"
-    console.print()
-    console.print(Text(heading, style="bold underline"))
-    if event.leg == "genuine":
-        console.print(Text("  the same client, undisturbed: without this an abort proves nothing"))
-
-
 def outcome(console: Console, outcome: Outcome) -> None:
     """Print verdicts, evidence and lesson."""
-    expected = outcome.scenario.expected
     console.print()
     console.print(Text("Verdict", style="bold underline"))
-    console.print(_verdict_line("control", outcome.genuine, expected.genuine))
-    console.print(_verdict_line("attack", outcome.intercepted, expected.intercepted))
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    for leg, result, expected in (
+        ("control", outcome.genuine, outcome.scenario.expected.genuine),
+        ("attack", outcome.intercepted, outcome.scenario.expected.intercepted),
+    ):
+        rows.add_row(f"  {leg}", _verdict(result, expected))
+        rows.add_row("", Text(f"the client itself says: {plain(_said(result))}", style="dim"))
     if not outcome.control_held:
-        warning = (
-            "the control did not do what the scenario says: the attack's verdict proves nothing"
-        )
-        console.print(Text(f"  {warning}", style="bold red"))
-    evidence = outcome.intercepted.evidence
-    assert evidence is not None
-    for ending in evidence.connections:
-        accepted = "handshake completed" if ending.accepted else "handshake not completed"
-        how = f"alert {ending.alert}" if ending.alert else _HOW.get(ending.how, ending.how)
-        text = f"  evidence   connection {ending.connection}: {accepted}; {ending.by}: {how}"
-        console.print(Text(text))
-    for call in evidence.calls:
-        _call(console, call)
-    if outcome.intercepted.server_calls:
-        calls = ", ".join(f"{c.method} {c.status}" for c in outcome.intercepted.server_calls)
-        console.print(Text(f"  the server  recorded {plain(calls)} from the attacker's address"))
+        warning = "the control did not do what the scenario says, so the attack proves nothing"
+        rows.add_row("", Text(warning, style="bold red"))
+    for who, what, style in _evidence(outcome.intercepted):
+        rows.add_row(f"  {who}", Text(what, style=style))
+    console.print(rows)
     console.print(Padding(Text(outcome.scenario.point, style="bold"), (1, 2)))
     if outcome.scenario.fix:
         console.print(Text("How to fix it", style="bold underline"))
@@ -84,31 +65,48 @@ def outcome(console: Console, outcome: Outcome) -> None:
         console.print()
 
 
+def _verdict(result: LegResult, expected: str) -> Text:
+    line = Text(result.verdict, style=_STYLES.get(result.verdict, "bold yellow"))
+    if result.verdict == expected:
+        line.append(", as expected", style="green")
+    else:
+        line.append(f", but expected was {expected}", style="bold red")
+    return line.append(f": {plain(result.reason)}", style="default")
+
+
+def _said(result: LegResult) -> str:
+    """What the client program printed, or what became of it."""
+    answer = json.dumps(result.client.answer, ensure_ascii=False) if result.client.answer else ""
+    return answer or str(result.client)
+
+
+def _evidence(result: LegResult) -> Iterator[tuple[str, str, str]]:
+    """Lines of evidence: whose, what, and how to set it off."""
+    assert result.evidence is not None
+    for ending in result.evidence.connections:
+        if ending.accepted:
+            handshake = "TLS handshake completed"
+        else:
+            handshake = "TLS handshake refused" if ending.phase == "handshake" else "no TLS"
+        how = f"alert {ending.alert}" if ending.alert else _HOW.get(ending.how, ending.how)
+        yield "seen", f"connection {ending.connection}: {handshake}; {ending.by} {how}", ""
+    for call in result.evidence.calls:
+        yield "read", plain(call.method), "red"
+        for name, value in call.metadata.items():
+            if name in result.evidence.credentials:
+                yield "", f"{plain(name)}: {plain(value)}", "red"
+        for way, messages in (("sent", call.requests), ("answered", call.responses)):
+            for message in messages:
+                yield "", f"{way} {plain(json.dumps(message, ensure_ascii=False))}", "red"
+    for served in result.server_calls:
+        yield "server", f"recorded {plain(served.method)} {served.status} from {served.peer}", ""
+
+
 _HOW = {
     "eof": "closed without an alert",
     "close-notify": "closed with close_notify",
     "reset": "reset the connection",
 }
-
-
-def _verdict_line(leg: str, result: LegResult, expected: str) -> Text:
-    line = Text(f"  {leg:<9}")
-    line.append(f"{result.verdict:<13}", style=_STYLES.get(result.verdict, "bold yellow"))
-    if result.verdict == expected:
-        line.append("as expected", style="green")
-    else:
-        line.append(f"expected {expected}", style="bold red")
-    return line.append(f": {plain(result.reason)}")
-
-
-def _call(console: Console, call: Call) -> None:
-    console.print(Text(f"  read       {plain(call.method)}", style="red"))
-    for name, value in call.metadata.items():
-        if "masked" in value:
-            console.print(Text(f"             {plain(name)}: {plain(value)}", style="red"))
-    for way, messages in (("sent", call.requests), ("answered", call.responses)):
-        for message in messages:
-            console.print(Text(f"             {way} {plain(str(message))}", style="red"))
 
 
 def summary(console: Console, outcomes: Sequence[Outcome]) -> None:

@@ -54,6 +54,8 @@ def run(
     if not scenario:
         loaded.sort(key=lambda s: s.order)
     chosen = load_client(client)
+    for each in loaded:
+        chosen.must_know(each.policy)
     log = JsonLines(events) if events else None
     console = report.console()
     try:
@@ -95,8 +97,7 @@ async def play_one(
     def on_event(event: Event) -> None:
         if log:
             log(event)
-        if console and printer:
-            report.leg_heading(console, event)
+        if printer:
             printer(event)
 
     if console:

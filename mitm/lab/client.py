@@ -46,6 +46,16 @@ class Client(msgspec.Struct, frozen=True):
     policies: tuple[str, ...]
     requires: tuple[str, ...]
 
+    def must_know(self, policy: str) -> None:
+        """Insist on a policy.
+
+        Raises:
+            UserError: this client does not know it.
+        """
+        if policy not in self.policies:
+            known = ", ".join(self.policies)
+            raise UserError(f"client {self.name!r} does not know policy {policy!r}, but: {known}")
+
 
 def clients() -> dict[str, Path]:
     """The clients that come with the project: the folders that hold a README, by name."""

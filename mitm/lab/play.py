@@ -102,15 +102,15 @@ async def play(
 
     Args:
         scenario: which one.
-        client: the client program; it must know the scenario's policy.
+        client: the client program.
         timeout: seconds that the client is given for each leg.
         on_event: called with each event as it happens.
 
     Raises:
-        UserError: client or server cannot be started.
+        UserError: the client does not know the scenario's policy, or client or server cannot be
+            started.
     """
-    if scenario.policy not in client.policies:
-        raise UserError(f"client {client.name} has no policy {scenario.policy!r}")
+    client.must_know(scenario.policy)
     async with Lab.prepared(scenario) as lab:
         target = Address(NAME, lab.server.address.port)
         on_event(_started(scenario, "genuine", target))
@@ -164,4 +164,10 @@ def _started(
 def _ended(
     scenario: Scenario, leg: Literal["genuine", "intercepted"], result: LegResult
 ) -> LegEnded:
-    return LegEnded(time=time.time(), scenario=scenario.name, leg=leg, verdict=result.verdict)
+    return LegEnded(
+        time=time.time(),
+        scenario=scenario.name,
+        leg=leg,
+        verdict=result.verdict,
+        reason=result.reason,
+    )
