@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from mitm import content, front_matter
+from mitm.errors import UserError
 from mitm.lab.processes import read_all, started
 from mitm.verdict import ClientReport
 
