@@ -1,0 +1,160 @@
+"""The page that a measurement becomes: docs/performance.md."""
+
+import os
+import platform
+import ssl
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from bench import tools
+from bench.tools import Workload
+
+# To reach: milliseconds of the interceptor's CPU a unary call with no log, all of it parsed, and
+# seconds for a whole demonstration.
+CPU_GOAL = 0.2
+DEMO_GOAL = 2.5
+
+
+class Results(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        load_before: the machine's load average before the first round.
+        straight: the way without the interceptor; `intercepted` those with it.
+        rates: calls per second of each round, by workload and way.
+        cpu: the interceptor's CPU milliseconds a call of each round, by workload and way.
+        demo_seconds: wall time of `mitm-demo run` of each round.
+    """
+
+    started: datetime
+    load_before: float
+    rounds: int
+    workloads: Sequence[Workload]
+    straight: str
+    intercepted: Sequence[str]
+    rates: dict[tuple[Workload, str], list[float]]
+    cpu: dict[tuple[Workload, str], list[float]]
+    demo: str
+    demo_seconds: list[float]
+
+
+def machine() -> list[tuple[str, str]]:
+    """What it was measured on."""
+    packages = ("uvloop", "hpack", "msgspec", "protobuf", "cryptography")
+    return [
+        ("CPU", f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores"),
+        ("System", f"{platform.system()} {platform.release()}"),
+        ("Python", f"{platform.python_version()}, {ssl.OPENSSL_VERSION}"),
+        ("Packages", ", ".join(f"{name} {version(name)}" for name in packages)),
+        ("Load and server", ", ".join(map(tools.version, tools.PACKAGES))),
+    ]
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def page(results: Results, machine: Sequence[tuple[str, str]]) -> str:
+    """The whole page, in Markdown."""
+    return "\n".join(
+        [
+            "# Performance",
+            "",
+            "Written by `make bench`; every figure on this page comes from one run of it. It needs",
+            "Linux, and `apt install nghttp2-client nghttp2-server`.",
+            "",
+            "## Unary calls",
+            "",
+            "`h2load` makes calls with gRPC's headers and a message of "
+            f"{len(tools.BODY) - 5} bytes; `nghttpd` echoes the",
+            "message and ends with `grpc-status: 0`. Both legs are TLS 1.3. The interceptor is a",
+            "process of its own and parses everything: each measurement counts that it decoded the",
+            "request's headers and message, the response's headers and message, and the trailers",
+            "of every call. *CPU* is the interceptor's own, in user and kernel mode. *Of straight*",
+            "compares with the calls straight to the server in the same round.",
+            "",
+            f"{results.rounds} rounds, interleaved; median (lowest to highest).",
+            "",
+            *_table(
+                ("connections x streams", "way", "CPU ms a call", "calls/s", "of straight"),
+                [row for workload in results.workloads for row in _rows(results, workload)],
+            ),
+            "",
+            *_goal(
+                f"At most {CPU_GOAL} ms of CPU a call with everything parsed and no log",
+                max(median(results.cpu[w, results.intercepted[0]]) for w in results.workloads),
+                CPU_GOAL,
+                "ms",
+            ),
+            "",
+            "Client, server and interceptor share the machine's cores, so that calls per second",
+            "say as much about the machine as about the interceptor; its CPU time does not depend",
+            "on what else runs.",
+            "",
+            "## A whole demonstration",
+            "",
+            f"`mitm-demo run {results.demo}`, from the command to its exit: both legs are played,",
+            "with a server, an interceptor and a client. Wall time, median of "
+            f"{results.rounds} runs: {_spread(results.demo_seconds, '.2f')} s.",
+            "",
+            *_goal(
+                f"At most {DEMO_GOAL} s on 2 cores",
+                median(results.demo_seconds),
+                DEMO_GOAL,
+                "s",
+            ),
+            "",
+            "## The machine",
+            "",
+            *_table(
+                ("what", "which"),
+                [
+                    *machine,
+                    ("When", f"{results.started:%Y-%m-%d %H:%M} UTC"),
+                    ("Load average before", f"{results.load_before:.2f}"),
+                ],
+            ),
+            "",
+        ]
+    )
+
+
+def _rows(results: Results, workload: Workload) -> list[tuple[str, ...]]:
+    straight = results.rates[workload, results.straight]
+    rows: list[tuple[str, ...]] = [
+        (str(workload), results.straight, "", _spread(straight, ",.0f"), "")
+    ]
+    for way in results.intercepted:
+        rates = results.rates[workload, way]
+        rows.append(
+            (
+                str(workload),
+                way,
+                _spread(results.cpu[workload, way], ".3f"),
+                _spread(rates, ",.0f"),
+                _spread([rate / base for rate, base in zip(rates, straight, strict=True)], ".2f"),
+            )
+        )
+    return rows
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def _goal(text: str, value: float, limit: float, unit: str) -> list[str]:
+    verdict = "reached" if value <= limit else "not reached"
+    return [f"Goal: {text[0].lower()}{text[1:]}: **{verdict}** ({value:.3g} {unit})."]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
