@@ -9,6 +9,7 @@ from mitm.events import Direction, Event, Frame, Headers, Message, ParseFailed
 from mitm.wire import frames
 from mitm.wire.frames import FrameReader, ProtocolError, RawFrame
 from mitm.wire.grpc import Budget, MessageReader, RawMessage, is_grpc
+from mitm.wire.header_blocks import HeaderDecoder, HeaderList
 from mitm.wire.schema import Schema
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
@@ -16,10 +17,6 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 # A header block, compressed, over all of its CONTINUATION frames. nghttp2 stops at 64 KiB as well
 # (NGHTTP2_MAX_HEADERSLEN); gRPC's C core takes 16 KiB of metadata by default.
 MAX_HEADER_BLOCK = 64 * 1024
-
-# The same once decompressed, 32 bytes added to each field as in RFC 9113 section 10.5.1: the
-# default of hpack. Go's net/http takes 1 MiB, nginx 32 KiB.
-MAX_HEADER_LIST = 64 * 1024
 
 # A peer may announce a table of 4 GiB. Browsers announce 64 KiB, gRPC's C core 4 KiB; nghttp2 as
 # an encoder uses 4 KiB however much it is offered.
@@ -67,7 +64,7 @@ class _Side:
 
     def __init__(self) -> None:
         self.reader = FrameReader()
-        self.hpack = hpack.Decoder(max_header_list_size=MAX_HEADER_LIST)
+        self.headers = HeaderDecoder()
         self.block: _HeaderBlock | None = None
         self.started = False  # its first SETTINGS have come
         self.newest_stream = 0  # the highest number that it opened or promised
@@ -218,7 +215,7 @@ class Http2Parser:
             # An ACK of nothing is harmless: no endpoint rejects it.
             if other.unacknowledged:
                 acknowledged = other.unacknowledged.popleft()
-                sender.hpack.max_allowed_table_size = acknowledged.header_table
+                sender.headers.max_table_size = acknowledged.header_table
                 sender.reader.max_frame_size = acknowledged.frame_size
             return
         sender.started = True
@@ -232,7 +229,7 @@ class Http2Parser:
         sender.unacknowledged.append(sender.announced)
         if len(sender.unacknowledged) > MAX_UNACKNOWLEDGED:
             raise ProtocolError(f"more than {MAX_UNACKNOWLEDGED} SETTINGS without an ACK")
-        other.hpack.max_allowed_table_size = max(other.hpack.max_allowed_table_size, table)
+        other.headers.max_table_size = max(other.headers.max_table_size, table)
         other.reader.max_frame_size = max(other.reader.max_frame_size, size)
 
     def _start_headers(self, direction: Direction, frame: RawFrame) -> None:
@@ -271,16 +268,12 @@ class Http2Parser:
         assert block is not None
         # Decoded even where nobody will see it: HPACK has one state for the whole direction.
         try:
-            fields = side.hpack.decode(bytes(block.fragments), raw=True)
+            headers = side.headers.decode(bytes(block.fragments))
         except hpack.HPACKError as error:
             raise ProtocolError(f"HPACK: {error} (RFC 7541)") from None
         stream = self._streams.get(block.stream)
         if stream is None or (direction not in stream.open):
             return
-        headers = tuple(
-            (name.decode("utf-8", "backslashreplace"), value.decode("utf-8", "backslashreplace"))
-            for name, value in fields
-        )
         kind = self._kind(direction, stream, block, headers)
         events.append(
             Headers(
@@ -302,7 +295,7 @@ class Http2Parser:
         direction: Direction,
         stream: _Stream,
         block: _HeaderBlock,
-        headers: tuple[tuple[str, str], ...],
+        headers: HeaderList,
     ) -> Kind:
         """Which part of a call a header block is (RFC 9113 section 8.1), noted on its stream."""
         if not stream.requested:
