@@ -98,18 +98,20 @@ class Witness(grpc.aio.ServerInterceptor):
 
 def _witness_unary(method: str, behaviour: Any) -> Any:
     async def witnessed(request: Any, context: Context) -> Any:
+        peer = address_of(context.peer())
         try:
             response = behaviour(request, context)
             # The health service's handlers are coroutines, but need not be.
             return await response if asyncio.iscoroutine(response) else response
         finally:
-            _record(method, context)
+            _record(method, peer, context)
 
     return witnessed
 
 
 def _witness_stream(method: str, behaviour: Any) -> Any:
     async def witnessed(request: Any, context: Context) -> AsyncIterator[Any]:
+        peer = address_of(context.peer())
         try:
             responses = behaviour(request, context)
             if hasattr(responses, "__aiter__"):
@@ -119,12 +121,13 @@ def _witness_stream(method: str, behaviour: Any) -> Any:
                 for response in responses:
                     yield response
         finally:
-            _record(method, context)
+            _record(method, peer, context)
 
     return witnessed
 
 
-def _record(method: str, context: Context) -> None:
+def _record(method: str, peer: str, context: Context) -> None:
+    # The peer was asked for beforehand: once a call is cancelled, grpcio crashes on the question.
     error = sys.exc_info()[1]
     code = context.code()
     if isinstance(code, grpc.StatusCode):
@@ -133,7 +136,7 @@ def _record(method: str, context: Context) -> None:
         status = "CANCELLED"
     else:
         status = "UNKNOWN" if error else "OK"
-    say({"method": method, "peer": address_of(context.peer()), "status": status})
+    say({"method": method, "peer": peer, "status": status})
 
 
 def address_of(peer: str) -> str:
@@ -196,7 +199,9 @@ def usage(message: str) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="A gRPC server for users.v1.UserService.")
+    parser = argparse.ArgumentParser(
+        "server", description="A gRPC server for users.v1.UserService.", usage=argparse.SUPPRESS
+    )
     parser.add_argument("--listen", default="127.0.0.1:50051", metavar="HOST:PORT")
     parser.add_argument("--cert", type=Path, metavar="FILE", help="certificate chain, PEM")
     parser.add_argument("--key", type=Path, metavar="FILE", help="the key to it, PEM")

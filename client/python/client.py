@@ -120,7 +120,9 @@ def target(text: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="A gRPC client for users.v1.UserService.")
+    parser = argparse.ArgumentParser(
+        "client", description="A gRPC client for users.v1.UserService.", usage=argparse.SUPPRESS
+    )
     parser.add_argument("--target", required=True, type=target, metavar="HOST:PORT")
     parser.add_argument("--policy", required=True, choices=POLICIES, help="whom to trust")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="for ca-file: the CA, PEM")

@@ -89,7 +89,12 @@ def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[st
 @click.option("--client", default="python", metavar="NAME", help="Client program, or its folder.")
 @_ALLOW_HOST
 def call(
-    target: str, client: str, id_: int | None, allow_host: tuple[str, ...], **options: object
+    target: str,
+    policy: str,
+    client: str,
+    id_: int | None,
+    allow_host: tuple[str, ...],
+    **options: object,
 ) -> int:
     """Call the server once, as a client of some policy.
 
@@ -97,7 +102,10 @@ def call(
     mitm-demo call --policy insecure --target localhost:50051
     mitm-demo call --policy ca-file --ca lab/ca.pem --target localhost:50052
     """
-    command = [*load_client(client).command, "--target", str(guard(parse(target), allow_host))]
+    chosen = load_client(client)
+    chosen.must_know(policy)
+    address = guard(parse(target), allow_host)
+    command = [*chosen.command, "--target", str(address), "--policy", policy]
     for name, value in (options | {"id": id_}).items():
         if value is not None:
             command += [f"--{name.replace('_', '-')}", str(value)]
@@ -187,7 +195,8 @@ async def _intercept(
     ) as interceptor:
         console.print(
             f"listening on {interceptor.address}, presenting {chain.name}, "
-            f"server at {upstream}; Ctrl-C ends it"
+            f"server at {upstream}; Ctrl-C ends it",
+            soft_wrap=True,
         )
         await asyncio.get_running_loop().create_future()
 

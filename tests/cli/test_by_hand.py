@@ -1,0 +1,193 @@
+"""`certs`, `serve`, `call` and `proxy`: the parts by themselves, put together as in a class."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.programs import MITM_DEMO, Result, mitm_demo, refused, running, serving
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The PEM files that `mitm-demo certs` writes."""
+    directory = tmp_path_factory.mktemp("lab") / "pki"
+    assert mitm_demo("certs", directory).code == 0
+    return directory
+
+
+def call(address: str, policy: str, *arguments: str | Path) -> Result:
+    port = address.rpartition(":")[2]
+    return mitm_demo("call", "--policy", policy, "--target", f"localhost:{port}", *arguments)
+
+
+def test_server_and_client_meet_over_the_files_of_certs(lab: Path) -> None:
+    with serving("--cert", lab / "server.pem", "--key", lab / "server.key") as (_, address):
+        good = call(address, "ca-file", "--ca", lab / "ca.pem", "--id", "2")
+        assert good.code == 0, good.err
+        assert good.json_lines == [
+            {"user": {"id": 2, "name": "Amina", "email": "amina@example.com"}}
+        ]
+        bad = call(address, "ca-file", "--ca", lab / "attacker-ca.pem")
+        assert bad.code == 1
+        assert bad.json_lines[0]["error"]["code"] == "UNAVAILABLE"
+
+
+def test_proxy_stands_between_a_client_and_its_server(lab: Path, tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    with serving("--cert", lab / "server.pem", "--key", lab / "server.key") as (_, upstream):
+        command = ("proxy", "--listen", "127.0.0.1:0", "--upstream", upstream, "--events", log)
+        with running(MITM_DEMO, *command, PYTHONUNBUFFERED="1") as process:
+            assert process.stdout
+            address = process.stdout.readline().split()[2].rstrip(",")
+            assert call(address, "ca-file", "--ca", lab / "ca.pem").code == 1
+            fooled = call(address, "skip-verify", "--token", "a-secret-of-the-test-0123456789")
+            assert fooled.json_lines[0]["user"]["name"] == "Nicolas"
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=30)
+    assert "ClientHello: for localhost, ALPN h2" in out
+    assert "calls /users.v1.UserService/GetUser" in out
+    assert "SETTINGS" in out
+    assert "a-secret-of-the-test-0123456789" not in out
+    assert "a-secret-of-the-test-0123456789" in log.read_text()
+
+
+def test_proxy_presents_a_chain_of_ones_own(lab: Path) -> None:
+    """With the genuine certificate in the attacker's hands, even a careful client is read."""
+    with serving("--cert", lab / "server.pem", "--key", lab / "server.key") as (_, upstream):
+        cert = ("--cert", lab / "server.pem", "--key", lab / "server.key")
+        command = ("proxy", "--listen", "127.0.0.1:0", "--upstream", upstream, *cert)
+        with running(MITM_DEMO, *command, PYTHONUNBUFFERED="1") as process:
+            assert process.stdout
+            address = process.stdout.readline().split()[2].rstrip(",")
+            assert call(address, "ca-file", "--ca", lab / "ca.pem").code == 0
+
+
+def test_serve_hands_over_to_the_server_and_ends_with_it() -> None:
+    with running(MITM_DEMO, "serve", "--listen", "127.0.0.1:0") as process:
+        assert process.stdout
+        address = json.loads(process.stdout.readline())["listening"]
+        assert call(address, "insecure").code == 0
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert err == ""
+    (line,) = out.splitlines()
+    assert json.loads(line)["status"] == "OK"
+
+
+def test_certs_writes_private_files_and_never_overwrites_unasked(tmp_path: Path) -> None:
+    directory = tmp_path / "lab"
+    written = mitm_demo("certs", directory)
+    assert written.code == 0
+    names = {
+        "ca.pem",
+        "server.pem",
+        "server.key",
+        "attacker-ca.pem",
+        "attacker.pem",
+        "attacker.key",
+    }
+    assert {path.name for path in directory.iterdir()} == names
+    assert {Path(line).name for line in written.out.splitlines()} == names
+    assert directory.stat().st_mode & 0o777 == 0o700
+    for path in directory.glob("*.key"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    before = (directory / "ca.pem").read_bytes()
+    assert "add --force" in refused(mitm_demo("certs", directory))
+    assert (directory / "ca.pem").read_bytes() == before
+    assert mitm_demo("certs", "--force", directory).code == 0
+    assert (directory / "ca.pem").read_bytes() != before
+
+
+def test_certs_says_where_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot write to" in refused(mitm_demo("certs", tmp_path / "file" / "below"))
+
+
+def test_an_upstream_that_is_not_there_is_said_on_the_console(lab: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        upstream = f"127.0.0.1:{closed.getsockname()[1]}"
+        command = ("proxy", "--listen", "127.0.0.1:0", "--upstream", upstream)
+        with running(MITM_DEMO, *command, PYTHONUNBUFFERED="1") as process:
+            assert process.stdout
+            address = process.stdout.readline().split()[2].rstrip(",")
+            result = call(address, "insecure", "--timeout", "3")
+            assert result.code == 1
+            assert result.json_lines[0]["error"]["code"] in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=30)
+    assert f"cannot reach {upstream}" in out
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for command in (("proxy", "--listen"), ("serve", "--listen")):
+            assert f"cannot listen on {address}" in refused(mitm_demo(*command, address))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "host"),
+    [
+        (("proxy", "--listen", "0.0.0.0:0"), "0.0.0.0"),  # noqa: S104
+        (("proxy", "--upstream", "example.com:443"), "example.com"),
+        (("serve", "--listen", "[::]:0"), "::"),
+        (("call", "--policy", "insecure", "--target", "192.0.2.1:443"), "192.0.2.1"),
+        (("call", "--policy", "insecure", "--target", "localhost.example.com:443"), "localhost."),
+    ],
+)
+def test_another_machine_takes_allow_host(arguments: tuple[str, ...], host: str) -> None:
+    line = refused(mitm_demo(*arguments))
+    assert f"add --allow-host {host}" in line
+
+
+def test_a_host_that_was_allowed_is_listened_on() -> None:
+    """The twin of the refusals: the same address, allowed by name."""
+    command = ("serve", "--listen", "0.0.0.0:0", "--allow-host", "0.0.0.0")  # noqa: S104
+    with running(MITM_DEMO, *command) as process:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["listening"].startswith("0.0.0.0:")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("proxy", "--cert", "atacker-ca"), "did you mean 'attacker-ca'?"),
+        (("proxy", "--cert", "{lab}/none.pem", "--key", "{lab}/server.key"), "cannot read"),
+        (("proxy", "--cert", "{lab}/server.key", "--key", "{lab}/server.key"), "holds no PEM cert"),
+        (("proxy", "--cert", "{lab}/server.pem", "--key", "{lab}/server.pem"), "holds no PEM priv"),
+        (("proxy", "--cert", "{lab}/server.pem", "--key", "{lab}/attacker.key"), "does not fit"),
+        (("proxy", "--cert", "{lab}/server.pem"), "name the key to it with --key"),
+        (("proxy", "--listen", "50051"), "write HOST:PORT"),
+        (("proxy", "--upstream", "localhost:99999"), "write HOST:PORT"),
+        (("serve", "--cert", "{lab}/none.pem", "--key", "{lab}/server.key"), "cannot read"),
+        (("serve", "--cert", "{lab}/server.pem", "--key", "{lab}/attacker.key"), "does not fit"),
+        (("serve", "--cert", "{lab}/server.pem", "--key", "{lab}/ca.pem"), "not a PEM file of"),
+        (("serve", "--cert", "{lab}/server.pem"), "--cert and --key go together"),
+        (("call", "--policy", "ca-file", "--target", "localhost:1"), "needs --ca FILE"),
+        (("call", "--policy", "trusting", "--target", "localhost:1"), "trusting"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    lab: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    filled = [word.replace("{lab}", str(lab)) for word in arguments]
+    if "--listen" not in filled and filled[0] != "call":
+        filled += ["--listen", "127.0.0.1:0"]
+    assert said in refused(mitm_demo(*filled))
+
+
+def test_the_server_stops_cleanly_when_it_is_told_to() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with serving() as (process, _):
+            process.send_signal(number)
+            _, err = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert err == ""

@@ -1,0 +1,72 @@
+"""`list`, `show`, `doctor` and the help texts."""
+
+from pathlib import Path
+
+import pytest
+
+from mitm import content
+from mitm.lab import scenarios
+from tests.programs import mitm_demo, refused, scenario_file
+
+COMMANDS = ("run", "list", "show", "proxy", "certs", "serve", "call", "doctor")
+
+
+def test_list_names_every_scenario_certificate_and_client() -> None:
+    result = mitm_demo("list")
+    assert result.code == 0, result.err
+    names = [*scenarios(), *content.markdown_files(content.CERTS), "python"]
+    for name in names:
+        assert f" {name} " in result.out
+
+
+@pytest.mark.parametrize("name", [*scenarios(), *content.markdown_files(content.CERTS)])
+def test_show_prints_the_lesson(name: str) -> None:
+    result = mitm_demo("show", name)
+    assert result.code == 0, result.err
+    folder = content.SCENARIOS if name in scenarios() else content.CERTS
+    title = next(
+        line.removeprefix("title: ")
+        for line in (folder / f"{name}.md").read_text().splitlines()
+        if line.startswith("title: ")
+    )
+    assert title.strip("\"'") in result.out
+    assert len(result.out) > 400
+
+
+def test_show_reads_a_scenario_file_of_ones_own(tmp_path: Path) -> None:
+    result = mitm_demo("show", scenario_file(tmp_path / "mine.md"))
+    assert "A lesson of its own." in result.out
+
+
+def test_show_suggests_the_nearest_name_of_either_kind() -> None:
+    assert "did you mean 'attacker-ca'?" in refused(mitm_demo("show", "atacker-ca"))
+    assert "did you mean 'skip-verify'?" in refused(mitm_demo("show", "skip-verfy"))
+
+
+def test_doctor_tells_what_is_here_and_what_is_missing() -> None:
+    result = mitm_demo("doctor")
+    assert result.code == 0
+    assert "grpcio" in result.out
+    bare = mitm_demo("doctor", PATH="")
+    assert bare.code == 0
+    (row,) = (line for line in bare.out.splitlines() if " h2load " in line)
+    assert "missing" in row
+    assert "make bench" in row
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_text_has_an_example(command: str) -> None:
+    result = mitm_demo(command, "--help")
+    assert result.code == 0
+    assert f"  mitm-demo {command}" in result.out
+
+
+def test_without_a_command_there_is_help_and_exit_code_2() -> None:
+    result = mitm_demo()
+    assert result.code == 2
+    for command in COMMANDS:
+        assert f"  {command} " in result.out + result.err
+
+
+def test_a_command_that_does_not_exist_is_one_line() -> None:
+    assert "No such command" in refused(mitm_demo("rum"))

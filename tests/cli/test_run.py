@@ -1,0 +1,245 @@
+"""`mitm-demo run`: the scenarios, played for real."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mitm.events import AnyEvent, LegEnded, Message
+from tests.programs import client_folder, mitm_demo, refused, scenario_file
+
+# The guide's table: what each leg must come to.
+VERDICTS = {
+    "insecure": ("connected", "exposed"),
+    "skip-verify": ("connected", "compromised"),
+    "no-ca": ("failed", "aborted"),
+    "ca-file": ("connected", "aborted"),
+    "system-roots": ("connected", "aborted"),
+    "pinned": ("connected", "aborted"),
+}
+
+
+@pytest.mark.parametrize("scenario", VERDICTS)
+def test_a_scenario_comes_to_the_verdicts_of_the_guide(scenario: str) -> None:
+    result = mitm_demo("run", scenario, "--json")
+    assert result.code == 0, result.err
+    (outcome,) = result.json_lines
+    assert outcome["scenario"] == scenario
+    assert outcome["client"] == "python"
+    legs = outcome["legs"]
+    assert (legs["genuine"]["verdict"], legs["intercepted"]["verdict"]) == VERDICTS[scenario]
+    assert outcome["expected"] == {
+        "genuine": VERDICTS[scenario][0],
+        "intercepted": VERDICTS[scenario][1],
+    }
+    assert outcome["matched"] is True
+
+
+def test_all_scenarios_are_played_in_their_order_and_summed_up() -> None:
+    result = mitm_demo("run")
+    assert result.code == 0, result.err
+    positions = [result.out.index(f"\n{name}: ") if i else 0 for i, name in enumerate(VERDICTS)]
+    assert positions == sorted(positions)
+    summary = result.out[result.out.index("Summary") :]
+    for name, (genuine, intercepted) in VERDICTS.items():
+        (row,) = (line for line in summary.splitlines() if f" {name} " in line)
+        assert genuine in row
+        assert intercepted in row
+        assert "yes" in row
+    assert "6 of 6 scenarios came out as expected." in summary
+
+
+def test_skip_verify_loses_name_mail_and_token(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    result = mitm_demo("run", "skip-verify", "--events", log)
+    assert result.code == 0, result.err
+    for stolen in ("Nicolas", "nicolas@example.com", "/users.v1.UserService/GetUser"):
+        assert stolen in result.out
+    # That a token was read is shown, the token is not; it is in the log.
+    assert "authorization: Bearer demo…" in result.out
+    events = msgspec.json.Decoder(AnyEvent)
+    seen = [events.decode(line) for line in log.read_bytes().splitlines()]
+    (user,) = (e for e in seen if isinstance(e, Message) and e.direction == "server")
+    assert user.value == {"id": "1", "name": "Nicolas", "email": "nicolas@example.com"}
+    (token,) = {
+        value.removeprefix("Bearer ")
+        for line in log.read_bytes().splitlines()
+        for name, value in json.loads(line).get("headers", ())
+        if name == "authorization"
+    }
+    assert len(token) > 30
+    assert token not in result.out
+    assert [e.verdict for e in seen if isinstance(e, LegEnded)] == ["connected", "compromised"]
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_client_that_verifies_gives_nothing_away(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    result = mitm_demo("run", "ca-file", "--events", log)
+    assert result.code == 0, result.err
+    kinds = {json.loads(line)["event"] for line in log.read_bytes().splitlines()}
+    assert "certificate-presented" in kinds
+    assert not kinds & {"application-data", "frame", "headers", "message"}
+    assert "closes without an alert, during the handshake" in result.out
+
+
+def test_the_report_names_cast_witnesses_and_fix() -> None:
+    result = mitm_demo("run", "skip-verify")
+    for line in (
+        "client    Python, grpcio, policy skip-verify",
+        "attacker  presents the certificate 'attacker-ca'",
+        "server    users.v1.UserService, TLS",
+        "control  connected, as expected",
+        "attack   compromised, as expected",
+        "server   recorded /users.v1.UserService/GetUser OK from 127.0.0.1:",
+        "How to fix it",
+    ):
+        assert line in result.out
+
+
+def test_output_is_plain_in_a_pipe_and_coloured_on_demand() -> None:
+    assert "\x1b[" not in mitm_demo("run", "insecure").out
+    assert "\x1b[" in mitm_demo("run", "insecure", FORCE_COLOR="1").out
+
+
+def test_an_outcome_that_is_not_the_expected_one_is_told_and_exits_with_1(tmp_path: Path) -> None:
+    mine = scenario_file(
+        tmp_path / "mine.md", expected="{genuine: connected, intercepted: aborted}"
+    )
+    result = mitm_demo("run", mine, "--json")
+    assert result.code == 1
+    (outcome,) = result.json_lines
+    assert outcome["matched"] is False
+    assert outcome["legs"]["intercepted"]["verdict"] == "exposed"
+    told = mitm_demo("run", mine)
+    assert told.code == 1
+    assert "exposed, but expected was aborted" in told.out
+
+
+def test_a_scenario_file_of_ones_own_is_played(tmp_path: Path) -> None:
+    result = mitm_demo("run", scenario_file(tmp_path / "mine.md"), "--json")
+    assert result.code == 0, result.err
+    assert result.json_lines[0]["scenario"] == "mine"
+
+
+def test_a_control_that_fails_proves_nothing(tmp_path: Path) -> None:
+    """A client that always fails looks like one that aborts: only the control tells."""
+    broken = (
+        "import json, sys\n"
+        'print(json.dumps({"error": {"code": "UNAVAILABLE", "message": "always"}}))\n'
+        "sys.exit(1)\n"
+    )
+    folder = client_folder(tmp_path / "broken", broken, policy="ca-file")
+    result = mitm_demo("run", "ca-file", "--client", folder)
+    assert result.code == 1
+    assert "so the attack proves nothing" in result.out
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", "ended by signal 11"),
+        ("print('hello, world')", "printed no 'user' object"),
+        ("import sys; print('hello'); sys.exit(1)", "printed no 'error' object"),
+        ("import sys; sys.exit(3)", "exited with 3"),
+        ("import sys; sys.exit('I give up')", "I give up"),
+        ("raise RuntimeError('a bug')", "RuntimeError: a bug"),
+        ("while True: print('rubbish' * 1000)", "hung and was ended"),
+        ("import time; time.sleep(600)", "hung and was ended"),
+    ],
+)
+def test_a_client_that_breaks_the_contract_is_inconclusive(
+    tmp_path: Path, program: str, said: str
+) -> None:
+    folder = client_folder(tmp_path / "broken", program)
+    result = mitm_demo("run", "insecure", "--json", "--timeout", "0.2", "--client", folder)
+    assert result.code == 1
+    (outcome,) = result.json_lines
+    assert outcome["legs"]["genuine"]["verdict"] == "failed"
+    assert outcome["legs"]["intercepted"]["verdict"] == "inconclusive"
+    assert said in outcome["legs"]["intercepted"]["reason"]
+    assert outcome["matched"] is False
+
+
+def test_a_client_that_never_connects_is_unreached(tmp_path: Path) -> None:
+    idle = (
+        "import json, sys\n"
+        'print(json.dumps({"error": {"code": "UNAVAILABLE", "message": "not tried"}}))\n'
+        "sys.exit(1)\n"
+    )
+    folder = client_folder(tmp_path / "idle", idle)
+    result = mitm_demo("run", "insecure", "--json", "--client", folder)
+    assert result.json_lines[0]["legs"]["intercepted"]["verdict"] == "unreached"
+
+
+def test_a_client_that_claims_an_answer_it_never_got_is_found_out(tmp_path: Path) -> None:
+    liar = """print('{"user": {"id": 1, "name": "Nicolas"}}')\n"""
+    folder = client_folder(tmp_path / "liar", liar)
+    result = mitm_demo("run", "insecure", "--json", "--client", folder)
+    assert result.code == 1
+    legs = result.json_lines[0]["legs"]
+    assert legs["genuine"]["verdict"] == "failed"
+    assert "the server has recorded no such call" in legs["genuine"]["reason"]
+    assert legs["intercepted"]["verdict"] == "inconclusive"
+
+
+def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    folder = client_folder(tmp_path / "missing", "")
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text().replace('"{python}"', '"/nowhere/python"'))
+    line = refused(mitm_demo("run", "insecure", "--json", "--client", folder))
+    assert "cannot start /nowhere/python" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "skip-verfy"], "unknown scenario 'skip-verfy': did you mean 'skip-verify'?"),
+        (["run", "xyzzy"], "unknown scenario 'xyzzy': known: ca-file, insecure"),
+        (["run", "./nowhere.md"], "no scenario file at ./nowhere.md"),
+        (["run", "insecure", "--client", "pyton"], "did you mean 'python'?"),
+        (["run", "insecure", "--timeout", "0"], "--timeout"),
+        (["run", "insecure", "--events", "/nowhere/events"], "cannot write events to /nowhere/"),
+        (["run", "--jsno"], "--jsno"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
+    assert said in refused(mitm_demo(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"policy": "trust-everybody"}, "policy: Invalid enum value 'trust-everybody'"),
+        ({"certificate": "atacker-ca"}, "certificate: unknown certificate 'atacker-ca': did you"),
+        ({"server": "quic"}, "server: Invalid enum value 'quic'"),
+        ({"expected": "{genuine: connected}"}, "expected: Object missing required field"),
+        ({"expected": "{genuine: aborted, intercepted: exposed}"}, "expected.genuine: Invalid"),
+        ({"title": ""}, "front matter: Object missing required field `title`"),
+        ({"colour": "red"}, "front matter: Object contains unknown field `colour`"),
+        ({"order": "first"}, "order: Expected `int`, got `str`"),
+        ({"title": "[unclosed"}, "front matter is not YAML"),
+    ],
+)
+def test_a_mistake_in_a_scenario_names_file_key_and_reason(
+    tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    mine = scenario_file(tmp_path / "mine.md", **changed)
+    line = refused(mitm_demo("run", mine))
+    assert str(mine) in line
+    assert said in line
+
+
+def test_front_matter_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "mine.md").write_text("# Just a heading\n")
+    assert "must begin and end with" in refused(mitm_demo("run", tmp_path / "mine.md"))
+
+
+def test_a_policy_that_the_client_does_not_know_is_refused_before_anything_is_played(
+    tmp_path: Path,
+) -> None:
+    folder = client_folder(tmp_path / "small", "")
+    result = mitm_demo("run", "pinned", "--client", folder)
+    assert "does not know policy 'pinned', but: insecure" in refused(result)
+    assert result.out == ""

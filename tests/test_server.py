@@ -1,0 +1,113 @@
+"""The victim server: a real gRPC server, and an honest witness of what reached it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from mitm import content
+from tests.programs import refused, run, serving
+
+sys.path.insert(0, str(content.PROTO))
+
+from users.v1 import users_pb2, users_pb2_grpc
+
+
+class Witness:
+    """A running server: a channel to it, and its next line."""
+
+    def __init__(self, process: "subprocess.Popen[str]", channel: grpc.Channel) -> None:
+        self._process = process
+        self.channel = channel
+        self.users = users_pb2_grpc.UserServiceStub(channel)
+
+    def line(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return line
+
+
+@pytest.fixture
+def server() -> Iterator[Witness]:
+    with serving() as (process, address), grpc.insecure_channel(address) as channel:
+        yield Witness(process, channel)
+
+
+def test_get_user_gives_nicolas_and_is_recorded(server: Witness) -> None:
+    user = server.users.GetUser(users_pb2.GetUserRequest(id=1))
+    assert (user.id, user.name) == (1, "Nicolas")
+    line = server.line()
+    assert line["method"] == "/users.v1.UserService/GetUser"
+    assert line["status"] == "OK"
+    assert line["peer"].startswith("127.0.0.1:")
+
+
+def test_an_unknown_user_is_not_found(server: Witness) -> None:
+    with pytest.raises(grpc.RpcError) as error:
+        server.users.GetUser(users_pb2.GetUserRequest(id=404))
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+    assert "404" in (error.value.details() or "")
+    assert server.line()["status"] == "NOT_FOUND"
+
+
+def test_list_users_streams_them_in_order(server: Witness) -> None:
+    ids = [user.id for user in server.users.ListUsers(users_pb2.ListUsersRequest())]
+    assert ids == sorted(ids)
+    assert len(ids) > 1
+    assert server.line()["status"] == "OK"
+
+
+def test_import_users_counts_what_it_is_sent(server: Witness) -> None:
+    users = [users_pb2.User(id=n) for n in range(5)]
+    assert server.users.ImportUsers(iter(users)).imported == 5
+    assert server.line()["method"].endswith("/ImportUsers")
+
+
+def test_chat_answers_each_message_as_it_comes(server: Witness) -> None:
+    said: list[str] = []
+
+    def ask() -> Iterator[users_pb2.ChatMessage]:
+        for text in ("one", "two"):
+            yield users_pb2.ChatMessage(text=text)
+
+    for answer in server.users.Chat(ask()):
+        said.append(answer.text)
+    assert said == ["You said: one", "You said: two"]
+
+
+def test_a_call_that_the_client_cancels_is_recorded_as_cancelled(server: Witness) -> None:
+    def forever() -> Iterator[users_pb2.ChatMessage]:
+        yield users_pb2.ChatMessage(text="one")
+        yield from iter(lambda: users_pb2.ChatMessage(text="more"), None)
+
+    call = server.users.Chat(forever())
+    next(call)
+    call.cancel()
+    assert server.line()["status"] == "CANCELLED"
+
+
+def test_health_is_served(server: Witness) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(server.channel)
+    for service in ("", "users.v1.UserService"):
+        answer = stub.Check(health_pb2.HealthCheckRequest(service=service))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert server.line()["method"] == "/grpc.health.v1.Health/Check"
+
+
+def test_reflection_names_the_services(server: Witness) -> None:
+    reflected: Any = reflection_pb2_grpc.ServerReflectionStub
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    (answer,) = reflected(server.channel).ServerReflectionInfo(iter([request]))
+    names = {service.name for service in answer.list_services_response.service}
+    assert {"users.v1.UserService", "grpc.health.v1.Health"} <= names
+
+
+def test_wrong_usage_is_one_line() -> None:
+    result = run(sys.executable, content.SERVER, "--prot", "1")
+    assert "--prot" in refused(result)
