@@ -44,6 +44,7 @@ class TlsLeg:
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name
         )
         self._failure: TlsError | None = None
+        self._unread = b""
         self.closed = False
         """Whether the peer has ended its direction with close_notify (RFC 8446 section 6.1)."""
 
@@ -75,6 +76,9 @@ class TlsLeg:
         Raises:
             TlsError: a record was bad or held a fatal alert. What came before it is given first.
         """
+        if self._unread:
+            plaintext, self._unread = self._unread, b""
+            return plaintext
         if self._failure:
             raise self._failure
         chunks = []
@@ -107,6 +111,10 @@ class TlsLeg:
 
     def close(self) -> None:
         """End this side's direction with close_notify; the peer's may go on."""
+        # Python calls SSL_shutdown twice, and the second call looks for the peer's close_notify:
+        # application data in its way would be thrown away, and the leg with it.
+        with contextlib.suppress(TlsError):
+            self._unread = self.read()
         # An error means that the peer's close_notify is still to come (SSLWantReadError), or that
         # the connection is broken and there is nobody to notify.
         with contextlib.suppress(ssl.SSLError):
