@@ -16,6 +16,10 @@ TRUNCATED_SIZE = 4 * 1024
 # the 16 MiB that grpc-go's clients of large responses commonly set for their whole window.
 MAX_HELD = 4 * MAX_MESSAGE_SIZE
 
+# Messages that one DATA frame completes. A frame of the default size holds 3,276 empty ones, one
+# of the largest size 3,355,443, and each becomes an event.
+MAX_IN_FRAME = 65_536
+
 _PREFIX = struct.Struct(">BL")
 
 # https://grpc.github.io/grpc/core/md_doc_statuscodes.html
@@ -99,14 +103,15 @@ class MessageReader:
         self._compressed = False
         self._size = 0
         self._missing = 0
+        self._room = 0  # how many bytes of the message are kept: the first ones
         self._kept = bytearray()
-        self._truncated = False
 
     def feed(self, data: bytes) -> list[RawMessage]:
         """Take the content of the next DATA frame and give the messages that it completes.
 
         Raises:
-            ProtocolError: the compressed flag is neither 0 nor 1.
+            ProtocolError: the compressed flag is neither 0 nor 1, or there are more than
+                `MAX_IN_FRAME` messages.
         """
         messages: list[RawMessage] = []
         start, end = 0, len(data)
@@ -121,6 +126,8 @@ class MessageReader:
                 self._keep(data[start:stop])
             else:
                 messages.append(self._complete(data[start:stop]))
+                if len(messages) > MAX_IN_FRAME:
+                    raise ProtocolError(f"more than {MAX_IN_FRAME} messages in a frame")
             start = stop
         return messages
 
@@ -141,18 +148,17 @@ class MessageReader:
             raise ProtocolError(f"gRPC message with compressed flag {flag}, neither 0 nor 1")
         self._compressed = flag == 1
         self._missing = self._size
-        self._truncated = self._size > MAX_MESSAGE_SIZE
+        self._room = self._size if self._size <= MAX_MESSAGE_SIZE else TRUNCATED_SIZE
         self._in_message = True
         return stop
 
     def _keep(self, data: bytes) -> None:
-        if not self._truncated and len(data) > self._budget.left:
-            self._truncated = True
+        data = data[: self._room - len(self._kept)]
+        if len(data) > self._budget.left:
             self._budget.used -= max(0, len(self._kept) - TRUNCATED_SIZE)
             del self._kept[TRUNCATED_SIZE:]
-        if self._truncated:
-            room = min(TRUNCATED_SIZE - len(self._kept), self._budget.left)
-            data = data[: max(0, room)]
+            self._room = min(TRUNCATED_SIZE, len(self._kept) + self._budget.left)
+            data = data[: self._room - len(self._kept)]
         self._kept += data
         self._budget.used += len(data)
 
@@ -160,7 +166,5 @@ class MessageReader:
         if self._kept:
             data = bytes(self._kept + data)
             self.close()
-        if self._truncated:
-            data = data[:TRUNCATED_SIZE]
         self._in_message = False
-        return RawMessage(self._compressed, self._size, data, self._truncated)
+        return RawMessage(self._compressed, self._size, data[: self._room], self._room < self._size)

@@ -1,6 +1,7 @@
 """What two HTTP/2 endpoints say to each other, read by a third who takes no part (RFC 9113)."""
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import hpack
@@ -26,9 +27,9 @@ MAX_HEADER_TABLE = 1024 * 1024
 # 128, Go's net/http 250; gRPC servers set no limit by default.
 MAX_STREAMS = 10_000
 
-# SETTINGS that wait for their ACK. Endpoints send one or two; nghttp2 closes after a flood of 1000
-# (NGHTTP2_DEFAULT_MAX_OBQ_FLOOD_ITEM).
-MAX_UNACKNOWLEDGED = 1000
+# SETTINGS that wait for their ACK. Endpoints send one or two; nghttp2 takes 1000 before it closes
+# (NGHTTP2_DEFAULT_MAX_OBQ_FLOOD_ITEM), which guards its memory alone: here each costs time too.
+MAX_UNACKNOWLEDGED = 100
 
 # A stream remembers its path for the events to come; a path is as long as a header list may be,
 # and gRPC's are the names of a service and a method.
@@ -124,38 +125,38 @@ class Http2Parser:
         """How many streams are being followed."""
         return len(self._streams)
 
-    def feed(self, direction: Direction, data: bytes, time: float) -> list[Event]:
+    def feed(self, direction: Direction, data: bytes, time: float) -> Iterator[Event]:
         """Take the next bytes of one direction, cut anywhere.
+
+        Events are given as they come up, not gathered: a header list of 64 KiB takes one byte
+        where HPACK's table holds it. The iterator must be run to its end before the next call.
 
         Args:
             direction: who sent them.
             data: the bytes, decrypted.
             time: when they came, in seconds since the epoch.
 
-        Returns:
+        Yields:
             The events that these bytes complete, in the order of the wire; nothing after a
             `ParseFailed`.
         """
-        events: list[Event] = []
         if self.failed:
-            return events
+            return
+        events: list[Event] = []
         try:
             if direction == "client" and self._preface_left:
                 data = self._read_preface(data)
             for frame in self._sides[direction].reader.feed(data):
                 self._frame(direction, frame, time, events)
+                yield from events
+                events.clear()
         except ProtocolError as error:
             self.failed = True
             self._reset()
-            events.append(
-                ParseFailed(
-                    time=time,
-                    connection=self._connection,
-                    direction=direction,
-                    reason=str(error),
-                )
+            yield from events
+            yield ParseFailed(
+                time=time, connection=self._connection, direction=direction, reason=str(error)
             )
-        return events
 
     def _read_preface(self, data: bytes) -> bytes:
         expected = self._preface_left
@@ -208,15 +209,16 @@ class Http2Parser:
         """Follow what each side may send.
 
         A limit binds the other side from its ACK on, as it may not have seen the SETTINGS before
-        that (RFC 9113 section 6.5.3, RFC 7541 section 4.2): until then the larger one holds.
+        that (RFC 9113 section 6.5.3, RFC 7541 section 4.2): until then the largest one holds.
         """
         sender, other = self._sides[direction], self._sides[_OTHER[direction]]
         if frame.flags & frames.ACK:
             # An ACK of nothing is harmless: no endpoint rejects it.
             if other.unacknowledged:
-                acknowledged = other.unacknowledged.popleft()
-                sender.headers.max_table_size = acknowledged.header_table
-                sender.reader.max_frame_size = acknowledged.frame_size
+                # What is still unacknowledged may bind the sender already, if it allows more.
+                possible = [other.unacknowledged.popleft(), *other.unacknowledged]
+                sender.headers.max_table_size = max(limits.header_table for limits in possible)
+                sender.reader.max_frame_size = max(limits.frame_size for limits in possible)
             return
         sender.started = True
         table, size = sender.announced
@@ -298,9 +300,9 @@ class Http2Parser:
         headers: HeaderList,
     ) -> Kind:
         """Which part of a call a header block is (RFC 9113 section 8.1), noted on its stream."""
-        if not stream.requested:
+        fields = dict(headers)
+        if block.promised or (direction == "client" and not stream.requested):
             stream.requested = True
-            fields = dict(headers)
             stream.method = fields.get(":path", "")[:METHOD_KEPT]
             if is_grpc(fields.get("content-type", "")):
                 for open_direction in stream.open:
@@ -308,9 +310,12 @@ class Http2Parser:
             return "push" if block.promised else "request"
         if direction == "client" or stream.answered:
             return "trailers"
-        if dict(headers).get(":status", "").startswith("1"):
+        if fields.get(":status", "").startswith("1"):
             return "informational"
         stream.answered = True
+        if not is_grpc(fields.get("content-type", "")):
+            # A proxy's error page, say: its content is no message.
+            stream.open[direction] = None
         return "trailers-only" if block.end_stream else "response"
 
     def _data(
