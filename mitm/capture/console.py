@@ -55,7 +55,8 @@ class EventPrinter:
         elapsed = event.time - self._start
         for who, text, style in self._describe(event):
             stream = getattr(event, "stream", 0)
-            line = Text(f"{elapsed:8.3f}  ", style="dim")
+            line = Text()
+            line.append(f"{elapsed:8.3f}  ", style="dim")
             line.append(f"#{event.connection:<3} ")
             line.append(f"{stream or '':>4}  ")
             line.append(f"{who:<16} ", style="bold")

@@ -66,12 +66,13 @@ def outcome(console: Console, outcome: Outcome) -> None:
 
 
 def _verdict(result: LegResult, expected: str) -> Text:
-    line = Text(result.verdict, style=_STYLES.get(result.verdict, "bold yellow"))
+    line = Text()
+    line.append(result.verdict, style=_STYLES.get(result.verdict, "bold yellow"))
     if result.verdict == expected:
         line.append(", as expected", style="green")
     else:
         line.append(f", but expected was {expected}", style="bold red")
-    return line.append(f": {plain(result.reason)}", style="default")
+    return line.append(f": {plain(result.reason)}")
 
 
 def _said(result: LegResult) -> str:
