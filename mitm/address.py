@@ -29,7 +29,8 @@ def parse(text: str) -> Address:
         host = host[1:-1]
     elif ":" in host:
         host = ""
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    is_number = port.isascii() and port.isdigit() and len(port) <= 5
+    if not colon or not host or not is_number or int(port) > 65535:
         raise UserError(f"{text!r} is not an address: write HOST:PORT, for example localhost:50051")
     return Address(host, int(port))
 

@@ -1,6 +1,8 @@
 """Events as JSON lines: one object an event, on disk as it happens."""
 
+import contextlib
 import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -22,21 +24,33 @@ class JsonLines:
     def __init__(self, path: Path) -> None:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            os.fchmod(descriptor, 0o600)
+            # A file that was there keeps its mode; a device (/dev/stdout) is not ours to change.
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.fchmod(descriptor, 0o600)
         except OSError as error:
             raise UserError(f"cannot write events to {path}: {error.strerror}") from None
-        # Unbuffered: a line is whole and on its way to the disk when the call returns.
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        # No buffer of our own: a line is on its way to the disk when the call returns.
+        self._descriptor = descriptor
         self._encode = msgspec.json.Encoder().encode
+        self._whole_lines = 0
         self.lost = 0
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
+        line = self._encode(event) + b"\n"
+        rest = line
         try:
-            self._file.write(self._encode(event) + b"\n")
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            self._whole_lines += len(line)
         except OSError:
             self.lost += 1
+            # The disk may have had room for half of it, and may have room again for the next. What
+            # is no regular file cannot be taken back.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._whole_lines)
+                os.lseek(self._descriptor, self._whole_lines, os.SEEK_SET)
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        os.close(self._descriptor)

@@ -42,16 +42,22 @@ ALERTS = {
 }
 
 # OpenSSL names the reason of a received alert after the version that introduced it, and leaves out
-# the word "alert" for those of RFC 6066.
-_REASON = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(?P<name>\w+)")
+# the word "alert" for those of RFC 6066. Python has a symbol for most reasons
+# ("TLSV1_ALERT_UNKNOWN_CA"), and for the others only OpenSSL's text
+# ("[SSL] tlsv1 alert no application protocol (_ssl.c:1006)").
+_REASON = re.compile(
+    r"(?:^|\] )(?:sslv3|tlsv1|tlsv13)[_ ](?:alert[_ ])?(?P<name>[a-z_ ]+?)(?: \(|$)"
+)
 _SPELLED_OTHERWISE = {"user_cancelled": "user_canceled"}
 
 
 def received(error: ssl.SSLError) -> str | None:
     """The name of the alert that made OpenSSL fail, or None if the failure was its own."""
-    match = _REASON.fullmatch(error.reason or "")
+    if isinstance(error, ssl.SSLZeroReturnError):
+        return "close_notify"
+    match = _REASON.search((error.reason or str(error)).lower())
     if match is None:
         return None
-    name = match["name"].lower()
+    name = match["name"].replace(" ", "_")
     name = _SPELLED_OTHERWISE.get(name, name)
     return name if name in ALERTS else None

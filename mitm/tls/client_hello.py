@@ -7,6 +7,7 @@ import msgspec
 
 # RFC 8446 section 5.1: type, legacy version, length.
 _RECORD_HEADER = 5
+_RECORD_LIMIT = 2**14
 _HANDSHAKE_RECORD = 22
 # RFC 8446 section 4: type, length of 24 bits.
 _HANDSHAKE_HEADER = 4
@@ -33,7 +34,7 @@ class Hello(msgspec.Struct, frozen=True):
     Values that only keep servers tolerant (GREASE, RFC 8701) are left out.
 
     Attributes:
-        server_name: SNI (RFC 6066 section 3), None if absent: it must not hold an IP address.
+        server_name: SNI (RFC 6066 section 3), None if absent.
         alpn: protocols (RFC 7301), `h2` for gRPC.
         versions: of TLS, by name.
         cipher_suites: by OpenSSL's name, `0x1a2b` where it has none.
@@ -72,8 +73,8 @@ class _Reader:
     def vector(self, prefix: int) -> "_Reader":
         return _Reader(self.take(self.number(prefix)))
 
-    def text(self) -> str:
-        return self.take(self.left).decode("utf-8", "backslashreplace")
+    def rest(self) -> bytes:
+        return self.take(self.left)
 
 
 def read_client_hello(data: bytes) -> Hello | None:
@@ -88,7 +89,7 @@ def read_client_hello(data: bytes) -> Hello | None:
     Raises:
         MalformedHelloError: no further byte can make this a ClientHello.
     """
-    handshake = b""
+    handshake = bytearray()
     at = 0
     while len(data) - at >= _RECORD_HEADER:
         if data[at] != _HANDSHAKE_RECORD or data[at + 1] != 3:
@@ -97,6 +98,8 @@ def read_client_hello(data: bytes) -> Hello | None:
         if length == 0:
             # RFC 8446 section 5.1: no zero-length fragments of handshake types.
             raise MalformedHelloError("an empty handshake record")
+        if length > _RECORD_LIMIT:
+            raise MalformedHelloError(f"a record of {length} bytes (limit {_RECORD_LIMIT})")
         handshake += data[at + _RECORD_HEADER : at + _RECORD_HEADER + length]
         at += _RECORD_HEADER + length
         if len(handshake) < _HANDSHAKE_HEADER:
@@ -107,7 +110,7 @@ def read_client_hello(data: bytes) -> Hello | None:
         if size > HELLO_LIMIT:
             raise MalformedHelloError(f"a ClientHello of {size} bytes (limit {HELLO_LIMIT})")
         if len(handshake) >= _HANDSHAKE_HEADER + size:
-            return _parse(_Reader(handshake[_HANDSHAKE_HEADER : _HANDSHAKE_HEADER + size]))
+            return _parse(_Reader(bytes(handshake[_HANDSHAKE_HEADER : _HANDSHAKE_HEADER + size])))
     if data and data[0] != _HANDSHAKE_RECORD:
         raise MalformedHelloError("not a TLS handshake record")
     if len(data) > 2 * HELLO_LIMIT:
@@ -138,11 +141,15 @@ def _parse(body: _Reader) -> Hello:
         if kind == _SERVER_NAME and content.left:
             names = content.vector(2)
             if names.left and names.number(1) == 0:
-                server_name = names.vector(2).text()
+                server_name = _host_name(names.vector(2).rest())
         elif kind == _ALPN:
             protocols = content.vector(2)
             while protocols.left:
-                alpn.append(protocols.vector(1).text())
+                protocol = protocols.vector(1).rest()
+                if not protocol:
+                    raise MalformedHelloError("an empty ALPN protocol (RFC 7301 section 3.1)")
+                if not (len(protocol) == 2 and _is_grease(int.from_bytes(protocol, "big"))):
+                    alpn.append(protocol.decode("ascii", "backslashreplace"))
         elif kind == _SUPPORTED_VERSIONS:
             offered = content.vector(1)
             versions = []
@@ -151,6 +158,20 @@ def _parse(body: _Reader) -> Hello:
                 if not _is_grease(number):
                     versions.append(_VERSIONS.get(number, f"0x{number:04x}"))
     return Hello(server_name, tuple(alpn), tuple(versions), tuple(ciphers))
+
+
+def _host_name(name: bytes) -> str:
+    """Check that a server name is one, so that it can be asked of the server in turn."""
+    labels = name.removesuffix(b".").split(b".")
+    if (
+        not name.isascii()
+        or b"\0" in name
+        or len(name) > 255
+        or not all(0 < len(label) < 64 for label in labels)
+    ):
+        # RFC 6066 section 3: a DNS host name in ASCII; RFC 1035 section 2.3.4: the lengths.
+        raise MalformedHelloError("the server name is not a host name (RFC 6066 section 3)")
+    return name.decode("ascii")
 
 
 def _is_grease(number: int) -> bool:
