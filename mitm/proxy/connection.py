@@ -1,6 +1,9 @@
 """One intercepted connection, from the first byte of the client to the end of both sockets."""
 
 import asyncio
+import contextlib
+import os
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -14,7 +17,7 @@ from mitm.address import Address, is_ip
 from mitm.events import Direction, Event, Party
 from mitm.proxy.peer import READ_SIZE, Peer
 from mitm.proxy.watcher import PREFACE, Watcher
-from mitm.tls import Hello, MalformedHelloError, TlsError, TlsLeg, read_client_hello
+from mitm.tls import Hello, MalformedHelloError, TlsLeg, read_client_hello
 from mitm.wire import Schema
 
 # Seconds. nginx gives a client 60 s for its header and 60 s for its TLS handshake, Envoy 15 s for
@@ -22,6 +25,10 @@ from mitm.wire import Schema
 HELLO_LIMIT = 10.0
 DIAL_LIMIT = 5.0
 HANDSHAKE_LIMIT = 10.0
+
+# Seconds that a peer has to take the last bytes sent to it, once the connection is over: nginx's
+# lingering_timeout.
+CLOSE_LIMIT = 5.0
 
 
 class Task(NamedTuple):
@@ -48,40 +55,42 @@ class _EndError(Exception):
 
 
 class Connection:
-    """Reads the ClientHello, dials the server, presents a certificate, relays and watches."""
+    """Reads the ClientHello, dials the server, presents a certificate, relays and watches.
 
-    def __init__(
-        self,
-        number: int,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        task: Task,
-    ) -> None:
+    Args:
+        number: from 1.
+        client: the accepted socket, which from now on belongs to the connection.
+        address: the client's.
+        task: see `Interceptor`.
+    """
+
+    def __init__(self, number: int, client: socket.socket, address: Address, task: Task) -> None:
         self._number = number
-        self._reader = reader
-        self._writer = writer
+        self._socket = client
+        self._address = address
         self._task = task
         self._phase: Literal["hello", "handshake", "established"] = "hello"
         self._watcher: Watcher | None = None
         self._first_end: _EndError | None = None
-        self._server: Peer | None = None
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def run(self) -> None:
         """See the connection through; whatever happens, it ends with a `Closed` event."""
-        self._emit(
-            events.Connected, client=str(Address(*self._writer.get_extra_info("peername")[:2]))
-        )
+        self._emit(events.Connected, client=str(self._address))
+        stopped = False
         try:
             await self._intercept()
             end = self._first_end or _EndError("attacker", "error")
         except _EndError as error:
             end = error
         except asyncio.CancelledError:
+            stopped = True
             end = self._first_end or _EndError("attacker", "error", "the interceptor was stopped")
-        finally:
-            self._writer.close()
-            if self._server:
-                self._server.close()
+        except Exception as error:
+            # A chain that OpenSSL refuses to present, for example. It must not be the end of the
+            # record as well.
+            cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            end = _EndError("attacker", "error", f"{type(cause).__name__}: {cause}")
         seen = self._watcher.seen if self._watcher else {"client": 0, "server": 0}
         self._emit(
             events.Closed,
@@ -92,15 +101,31 @@ class Connection:
             server_bytes=seen["server"],
             reason=end.reason,
         )
+        await self._let_go(at_once=stopped)
+
+    async def _let_go(self, *, at_once: bool) -> None:
+        """Close both sockets; a peer that does not take what is left for it is cut off."""
+        for writer in self._writers:
+            writer.close()
+        ends = [asyncio.create_task(writer.wait_closed()) for writer in self._writers]
+        if ends and not at_once:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait(ends, timeout=CLOSE_LIMIT)
+        for writer in self._writers:
+            writer.transport.abort()
+        # How the sockets ended has been told already.
+        await asyncio.gather(*ends, return_exceptions=True)
+        if not self._writers:
+            self._socket.close()
 
     async def _intercept(self) -> None:
-        received, hello = await self._sniff()
-        self._server = server = await self._dial(hello)
-        client = Peer(self._reader, self._writer, received=received)
+        reader, writer = await asyncio.open_connection(sock=self._socket)
+        self._writers.append(writer)
+        received, hello = await self._sniff(reader)
+        server = await self._dial(hello)
+        client = Peer(reader, writer, received)
         if hello:
-            client = await self._accept_tls(
-                received, hello, server.tls.alpn if server.tls else None
-            )
+            await self._accept_tls(client, hello, server.tls.alpn if server.tls else None)
         self._phase = "established"
         self._watcher = Watcher(
             self._number,
@@ -113,13 +138,13 @@ class Connection:
             group.create_task(self._pump("client", client, server))
             group.create_task(self._pump("server", server, client))
 
-    async def _sniff(self) -> tuple[bytes, Hello | None]:
+    async def _sniff(self, reader: asyncio.StreamReader) -> tuple[bytes, Hello | None]:
         """Read until it is clear what the client speaks: TLS, or HTTP/2 in plaintext (None)."""
         received = b""
         try:
             async with asyncio.timeout(HELLO_LIMIT):
                 while True:
-                    data = await self._reader.read(READ_SIZE)
+                    data = await reader.read(READ_SIZE)
                     if not data:
                         raise _EndError("client", "eof", _so_far(received))
                     received += data
@@ -146,23 +171,19 @@ class Connection:
         try:
             async with asyncio.timeout(DIAL_LIMIT):
                 reader, writer = await asyncio.open_connection(*address)
+                self._writers.append(writer)
+                local = Address(*writer.get_extra_info("sockname")[:2])
                 server = Peer(reader, writer)
-                self._server = server
-                if hello:
-                    name = hello.server_name or (None if is_ip(address.host) else address.host)
-                    context = _upstream_context(hello.alpn)
-                    server.tls = TlsLeg(context, server_side=False, server_name=name)
-                    if not await server.handshake():
-                        how = server.alert.name if server.alert else server.reason or server.end
-                        raise self._unreachable(f"the TLS handshake failed: {how}")
+                if hello and not await server.handshake(_upstream_leg(hello, address.host)):
+                    raise self._unreachable(f"the TLS handshake failed: {_why(server)}")
         except TimeoutError:
             raise self._unreachable(f"no answer within {DIAL_LIMIT:g} s") from None
         except OSError as error:
-            raise self._unreachable(error.strerror or str(error)) from None
+            raise self._unreachable(explain(error)) from None
         self._emit(
             events.UpstreamConnected,
             address=str(address),
-            local=str(Address(*writer.get_extra_info("sockname")[:2])),
+            local=str(local),
             version=server.tls.version if server.tls else None,
             alpn=server.tls.alpn if server.tls else None,
         )
@@ -172,15 +193,10 @@ class Connection:
         self._emit(events.UpstreamFailed, address=str(self._task.upstream), reason=reason)
         return _EndError("attacker", "error", f"the server was not reached: {reason}")
 
-    async def _accept_tls(self, received: bytes, hello: Hello, alpn: str | None) -> Peer:
+    async def _accept_tls(self, client: Peer, hello: Hello, alpn: str | None) -> None:
         """Complete the handshake with the client, over the certificate chosen for it."""
         chain = self._task.choose(hello)
-        client = Peer(
-            self._reader,
-            self._writer,
-            TlsLeg(_client_context(chain, alpn), server_side=True),
-            received,
-        )
+        tls = TlsLeg(_client_context(chain, alpn), server_side=True)
         self._phase = "handshake"
         self._emit(
             events.CertificatePresented,
@@ -191,39 +207,37 @@ class Connection:
         )
         try:
             async with asyncio.timeout(HANDSHAKE_LIMIT):
-                completed = await client.handshake()
+                completed = await client.handshake(tls)
         except TimeoutError:
             reason = f"the handshake was not completed within {HANDSHAKE_LIMIT:g} s"
             raise _EndError("attacker", "time-limit", reason) from None
         if not completed:
             raise self._end_of("client", client)
-        assert client.tls is not None
-        self._emit(
-            events.HandshakeCompleted,
-            version=client.tls.version,
-            cipher=client.tls.cipher,
-            alpn=client.tls.alpn,
-        )
-        return client
+        self._emit(events.HandshakeCompleted, version=tls.version, cipher=tls.cipher, alpn=tls.alpn)
 
     async def _pump(self, direction: Direction, source: Peer, sink: Peer) -> None:
         """Relay one direction: write first, look after, then wait for room."""
         assert self._watcher is not None
-        try:
-            while data := await source.receive():
-                sink.send(data)
-                self._watcher.feed(direction, data)
+        while data := await source.receive():
+            sink.send(data)
+            # Also what can no longer be relayed was sent by its sender, and read here.
+            self._watcher.feed(direction, data)
+            try:
                 await sink.flush()
-        except (OSError, TlsError):
-            # The sink is gone; the pump that reads from it says how.
-            source.abort()
-            return
+            except OSError:
+                # The pump that reads from the sink says how it went.
+                source.reset()
+                return
         end = self._end_of(direction, source)
         self._first_end = self._first_end or end
         if end.how == "reset":
-            sink.abort()
+            sink.reset()
+        elif end.how in ("eof", "close-notify"):
+            sink.send_end(notify=end.how == "close-notify")
         else:
-            await sink.send_end()
+            # TLS has failed, and with it both directions (RFC 8446 section 6.2).
+            source.close()
+            sink.close()
 
     def _end_of(self, party: Literal["client", "server"], peer: Peer) -> _EndError:
         assert peer.end is not None
@@ -235,8 +249,35 @@ class Connection:
         self._task.on_event(event(time=time.time(), connection=self._number, **fields))
 
 
+def explain(error: OSError) -> str:
+    """What the system says, without the words that event loops put around it."""
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
+
+
+def _why(server: Peer) -> str:
+    if server.alert:
+        return f"it sent the alert {server.alert.name} ({server.alert.number})"
+    if server.end == "error":
+        return server.reason
+    return "it closed the connection" + (" with a reset" if server.end == "reset" else "")
+
+
 def _so_far(received: bytes) -> str:
     return f"received {len(received)} bytes" + (f": {received[:16]!r}" if received else "")
+
+
+def _upstream_leg(hello: Hello, host: str) -> TlsLeg:
+    """TLS towards the server, with what the client offered as far as it can be offered again."""
+    alpn = tuple(name for name in hello.alpn if name.isascii() and 0 < len(name) < 256)
+    context = _upstream_context(alpn)
+    name = hello.server_name or (None if is_ip(host) else host)
+    try:
+        return TlsLeg(context, server_side=False, server_name=name)
+    except (ValueError, TypeError):
+        # A client may send any bytes as SNI, and ask for a name that no host can have.
+        return TlsLeg(context, server_side=False)
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import socket
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -10,9 +12,17 @@ from mitm.address import Address
 from mitm.errors import UserError
 from mitm.events import Event
 from mitm.pki import Chain
-from mitm.proxy.connection import Connection, Task
+from mitm.proxy.connection import Connection, Task, explain
 from mitm.tls import Hello
 from mitm.wire import Schema
+
+# Clients that wait to be accepted, on each address. A client beyond that comes a second late, when
+# its SYN is sent again (RFC 6298); nginx takes 511.
+BACKLOG = 1024
+
+# Seconds without accepting after file descriptors have run out, as in asyncio
+# (ACCEPT_RETRY_DELAY).
+ACCEPT_RETRY_DELAY = 1.0
 
 
 class Interceptor:
@@ -42,7 +52,7 @@ class Interceptor:
         self._task = Task(upstream, choose, schema, on_event)
         self._connections: set[asyncio.Task[None]] = set()
         self._accepted = 0
-        self._server: asyncio.Server | None = None
+        self._listeners: list[socket.socket] = []
 
     async def __aenter__(self) -> Self:
         """Begin to listen.
@@ -51,12 +61,13 @@ class Interceptor:
             UserError: the address cannot be listened on, because it is taken, say.
         """
         try:
-            self._server = await asyncio.start_server(self._accept, *self._listen)
+            self._listeners = await _listening(self._listen)
         except OSError as error:
-            reason = error.strerror or str(error)
             raise UserError(
-                f"cannot listen on {self._listen}: {reason}; choose another address with --listen"
+                f"cannot listen on {self._listen}: {explain(error)}; "
+                "choose another address with --listen"
             ) from None
+        self._watch()
         return self
 
     async def __aexit__(
@@ -65,8 +76,12 @@ class Interceptor:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._server is not None
-        self._server.close()
+        self._unwatch()
+        while self._listeners:
+            self._listeners.pop().close()
+        # Each connection takes its first step: a task that is cancelled before that never runs,
+        # and could neither report the client nor close its socket.
+        await asyncio.sleep(0)
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -74,8 +89,7 @@ class Interceptor:
     @property
     def address(self) -> Address:
         """Where it listens, with the real port."""
-        assert self._server is not None
-        host, port = self._server.sockets[0].getsockname()[:2]
+        host, port = self._listeners[0].getsockname()[:2]
         return Address(host, port)
 
     async def drain(self, limit: float) -> None:
@@ -84,18 +98,69 @@ class Interceptor:
         Args:
             limit: seconds after which it is given up.
         """
-        # A client that has come and gone may still be in the listen queue: let the loop poll it.
-        for _ in range(3):
-            await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
+                # A client that has come and gone may still be in the listen queue.
+                self._accept()
                 while self._connections:
                     await asyncio.wait(self._connections)
+                    self._accept()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._accepted += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
-        await Connection(self._accepted, reader, writer, self._task).run()
+    # The loop's own servers accept in several steps, of which a `drain` or an end in between would
+    # know nothing; and they do not say who the client was if it is gone by then.
+
+    def _watch(self) -> None:
+        for listener in self._listeners:
+            asyncio.get_running_loop().add_reader(listener, self._accept)
+
+    def _unwatch(self) -> None:
+        for listener in self._listeners:
+            asyncio.get_running_loop().remove_reader(listener)
+
+    def _accept(self) -> None:
+        """Take the clients that wait in the listen queues."""
+        for listener in self._listeners:
+            for _ in range(BACKLOG):
+                try:
+                    client, address = listener.accept()
+                except (BlockingIOError, ConnectionAbortedError):
+                    break
+                except OSError:
+                    # Out of file descriptors or memory: accept(2). The client stays in the queue.
+                    self._unwatch()
+                    asyncio.get_running_loop().call_later(ACCEPT_RETRY_DELAY, self._watch)
+                    return
+                self._accepted += 1
+                connection = Connection(self._accepted, client, Address(*address[:2]), self._task)
+                task = asyncio.create_task(connection.run())
+                self._connections.add(task)
+                task.add_done_callback(self._connections.discard)
+
+
+async def _listening(address: Address) -> list[socket.socket]:
+    """Sockets that listen on every address of a host; with port 0, on the first alone.
+
+    Raises:
+        OSError: one of them cannot be listened on.
+    """
+    loop = asyncio.get_running_loop()
+    listeners: list[socket.socket] = []
+    unavailable: OSError | None = None
+    for family, *_, where in await loop.getaddrinfo(*address, type=socket.SOCK_STREAM):
+        if listeners and address.port == 0:
+            break
+        try:
+            listener = socket.create_server(where, family=family, backlog=BACKLOG)
+        except OSError as error:
+            # `localhost` is often ::1 as well where IPv6 is switched off.
+            if error.errno == errno.EADDRNOTAVAIL:
+                unavailable = error
+                continue
+            for listener in listeners:
+                listener.close()
+            raise
+        listener.setblocking(False)
+        listeners.append(listener)
+    if unavailable and not listeners:
+        raise unavailable
+    return listeners

@@ -1,17 +1,26 @@
 """One of the two peers of an intercepted connection: a socket, and TLS on it or not."""
 
 import asyncio
+import contextlib
+import socket
+import struct
 from typing import Literal
 
 from mitm.tls import ReceivedAlert, TlsError, TlsLeg
 
 READ_SIZE = 65_536
 
+# struct linger: on, zero seconds. The close that follows sends RST in place of FIN (POSIX).
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
 End = Literal["alert", "close-notify", "eof", "reset", "error"]
 
 
 class Peer:
     """Application bytes from and to a peer, whatever lies below them.
+
+    Args:
+        received: bytes that were read from the socket already.
 
     Attributes:
         tls: the TLS on the socket, None for plaintext.
@@ -24,34 +33,35 @@ class Peer:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        tls: TlsLeg | None = None,
         received: bytes = b"",
     ) -> None:
         self._reader = reader
         self._writer = writer
+        # What the kernel does not take at once is all that waits here: the kernel's own buffer is
+        # the queue, and the other peer is not read until there is room in it.
+        writer.transport.set_write_buffer_limits(high=0)
         self._received = received
-        self.tls = tls
-        if tls:
-            tls.receive(received)
+        self.tls: TlsLeg | None = None
         self.end: End | None = None
         self.alert: ReceivedAlert | None = None
         self.reason = ""
 
-    async def handshake(self) -> bool:
-        """Complete the TLS handshake; False, with `end` set, if the peer or TLS gave up."""
-        assert self.tls is not None
+    async def handshake(self, tls: TlsLeg) -> bool:
+        """Speak TLS from here on; False, with `end` set, if the peer or TLS gave up."""
+        self.tls = tls
+        tls.receive(self._received)
+        self._received = b""
         try:
-            while not self.tls.handshake():
+            while not tls.handshake():
                 await self._flush_tls()
                 data = await self._reader.read(READ_SIZE)
                 if not data:
                     self.end = "eof"
                     return False
-                self.tls.receive(data)
+                tls.receive(data)
             await self._flush_tls()
         except TlsError as error:
-            self._fail(error)
-            await self._flush_tls()
+            await self._fail(error)
             return False
         except OSError:
             self.end = "reset"
@@ -65,6 +75,8 @@ class Peer:
         try:
             # What came with the end of the handshake is in the TLS leg already.
             while not (plaintext := self.tls.read()):
+                # TLS has something of its own to say: the answer to a KeyUpdate, for example.
+                await self._flush_tls()
                 if self.tls.closed:
                     self.end = "close-notify"
                     return b""
@@ -74,7 +86,7 @@ class Peer:
                     return b""
                 self.tls.receive(data)
         except TlsError as error:
-            self._fail(error)
+            await self._fail(error)
             return b""
         except OSError:
             self.end = "reset"
@@ -95,41 +107,54 @@ class Peer:
         return data
 
     def send(self, data: bytes) -> None:
-        """Hand application bytes to the socket at once; `flush` waits until there is room again.
-
-        Raises:
-            TlsError: TLS has failed on this side.
-        """
+        """Hand application bytes to the socket at once; `flush` tells whether there is one left."""
+        if self._writer.is_closing():
+            return
         if self.tls:
-            self.tls.write(data)
+            try:
+                self.tls.write(data)
+            except TlsError:
+                self.reset()
+                return
             data = self.tls.to_send()
         self._writer.write(data)
 
     async def flush(self) -> None:
-        """Wait until the peer has taken enough of what was sent: the backpressure.
+        """Wait until the peer has taken what was sent: the backpressure.
 
         Raises:
             OSError: the peer is gone.
         """
         await self._writer.drain()
 
-    async def send_end(self) -> None:
-        """End this direction and leave the other open: close_notify, then FIN."""
-        try:
-            if self.tls:
-                self.tls.close()
-                await self._flush_tls()
-            if self._writer.can_write_eof():
-                self._writer.write_eof()
-        except OSError:
-            self._writer.transport.abort()
+    def send_end(self, *, notify: bool) -> None:
+        """End this direction and leave the other open.
 
-    def abort(self) -> None:
-        """Reset the socket, as the other peer did."""
+        Args:
+            notify: whether TLS says so with close_notify before the FIN. Without it the peer can
+                tell that it may have lost something (RFC 8446 section 6.1).
+        """
+        if self._writer.is_closing():
+            return
+        if self.tls and notify:
+            self.tls.close()
+            self._writer.write(self.tls.to_send())
+        # The socket may be gone before the loop has noticed.
+        with contextlib.suppress(OSError):
+            self._writer.write_eof()
+
+    def reset(self) -> None:
+        """Reset the socket, as the other peer did; what was not sent yet is lost."""
+        if self._writer.is_closing():
+            return
+        with contextlib.suppress(OSError):
+            self._writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+            )
         self._writer.transport.abort()
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Let go of the socket, once the peer has taken what was sent."""
         self._writer.close()
 
     async def _flush_tls(self) -> None:
@@ -138,7 +163,10 @@ class Peer:
             self._writer.write(data)
             await self._writer.drain()
 
-    def _fail(self, error: TlsError) -> None:
+    async def _fail(self, error: TlsError) -> None:
         self.alert = error.alert
         self.end = "alert" if error.alert else "error"
         self.reason = "" if error.alert else str(error)
+        # The alert that says so to the peer, who may be gone already.
+        with contextlib.suppress(OSError):
+            await self._flush_tls()

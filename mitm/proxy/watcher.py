@@ -9,6 +9,10 @@ from mitm.wire import Http2Parser, Schema
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 SAMPLE_SIZE = 64
 
+# Bytes kept until it is clear whether a connection without `h2` speaks HTTP/2. A server that
+# speaks first sends its SETTINGS, 50 bytes or so.
+HELD_LIMIT = 16_384
+
 
 class Watcher:
     """Turns the application bytes of one connection into events.
@@ -35,16 +39,50 @@ class Watcher:
         self._schema = schema
         self._on_event = on_event
         self._parser: Http2Parser | None = None
+        self._held: list[tuple[Direction, bytes, float]] | None = None
         if alpn == "h2" or not encrypted:
             self._parser = Http2Parser(connection, schema)
+        else:
+            # Without ALPN, or with another protocol agreed on, a client may speak HTTP/2 all the
+            # same: its first bytes tell.
+            self._held = []
         self.seen: dict[Direction, int] = {"client": 0, "server": 0}
 
     def feed(self, direction: Direction, data: bytes) -> None:
         """Look at bytes that have just been relayed."""
         now = time.time()
         if not self.seen[direction]:
-            self._first(direction, data, now)
+            self._on_event(
+                ApplicationData(
+                    time=now,
+                    connection=self._connection,
+                    direction=direction,
+                    encrypted=self._encrypted,
+                    sample=data[:SAMPLE_SIZE],
+                )
+            )
         self.seen[direction] += len(data)
+        if self._held is not None:
+            self._held.append((direction, data, now))
+            self._decide()
+        else:
+            self._parse(direction, data, now)
+
+    def _decide(self) -> None:
+        """Start to parse if the client's first bytes are the preface of HTTP/2."""
+        assert self._held is not None
+        opening = b"".join(data for direction, data, _ in self._held if direction == "client")
+        opening = opening[: len(PREFACE)]
+        undecided = len(opening) < len(PREFACE) and PREFACE.startswith(opening)
+        if undecided and sum(self.seen.values()) < HELD_LIMIT:
+            return
+        held, self._held = self._held, None
+        if opening == PREFACE:
+            self._parser = Http2Parser(self._connection, self._schema)
+            for direction, data, received in held:
+                self._parse(direction, data, received)
+
+    def _parse(self, direction: Direction, data: bytes, now: float) -> None:
         if self._parser is None:
             return
         try:
@@ -60,22 +98,3 @@ class Watcher:
                     time=now, connection=self._connection, direction=direction, reason=reason
                 )
             )
-
-    def _first(self, direction: Direction, data: bytes, now: float) -> None:
-        self._on_event(
-            ApplicationData(
-                time=now,
-                connection=self._connection,
-                direction=direction,
-                encrypted=self._encrypted,
-                sample=data[:SAMPLE_SIZE],
-            )
-        )
-        # Without ALPN, or with another protocol agreed on, a client may speak HTTP/2 all the same.
-        if (
-            self._parser is None
-            and direction == "client"
-            and not self.seen["server"]
-            and data.startswith(PREFACE)
-        ):
-            self._parser = Http2Parser(self._connection, self._schema)
