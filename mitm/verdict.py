@@ -4,6 +4,7 @@ The rules are those of docs/verdicts.md. The two that matter most: a completed h
 compromise (gRPC's C core checks the host name after it), and an alert is not needed for an abort.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,6 +19,10 @@ Verdict = Literal[
 ]
 GenuineVerdict = Literal["connected", "failed"]
 InterceptedVerdict = Literal["exposed", "compromised", "aborted", "unreached", "inconclusive"]
+Reached = Literal["nothing", "bytes", "preface", "headers", "messages"]
+
+_PREFACE = b"PRI * HTTP/2.0"  # RFC 9113 section 3.4
+_LEVELS: tuple[Reached, ...] = ("nothing", "bytes", "preface", "headers", "messages")
 
 
 class ClientReport(msgspec.Struct, frozen=True):
@@ -60,7 +65,7 @@ class Call(msgspec.Struct, frozen=True):
     """One gRPC call that was read; credentials are masked.
 
     Attributes:
-        metadata: of the request, without pseudo-headers.
+        metadata: of the request, without pseudo-headers; values of one name joined by commas.
         requests, responses: messages as JSON, or their raw bytes in hexadecimal.
         status: the `grpc-status` number, "" if none was seen.
     """
@@ -97,7 +102,7 @@ class Evidence(msgspec.Struct, frozen=True):
         credentials: names of the credentials that were read.
     """
 
-    reached: Literal["nothing", "bytes", "preface", "headers", "messages"]
+    reached: Reached
     calls: tuple[Call, ...] = ()
     credentials: tuple[str, ...] = ()
     connections: tuple[Ending, ...] = ()
@@ -126,7 +131,7 @@ def judge_genuine(client: ClientReport, calls: Sequence[ServerCall]) -> LegResul
     if client.succeeded:
         reason = "the client reports an answer, but the server has recorded no such call"
     else:
-        reason = str(client)
+        reason = str(client) + ("; yet the server has answered a call" if answered else "")
     return LegResult("failed", reason, client, tuple(calls))
 
 
@@ -151,17 +156,21 @@ def _weigh(
     client: ClientReport,
     calls: Sequence[ServerCall],
 ) -> tuple[InterceptedVerdict, str]:
-    sent = [e for e in seen if isinstance(e, events.ApplicationData) and e.direction == "client"]
-    if any(e.encrypted for e in sent):
-        what = "the client sent application data over the forged certificate, and it was decrypted"
-        return "compromised", what + _dissent(evidence, calls)
-    if sent:
-        return "exposed", "there is no TLS: everything was read with no certificate"
-
     relayed = {e.local for e in seen if isinstance(e, events.UpstreamConnected)}
-    around = [call for call in calls if call.peer not in relayed]
+    around = any(call.peer not in relayed for call in calls)
+    sent = [e for e in seen if isinstance(e, events.ApplicationData) and e.direction == "client"]
+    if sent:
+        # What was decrypted was decrypted, whatever the other witnesses say: they are quoted.
+        dissent = _dissent(evidence, client, calls, around)
+        if any(e.encrypted for e in sent):
+            what = "the client sent application data over the forged certificate"
+            return "compromised", f"{what}, and it was decrypted{dissent}"
+        return "exposed", f"there is no TLS: everything was read with no certificate{dissent}"
+
     if around:
         return "inconclusive", "a call reached the server, but not through the interceptor"
+    if calls:
+        return "inconclusive", "the server recorded a call that the interceptor did not see"
     if client.succeeded:
         return "inconclusive", "the client reports an answer, but none passed the interceptor"
     if client.problem:
@@ -181,78 +190,84 @@ def _weigh(
     refused = [e for e in seen if isinstance(e, events.Closed) and e.by == "server"]
     if refused:
         return "inconclusive", "the server, not the client, ended a connection"
+    closed = {e.connection for e in seen if isinstance(e, events.Closed)}
+    if any(isinstance(e, events.Connected) and e.connection not in closed for e in seen):
+        return "inconclusive", "the client had not left yet"
     return "aborted", "the client was shown the forged certificate and left; it sent nothing"
 
 
-def _dissent(evidence: Evidence, calls: Sequence[ServerCall]) -> str:
-    """A word on the server's witness, where it does not confirm what was read."""
+def _dissent(
+    evidence: Evidence, client: ClientReport, calls: Sequence[ServerCall], around: bool
+) -> str:
+    """A word on the other witnesses, where they do not confirm what was read."""
+    if around:
+        return "; a call also reached the server without passing the interceptor"
+    if client.succeeded and not any(call.status == "OK" for call in calls):
+        return "; the client reports an answer that the server has no record of"
     if evidence.reached == "messages" and not calls:
         return "; the server has no record of a call"
     return ""
 
 
+class _Reading:
+    """One call, as it is being put together."""
+
+    def __init__(self, request: events.Headers) -> None:
+        self.method = request.method
+        self.metadata: defaultdict[str, list[str]] = defaultdict(list)
+        for name, value in request.headers:
+            if not name.startswith(":"):
+                self.metadata[name].append(masked(name, value))
+        self.messages: dict[events.Direction, list[object]] = {"client": [], "server": []}
+        self.status = ""
+
+    def call(self) -> Call:
+        metadata = {name: ", ".join(values) for name, values in self.metadata.items()}
+        requests, responses = map(tuple, self.messages.values())
+        return Call(self.method, metadata, requests, responses, self.status)
+
+
 def collect_evidence(seen: Sequence[Event]) -> Evidence:
     """Gather from the events what was read, and how each connection ended."""
-    calls: dict[tuple[int, int], Call] = {}
+    calls: dict[tuple[int, int], _Reading] = {}
     credentials: dict[str, None] = {}
+    levels: set[Reached] = {"nothing"}
     accepted: set[int] = set()
-    alerts: dict[int, str] = {}
+    alerts: dict[tuple[int, events.Party], str] = {}
     endings = []
-    reached: Literal["nothing", "bytes", "preface", "headers", "messages"] = "nothing"
     for event in seen:
         match event:
-            case events.ApplicationData(direction="client") if reached == "nothing":
-                # Section 3.4 of RFC 9113: the first bytes of an HTTP/2 client.
-                reached = "preface" if event.sample.startswith(b"PRI * HTTP/2.0") else "bytes"
+            case events.ApplicationData(direction="client"):
+                levels.add("preface" if event.sample.startswith(_PREFACE) else "bytes")
+            case events.Frame(direction="client"):
+                # The sample may have been shorter; frames come after the preface alone.
+                levels.add("preface")
             case events.Headers(kind="request"):
-                reached = "messages" if reached == "messages" else "headers"
-                shown = {n: masked(n, v) for n, v in event.headers if not n.startswith(":")}
+                levels.add("headers")
                 credentials |= {n: None for n, v in event.headers if masked(n, v) != v}
-                key = event.connection, event.stream
-                calls[key] = Call(event.method, shown)
+                calls[event.connection, event.stream] = _Reading(event)
             case events.Headers():
-                status = dict(event.headers).get("grpc-status", "")
-                _update(calls, event, status=status)
+                if reading := calls.get((event.connection, event.stream)):
+                    reading.status = dict(event.headers).get("grpc-status", reading.status)
             case events.Message():
                 if event.direction == "client":
-                    reached = "messages"
-                _update(calls, event, message=event)
+                    levels.add("messages")
+                if reading := calls.get((event.connection, event.stream)):
+                    shown = event.value if event.value is not None else (event.raw or b"").hex()
+                    reading.messages[event.direction].append(shown)
             case events.HandshakeCompleted():
                 accepted.add(event.connection)
             case events.Alert():
-                alerts[event.connection] = f"{event.name} ({event.number})"
+                alerts[event.connection, event.by] = f"{event.name} ({event.number})"
             case events.Closed():
                 number = event.connection
+                alert = alerts.get((number, event.by), "")
                 endings.append(
-                    Ending(
-                        number,
-                        number in accepted,
-                        event.by,
-                        event.how,
-                        event.phase,
-                        alerts.get(number, ""),
-                    )
+                    Ending(number, number in accepted, event.by, event.how, event.phase, alert)
                 )
-    return Evidence(reached, tuple(calls.values()), tuple(credentials), tuple(endings))
-
-
-def _update(
-    calls: dict[tuple[int, int], Call],
-    event: events.Headers | events.Message,
-    *,
-    status: str = "",
-    message: events.Message | None = None,
-) -> None:
-    key = event.connection, event.stream
-    if key not in calls:
-        return
-    call = calls[key]
-    if status:
-        call = msgspec.structs.replace(call, status=status)
-    if message:
-        shown = message.value if message.value is not None else (message.raw or b"").hex()
-        if message.direction == "client":
-            call = msgspec.structs.replace(call, requests=(*call.requests, shown))
-        else:
-            call = msgspec.structs.replace(call, responses=(*call.responses, shown))
-    calls[key] = call
+    return Evidence(
+        max(levels, key=_LEVELS.index),
+        tuple(reading.call() for reading in calls.values()),
+        tuple(credentials),
+        tuple(endings),
+    )

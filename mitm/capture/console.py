@@ -88,7 +88,8 @@ class EventPrinter:
             case events.Plaintext():
                 return [("client", "speaks HTTP/2 without TLS: no certificate is needed", "red")]
             case events.UpstreamConnected():
-                how = f"{event.version}, ALPN {event.alpn or 'none'}" if event.version else "no TLS"
+                alpn = plain(event.alpn or "none")
+                how = f"{event.version}, ALPN {alpn}" if event.version else "no TLS"
                 return [("attacker", f"dials the server at {event.address} ({how})", "")]
             case events.UpstreamFailed():
                 return [("attacker", f"cannot reach {event.address}: {plain(event.reason)}", "red")]
@@ -134,7 +135,8 @@ class EventPrinter:
             if name not in _ROUTINE:
                 shown = masked(name, value)
                 style = "red" if shown != value else "dim"
-                lines.append((way, f"  {plain(name)}: {plain(shown)}", style))
+                text = _cut(f"{plain(name)}: {plain(shown)}", _VALUE_LIMIT)
+                lines.append((way, f"  {text}", style))
         return lines
 
 

@@ -1,17 +1,25 @@
 """Stolen credentials are shown to have been read, not left lying about."""
 
-# Names under which credentials travel in HTTP and gRPC metadata.
-_SECRET = {
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "set-cookie",
-    "x-api-key",
-    "x-goog-api-key",
-    "x-goog-iam-authorization-token",
-    "x-amz-security-token",
-}
-_SECRET_ENDINGS = ("-token", "-secret", "-password", "-key-bin", "-token-bin")
+# Names under which credentials travel in HTTP and gRPC metadata, alone or as the last words of a
+# longer name: `x-api-key`, `x-goog-iam-authorization-token`.
+_SECRET = (
+    "-authorization",
+    "-cookie",
+    "-token",
+    "-secret",
+    "-password",
+    "-passwd",
+    "-api-key",
+    "-apikey",
+    "-access-key",
+    "-private-key",
+    "-session",
+    "-session-id",
+    "-sessionid",
+    "-jwt",
+    "-credential",
+    "-credentials",
+)
 _SHOWN = 4
 
 
@@ -22,9 +30,14 @@ def masked(name: str, value: str) -> str:
         name: the header's name.
         value: its value.
     """
-    if name.lower() not in _SECRET and not name.lower().endswith(_SECRET_ENDINGS):
+    # Metadata of bytes ends in -bin (gRPC over HTTP/2, "Requests").
+    words = "-" + name.lower().replace("_", "-").removesuffix("-bin")
+    if not words.endswith(_SECRET):
         return value
-    scheme, space, secret = value.rpartition(" ")
+    scheme, space, secret = "", "", value
+    if words.endswith("-authorization") and " " in value:
+        # RFC 9110 section 11.4. In a cookie what stands before a space is as secret as the rest.
+        scheme, space, secret = value.partition(" ")
     # A short secret would be given away by its beginning.
     shown = secret[:_SHOWN] if len(secret) >= 4 * _SHOWN else ""
     return f"{scheme}{space}{shown}… ({len(secret)} characters, masked)"
