@@ -27,19 +27,27 @@ def load(path: Path, type: type[T]) -> tuple[T, str]:  # noqa: A002
         UserError: the file cannot be read or does not fit; file, key and reason are named.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    head, fence, rest = text.partition("\n")
-    front, closing, body = rest.partition(f"\n{_FENCE}\n")
-    if head.strip() != _FENCE or not fence or not closing:
+        # Some editors begin a file with a byte order mark.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: cannot be read: it is not UTF-8 text") from None
+    fences = [number for number, line in enumerate(lines) if line.rstrip() == _FENCE][:2]
+    if len(fences) < 2 or fences[0] != 0:
         raise UserError(f"{path}: front matter must begin and end with a line of '---'")
+    end = fences[1]
     try:
-        data = yaml.safe_load(front)
-    except yaml.YAMLError as error:
+        # The empty line takes the place of the first fence, so that line numbers are the file's.
+        data = yaml.safe_load("\n".join(["", *lines[1:end]]))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}: line {line}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # The 30th of February is a ValueError.
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: front matter is not YAML: {reason}") from None
-    return convert(path, data, type), body.strip() + "\n"
+    return convert(path, data, type), "\n".join(lines[end + 1 :]).strip() + "\n"
 
 
 def convert(path: Path, data: object, type: type[T], within: str = "") -> T:  # noqa: A002
@@ -56,6 +64,8 @@ def convert(path: Path, data: object, type: type[T], within: str = "") -> T:  # 
     """
     try:
         return msgspec.convert(data, type)
+    except RecursionError:
+        raise UserError(f"{path}: {within or 'front matter'}: it contains itself") from None
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$")
         key = (within + where.rstrip("`")).lstrip(".") or "front matter"
