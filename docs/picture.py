@@ -1,0 +1,29 @@
+"""Exports the README's picture from a real run: python docs/picture.py [FILE]    (make picture)"""
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from mitm.cli.run import in_loop, play_one
+from mitm.lab import load_client, load_scenario
+
+WIDTH = 128
+SECONDS = 10.0
+
+
+def main() -> int:
+    default = Path(__file__).with_name("skip-verify.svg")
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    console = Console(record=True, width=WIDTH, highlight=False, force_terminal=True)
+    scenario = load_scenario("skip-verify")
+    outcome = in_loop(play_one(scenario, load_client("python"), SECONDS, console))
+    if not outcome.matched:
+        print("picture: the run did not come out as expected; no picture of it", file=sys.stderr)
+        return 1
+    console.save_svg(str(path), title="mitm-demo run skip-verify")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

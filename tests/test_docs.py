@@ -1,0 +1,110 @@
+"""Every command that the documentation shows does what it says."""
+
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from mitm.lab import load_scenario, scenarios
+from tests.programs import MITM_DEMO, run, running
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "client/**/*.md", "certs/README.md")
+    for path in ROOT.glob(pattern)
+)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
+_EXIT_CODE = re.compile(r"exit code (\d)")
+
+# These go on until they are told to end.
+_SERVICES = ("serve", "proxy")
+
+
+BLOCKS = [
+    pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, (kind, block) in enumerate(_BLOCK.findall(page.read_text()))
+    if kind == "sh"
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_commands_of_a_block_work_one_after_the_other(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ports = {"50051", *re.findall(r"\b50\d\d\d\b", block)}
+    free = {port: _free_port() for port in ports}
+    with ExitStack() as stack:
+        for line in filter(str.strip, block.splitlines()):
+            command, _, comment = line.partition(" #")
+            expected = _EXIT_CODE.search(comment)
+            for port, other in free.items():
+                command = command.replace(port, other)
+            words = shlex.split(command)
+            if words[0] == "make":
+                _assert_target(words[1])
+            elif words[0] == "mitm-demo" and words[1] in _SERVICES:
+                listen = [] if "--listen" in words else ["--listen", f"127.0.0.1:{free['50051']}"]
+                service = running(
+                    MITM_DEMO, *words[1:], *listen, PYTHONUNBUFFERED="1", COLUMNS="250"
+                )
+                process = stack.enter_context(service)
+                stack.callback(process.send_signal, signal.SIGINT)
+                assert process.stdout
+                assert process.stdout.readline(), process.stderr and process.stderr.read()
+            else:
+                program = MITM_DEMO if words[0] == "mitm-demo" else words[0]
+                result = run(program, *words[1:])
+                assert result.code == (int(expected[1]) if expected else 0), result
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def _assert_target(target: str) -> None:
+    # Run for real they would install, or run this test: that they are there must do.
+    subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_make_commands_that_are_only_named_exist() -> None:
+    for page in PAGES:
+        for target in re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", page.read_text(), re.MULTILINE):
+            _assert_target("".join(target))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(page.read_text()):
+        if not link.startswith(("http://", "https://")):
+            assert (page.parent / link).exists(), link
+
+
+def test_the_readme_tells_the_verdicts_of_the_scenarios() -> None:
+    text = (ROOT / "README.md").read_text()
+    for name in scenarios():
+        scenario = load_scenario(name)
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| [{name}]"))
+        cells = [cell.strip(" *") for cell in row.split("|")]
+        assert cells[3:5] == [scenario.expected.genuine, scenario.expected.intercepted]
+
+
+def test_the_picture_is_made_of_a_real_run(tmp_path: Path) -> None:
+    result = run(sys.executable, ROOT / "docs" / "picture.py", tmp_path / "picture.svg")
+    assert result.code == 0, result.err
+    fresh = (tmp_path / "picture.svg").read_text()
+    shown = (ROOT / "docs" / "skip-verify.svg").read_text()
+    for text in ("compromised", "nicolas@example.com", "masked"):
+        assert text in fresh
+        assert text in shown
