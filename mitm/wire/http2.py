@@ -313,8 +313,8 @@ class Http2Parser:
         if fields.get(":status", "").startswith("1"):
             return "informational"
         stream.answered = True
-        if not is_grpc(fields.get("content-type", "")):
-            # A proxy's error page, say: its content is no message.
+        if not is_grpc(fields.get("content-type", "application/grpc")):
+            # A proxy's error page, say, which names its type: its content is no message.
             stream.open[direction] = None
         return "trailers-only" if block.end_stream else "response"
 
