@@ -35,6 +35,7 @@ class Task(NamedTuple):
     """What every connection of an interceptor has in common; see `Interceptor`."""
 
     upstream: Address
+    upstream_tls: bool
     choose: Callable[[Hello], pki.Chain]
     schema: Schema
     on_event: Callable[[Event], None]
@@ -125,7 +126,7 @@ class Connection:
         server = await self._dial(hello)
         client = Peer(reader, writer, received)
         if hello:
-            await self._accept_tls(client, hello, server.tls.alpn if server.tls else None)
+            await self._accept_tls(client, hello, server.tls.alpn if server.tls else _alpn(hello))
         self._phase = "established"
         self._watcher = Watcher(
             self._number,
@@ -174,7 +175,8 @@ class Connection:
                 self._writers.append(writer)
                 local = Address(*writer.get_extra_info("sockname")[:2])
                 server = Peer(reader, writer)
-                if hello and not await server.handshake(_upstream_leg(hello, address.host)):
+                leg = _upstream_leg(hello, address.host) if hello else None
+                if leg and self._task.upstream_tls and not await server.handshake(leg):
                     raise self._unreachable(f"the TLS handshake failed: {_why(server)}")
         except TimeoutError:
             raise self._unreachable(f"no answer within {DIAL_LIMIT:g} s") from None
@@ -262,6 +264,11 @@ def _why(server: Peer) -> str:
     if server.end == "error":
         return server.reason
     return "it closed the connection" + (" with a reset" if server.end == "reset" else "")
+
+
+def _alpn(hello: Hello) -> str | None:
+    """The protocol for a client whose server has no say in it: HTTP/2 if that is offered."""
+    return "h2" if "h2" in hello.alpn else next(iter(hello.alpn), None)
 
 
 def _so_far(received: bytes) -> str:

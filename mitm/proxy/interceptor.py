@@ -37,6 +37,7 @@ class Interceptor:
         choose: picks the chain to present, once the ClientHello has been read.
         schema: descriptors that messages are shown through.
         on_event: called with each event as it happens; it must not block for long or raise.
+        upstream_tls: False if the server takes plaintext only, whatever the client speaks.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class Interceptor:
         choose: Callable[[Hello], Chain],
         schema: Schema,
         on_event: Callable[[Event], None],
+        upstream_tls: bool = True,
     ) -> None:
         self._listen = listen
-        self._task = Task(upstream, choose, schema, on_event)
+        self._task = Task(upstream, upstream_tls, choose, schema, on_event)
         self._connections: set[asyncio.Task[None]] = set()
         self._accepted = 0
         self._listeners: list[socket.socket] = []
