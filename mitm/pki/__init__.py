@@ -1,21 +1,24 @@
 """From a recipe to a certificate chain with its key: the lab's PKI and the attacker's."""
 
 from mitm.pki.authority import Authorities, Authority
-from mitm.pki.chain import Chain, Unsupported, chain_from_files, ssl_context
-from mitm.pki.files import write_lab, write_private
+from mitm.pki.chain import Chain, chain_from_files, ssl_context
+from mitm.pki.files import write_chain, write_lab, write_private
 from mitm.pki.forge import forge
-from mitm.pki.recipe import Recipe, load_recipe
+from mitm.pki.recipe import Recipe, Tls, load_recipe
+from mitm.pki.unsupported import Unsupported
 
 __all__ = [
     "Authorities",
     "Authority",
     "Chain",
     "Recipe",
+    "Tls",
     "Unsupported",
     "chain_from_files",
     "forge",
     "load_recipe",
     "ssl_context",
+    "write_chain",
     "write_lab",
     "write_private",
 ]

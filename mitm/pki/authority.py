@@ -16,24 +16,24 @@ WARNING = "DO NOT TRUST"
 # A CA that outlives the class it was made for is a danger without a use.
 LIFETIME = timedelta(days=1)
 
-# Clocks of two machines differ; on one machine an hour is plenty.
-BACKDATED = timedelta(hours=1)
+# It was there before anything that it signs, a leaf that expired yesterday included.
+BACKDATED = timedelta(days=8)
 
 
 class Authority:
-    """A CA, made afresh: valid for a day, and for the names under test only.
+    """A CA, made afresh: its key is held in memory alone, and it lives for a day.
 
     Args:
         common_name: what the CA is called.
-        names: DNS names and IP addresses that it may sign for.
+        names: DNS names and IP addresses that it may sign for, None for all.
     """
 
-    def __init__(self, common_name: str, names: Sequence[str]) -> None:
+    def __init__(self, common_name: str, names: Sequence[str] | None) -> None:
         self.key: CertificateIssuerPrivateKeyTypes = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         subject = x509.Name.from_rfc4514_string(f"CN={common_name},O=mitm-demo: {WARNING}")
         public = self.key.public_key()
-        self.certificate = (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(subject)
@@ -44,9 +44,10 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(key_usage(["key_cert_sign", "crl_sign"]), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-            .add_extension(constrained_to(names), critical=True)
-            .sign(self.key, hashes.SHA256())
         )
+        if names is not None:
+            builder = builder.add_extension(constrained_to(names), critical=True)
+        self.certificate = builder.sign(self.key, hashes.SHA256())
 
     @property
     def pem(self) -> bytes:
@@ -63,7 +64,9 @@ class Authorities:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self.lab = Authority("Lab CA", names)
+        # The client trusts this one, so its constraints would be one more reason to refuse what it
+        # signs: a certificate for a wrong name is to be wrong in that alone.
+        self.lab = Authority("Lab CA", None)
         self.attacker = Authority("Attacker CA", names)
 
     def __getitem__(self, which: str) -> Authority:

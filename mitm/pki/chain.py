@@ -1,9 +1,12 @@
 """A chain that can be presented, and the TLS context that presents it."""
 
+import contextlib
 import hashlib
 import ssl
 import tempfile
+import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,12 +21,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mitm.errors import UserError
+from mitm.pki.recipe import Tls
+from mitm.pki.unsupported import Unsupported
 
 T = TypeVar("T")
 
-
-class Unsupported(Exception):  # noqa: N818
-    """This recipe cannot be made or served by the libraries here; the text says why."""
+_VERSIONS = {
+    "TLSv1": ssl.TLSVersion.TLSv1,
+    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+}
 
 
 class Chain(msgspec.Struct, frozen=True):
@@ -36,6 +44,7 @@ class Chain(msgspec.Struct, frozen=True):
         anchor_pem: what the client under test is given as its CA file; b"" if not known.
         subjects: of each certificate, in RFC 4514 form.
         issuer: of the leaf.
+        tls: how it is served.
     """
 
     name: str
@@ -44,6 +53,7 @@ class Chain(msgspec.Struct, frozen=True):
     anchor_pem: bytes
     subjects: tuple[str, ...]
     issuer: str
+    tls: Tls = Tls()
 
     @property
     def pem(self) -> bytes:
@@ -61,8 +71,12 @@ class Chain(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.certificates[0]).hexdigest()
 
 
-def ssl_context(chain: Chain) -> ssl.SSLContext:
+def ssl_context(chain: Chain, alpn: str | None = None) -> ssl.SSLContext:
     """A server's TLS context that presents a chain.
+
+    Args:
+        chain: what to present, and how.
+        alpn: the application protocol to choose, unless the chain says another; None for none.
 
     Raises:
         Unsupported: OpenSSL refuses it, with its reason.
@@ -71,19 +85,71 @@ def ssl_context(chain: Chain) -> ssl.SSLContext:
     # A resumed session shows no certificate (RFC 8446 section 2.2): each must be a full one.
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
-    # Weak keys and signatures are what some recipes are about; the client is to judge them.
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")
     # The only way into an SSLContext is through a file. The directory has mode 0700.
     with tempfile.TemporaryDirectory(prefix="mitm-demo-") as directory:
         file = Path(directory) / "chain.pem"
         file.touch(mode=0o600)
         file.write_bytes(chain.pem + chain.key_pem)
         try:
+            _set_protocol(context, chain.tls)
             context.load_cert_chain(file)
-        except ssl.SSLError as error:
-            reason = (error.reason or str(error)).lower().replace("_", " ")
-            raise Unsupported(f"OpenSSL refuses to present it: {reason}") from None
+        except (ssl.SSLError, ValueError) as error:
+            raise Unsupported(f"OpenSSL refuses to present it: {_reason(error)}") from None
+    _rehearse(context)
+    chosen = chain.tls.alpn or alpn
+    if chosen and chosen != "none":
+        context.set_alpn_protocols([chosen])
     return context
+
+
+def _set_protocol(context: ssl.SSLContext, tls: Tls) -> None:
+    # Weak keys and signatures are what some recipes are about; the client is to judge them.
+    context.set_ciphers(f"{tls.ciphers or 'DEFAULT'}:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        # TLS 1.0 and 1.1 are deprecated, which is the point of presenting them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if tls.minimum:
+            context.minimum_version = _VERSIONS[tls.minimum]
+        if tls.maximum:
+            context.maximum_version = _VERSIONS[tls.maximum]
+
+
+def _rehearse(context: ssl.SSLContext) -> None:
+    """Play the handshake with a client that takes everything.
+
+    What the local OpenSSL cannot serve, or is configured not to, often shows only then. It has to
+    be told apart from a client that left.
+    """
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = _lenient_client().wrap_bio(to_client, to_server)
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    # A full handshake takes two round trips at the most.
+    for _ in range(3):
+        try:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+        except ssl.SSLError:
+            # It has its reasons, such as a signature by the wrong key: the server did its part.
+            return
+        try:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                server.do_handshake()
+        except ssl.SSLError as error:
+            raise Unsupported(f"OpenSSL cannot serve it: {_reason(error)}") from None
+
+
+@cache
+def _lenient_client() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    _set_protocol(context, Tls(minimum="TLSv1", ciphers="ALL:COMPLEMENTOFALL"))
+    return context
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or str(error)
+    return str(reason).lower().replace("_", " ")
 
 
 def chain_from_files(cert: Path, key: Path) -> Chain:

@@ -3,9 +3,12 @@
 Only what that takes of DER (X.690): elements of definite length, one inside the other.
 """
 
+import base64
 from collections.abc import Iterator
 
-_SEQUENCE, _BIT_STRING, _OID, _NULL = 0x30, 0x03, 0x06, 0x05
+_SEQUENCE, _INTEGER, _BIT_STRING, _OCTET_STRING = 0x30, 0x02, 0x03, 0x04
+_OID, _NULL = 0x06, 0x05
+_PUBLIC_KEY_TAG = 0xA1
 _VERSION_TAG, _EXTENSIONS_TAG = 0xA0, 0xA3
 
 
@@ -56,12 +59,19 @@ def algorithm_identifier(oid: bytes, *, null: bool) -> bytes:
 
 def with_algorithm(tbs: bytes, algorithm: bytes) -> bytes:
     """The part to be signed, announcing another signature algorithm."""
+    return _with(tbs, 2, algorithm)
+
+
+def with_public_key(tbs: bytes, public_key: bytes) -> bytes:
+    """The part to be signed, for another key: a SubjectPublicKeyInfo."""
+    return _with(tbs, 6, public_key)
+
+
+def _with(tbs: bytes, position: int, replacement: bytes) -> bytes:
+    # version [0], serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, …
     ((_, body, _),) = elements(tbs)
-    parts = list(elements(body))
-    # version [0], serial number, signature, …; the version is absent in version 1.
-    position = 2 if parts[0][0] == _VERSION_TAG else 1
-    encoded = [whole for _, _, whole in parts]
-    encoded[position] = algorithm
+    encoded = [whole for _, _, whole in elements(body)]
+    encoded[position] = replacement
     return element(_SEQUENCE, b"".join(encoded))
 
 
@@ -70,3 +80,28 @@ def as_version_1(tbs: bytes) -> bytes:
     ((_, body, _),) = elements(tbs)
     kept = (w for tag, _, w in elements(body) if tag not in (_VERSION_TAG, _EXTENSIONS_TAG))
     return element(_SEQUENCE, b"".join(kept))
+
+
+def public_key_info(algorithm: bytes, numbers: bytes) -> bytes:
+    """A SubjectPublicKeyInfo of an RSA key, from its encoded modulus and exponent (RFC 3279)."""
+    key = element(_SEQUENCE, numbers)
+    return element(_SEQUENCE, algorithm + element(_BIT_STRING, b"\0" + key))
+
+
+def private_key_info(algorithm: bytes, scalar: bytes, point: bytes) -> bytes:
+    """A PrivateKeyInfo (RFC 5208) around an ECPrivateKey (RFC 5915) of these two halves."""
+    public = element(_PUBLIC_KEY_TAG, element(_BIT_STRING, b"\0" + point))
+    key = element(_INTEGER, b"\1") + element(_OCTET_STRING, scalar) + public
+    octets = element(_OCTET_STRING, element(_SEQUENCE, key))
+    return element(_SEQUENCE, element(_INTEGER, b"\0") + algorithm + octets)
+
+
+def pem(label: str, data: bytes) -> bytes:
+    """Text around DER (RFC 7468)."""
+    text = base64.encodebytes(data)
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), text, label.encode())
+
+
+def unpem(text: bytes) -> bytes:
+    """The DER in text that holds one item and nothing else."""
+    return base64.b64decode(b"".join(text.splitlines()[1:-1]))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mitm.errors import UserError
 from mitm.pki.authority import Authorities
+from mitm.pki.chain import Chain
 from mitm.pki.forge import forge
 from mitm.pki.recipe import load_recipe
 
@@ -38,6 +39,32 @@ def write_lab(directory: Path, authorities: Authorities, *, overwrite: bool) -> 
         directory / "attacker.pem": forged.pem,
         directory / "attacker.key": forged.key_pem,
     }
+    return _write(directory, files, overwrite=overwrite)
+
+
+def write_chain(directory: Path, chain: Chain, *, overwrite: bool) -> list[Path]:
+    """Write one chain, its key, and the CA file that the client under test is given with it.
+
+    Args:
+        directory: made with mode 0700 if it is not there.
+        chain: whose files are called `NAME.pem`, `NAME.key` and `NAME-ca.pem`.
+        overwrite: whether files that are there may be replaced.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: a file is there already, before any is written; or they cannot be written.
+    """
+    files = {
+        directory / f"{chain.name}-ca.pem": chain.anchor_pem,
+        directory / f"{chain.name}.pem": chain.pem,
+        directory / f"{chain.name}.key": chain.key_pem,
+    }
+    return _write(directory, files, overwrite=overwrite)
+
+
+def _write(directory: Path, files: dict[Path, bytes], *, overwrite: bool) -> list[Path]:
     there = [str(path) for path in files if path.exists()]
     if there and not overwrite:
         raise UserError(f"{', '.join(there)} would be overwritten: add --force to let it happen")

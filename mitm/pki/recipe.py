@@ -1,18 +1,27 @@
 """Recipes: what a certificate file in certs/ may say. The fields are documented in its README."""
 
+import re
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Annotated, Literal
 
 import msgspec
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mitm import content, front_matter
 from mitm.errors import UserError
+from mitm.pki.names import distinguished, fill, general, is_ip
 
-KeyKind = Literal["ec-p256", "ec-p384", "rsa-1024", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"]
+KeyKind = Literal[
+    "ec-p256", "ec-p384", "rsa-512", "rsa-1024", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"
+]
 Hash = Literal["sha256", "sha384", "sha512", "sha1", "md5"]
 Breakage = Literal["bad-signature", "other-key"]
+Severity = Literal["must", "should", "info"]
+Version = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 # "-1h", "+1d": relative to the moment of forging.
-Offset = Annotated[str, msgspec.Meta(pattern=r"^[+-]\d+[smhd]$")]
-Oid = Annotated[str, msgspec.Meta(pattern=r"^[012](\.\d+)+$")]
+Offset = Annotated[str, msgspec.Meta(pattern=r"^[+-]\d{1,6}[smhd]$")]
 Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-fA-F]{2})+$")]
 # `DNS:name`, `IP:address`, `URI:…`, `EMAIL:…`.
 GeneralName = Annotated[str, msgspec.Meta(pattern=r"^(DNS|IP|URI|EMAIL):[^\n]*$")]
@@ -26,6 +35,17 @@ KeyUsage = Literal[
     "crl_sign",
 ]
 
+# RFC 5280 section 4.1.2.2: at most 20 octets, and positive.
+_SERIAL_LIMIT = 1 << 159
+
+# What a client dials where a recipe says `dial: ip`.
+_LOOPBACK = "127.0.0.1"
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+# Stand for the name under test when a file is read: long enough for every placeholder.
+_SOME_NAME, _SOME_ADDRESS = "a.b.c.example", "192.0.2.1"
+
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part of a recipe: a misspelt key is a mistake, not a comment."""
@@ -35,7 +55,7 @@ class BasicConstraints(_Strict, frozen=True):
     """RFC 5280 section 4.2.1.9."""
 
     ca: bool
-    path_length: int | None = None
+    path_length: Annotated[int, msgspec.Meta(ge=0)] | None = None
     critical: bool = True
 
 
@@ -46,13 +66,22 @@ class NameConstraints(_Strict, frozen=True):
     excluded: tuple[GeneralName, ...] = ()
     critical: bool = True
 
+    def __post_init__(self) -> None:
+        for key, names in (("permitted", self.permitted), ("excluded", self.excluded)):
+            _check(key, names, lambda n: general(_filled(n), network=True))
+        if not self.permitted and not self.excluded:
+            raise ValueError("it constrains nothing: give permitted or excluded, or 'absent'")
+
 
 class RawExtension(_Strict, frozen=True):
     """An extension given byte by byte, in hexadecimal DER."""
 
-    oid: Oid
+    oid: str
     der: Hex
     critical: bool = False
+
+    def __post_init__(self) -> None:
+        _check("oid", [self.oid], _object_identifier)
 
 
 class Link(_Strict, frozen=True):
@@ -68,9 +97,9 @@ class Link(_Strict, frozen=True):
     key: KeyKind = "ec-p256"
     hash: Hash = "sha256"
     version: Literal[1, 3] = 3
-    serial: int | None = None
+    serial: Annotated[int, msgspec.Meta(ge=1)] | None = None
     not_before: Offset = "-1h"
-    not_after: Offset = "+1d"
+    not_after: Offset | None = None
     san: tuple[GeneralName, ...] | None = None
     san_critical: bool = False
     key_usage: tuple[KeyUsage, ...] | None = None
@@ -83,6 +112,19 @@ class Link(_Strict, frozen=True):
     send: bool | None = None
     trusted: bool = False
 
+    def __post_init__(self) -> None:
+        for key, text in (("subject", self.subject), ("issuer", self.issuer)):
+            if text is not None:
+                _check(key, [text], lambda t: distinguished(_filled(t)))
+        _check("san", self.san or (), lambda n: general(_filled(n)))
+        _check("extended_key_usage", self.extended_key_usage or (), purpose)
+        if self.serial is not None and self.serial >= _SERIAL_LIMIT:
+            raise ValueError("serial: longer than the 20 octets of RFC 5280 section 4.1.2.2")
+        if self.not_after is not None and offset(self.not_after) <= offset(self.not_before):
+            raise ValueError(f"not_after: {self.not_after} is not after {self.not_before}")
+        if "other-key" in self.breakages and not self.key.startswith("ec-"):
+            raise ValueError("breakages: other-key takes a key of kind ec-p256 or ec-p384")
+
 
 class AuthorityLink(_Strict, frozen=True):
     """The end of a chain that one of the lab's own authorities has signed."""
@@ -91,12 +133,38 @@ class AuthorityLink(_Strict, frozen=True):
     send: bool = False
 
 
+class Tls(_Strict, frozen=True):
+    """How a chain is served, where the flaw is in the protocol and not in a certificate.
+
+    Attributes:
+        minimum, maximum: versions, None for what the local OpenSSL speaks by default.
+        ciphers: OpenSSL's cipher list for TLS 1.2 and older.
+        alpn: what is chosen in place of the server's own choice; `none` chooses nothing.
+        plaintext: whether the ClientHello is answered with HTTP/2 in plaintext, and no TLS.
+    """
+
+    minimum: Version | None = None
+    maximum: Version | None = None
+    ciphers: str | None = None
+    alpn: Literal["none", "http/1.1"] | None = None
+    plaintext: bool = False
+
+    def __post_init__(self) -> None:
+        if self.minimum and self.maximum and self.minimum > self.maximum:
+            raise ValueError(f"minimum: {self.minimum} is above the maximum, {self.maximum}")
+
+
 class _FrontMatter(_Strict, frozen=True):
     title: str
     expect: Literal["accept", "reject"]
     chain: tuple[dict[str, object], ...]
+    severity: Severity = "must"
+    rule: str = ""
+    fix: str = ""
     cwe: tuple[int, ...] = ()
+    dial: Literal["name", "ip"] = "name"
     reverse: bool = False
+    tls: Tls = Tls()
 
 
 class Recipe(msgspec.Struct, frozen=True):
@@ -106,8 +174,14 @@ class Recipe(msgspec.Struct, frozen=True):
         name: of its file.
         expect: what a correct client does.
         chain: from the leaf to the root.
+        severity: how far `expect` binds: every TLS client (`must`), a good one (`should`), or
+            none, because sound clients differ (`info`).
+        rule: the rule that it keeps or breaks, with its source, in one line.
+        fix: what to change in a client that accepts it, in one line.
         cwe: numbers in the Common Weakness Enumeration.
+        dial: whether the client is to dial the name under test, or 127.0.0.1 in its place.
         reverse: whether what follows the leaf is sent in the wrong order.
+        tls: how it is served.
         lesson: the file's body, as Markdown.
     """
 
@@ -115,18 +189,31 @@ class Recipe(msgspec.Struct, frozen=True):
     title: str
     expect: Literal["accept", "reject"]
     chain: tuple[Link | AuthorityLink, ...]
+    severity: Severity
+    rule: str
+    fix: str
     cwe: tuple[int, ...]
+    dial: Literal["name", "ip"]
     reverse: bool
+    tls: Tls
     lesson: str
 
     @property
     def needs_lab_ca(self) -> bool:
-        """Whether the CA that the client trusts has a part in it."""
+        """Whether a CA that the client trusts has a part in it."""
         return any(
             (isinstance(link, AuthorityLink) and link.authority == "lab")
-            or (isinstance(link, Link) and link.signed_by == "lab")
+            or (isinstance(link, Link) and (link.signed_by == "lab" or link.trusted))
             for link in self.chain
         )
+
+    def dialled(self, name: str) -> str:
+        """What the client is to dial, and to expect in the certificate.
+
+        Args:
+            name: DNS name or IP address under test.
+        """
+        return _LOOPBACK if self.dial == "ip" and not is_ip(name) else name
 
 
 def load_recipe(name: str) -> Recipe:
@@ -149,11 +236,55 @@ def load_recipe(name: str) -> Recipe:
             links.append(front_matter.convert(path, data, AuthorityLink, within))
         else:
             links.append(front_matter.convert(path, data, Link, within))
-    if isinstance(links[0], AuthorityLink):
+    leaf, *above = links
+    if isinstance(leaf, AuthorityLink):
         raise UserError(f"{path}: chain[0]: the leaf is a link of its own, not an authority")
-    for number, link in enumerate(links[:-1]):
+    if leaf.send is False:
+        raise UserError(f"{path}: chain[0].send: the leaf is always sent")
+    for number, link in enumerate(above, start=1):
         if isinstance(link, AuthorityLink):
-            raise UserError(f"{path}: chain[{number}]: an authority is the end of a chain")
-    return Recipe(
-        path.stem, front.title, front.expect, tuple(links), front.cwe, front.reverse, lesson
-    )
+            if link is not above[-1]:
+                raise UserError(f"{path}: chain[{number}]: an authority is the end of a chain")
+        elif "other-key" in link.breakages:
+            raise UserError(f"{path}: chain[{number}].breakages: other-key is for the leaf")
+    fields = msgspec.structs.asdict(front) | {"chain": tuple(links)}
+    return Recipe(name=path.stem, lesson=lesson, **fields)
+
+
+def offset(text: str) -> timedelta:
+    """The time that an offset such as `-1h` stands for."""
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+
+
+def purpose(text: str) -> x509.ObjectIdentifier:
+    """An extended key usage, from its name in RFC 5280 section 4.2.1.12 (`server_auth`) or its OID.
+
+    Raises:
+        ValueError: neither is known by that name.
+    """
+    if text[:1].isdigit():
+        return _object_identifier(text)
+    oid = getattr(ExtendedKeyUsageOID, text.upper(), None)
+    if not isinstance(oid, x509.ObjectIdentifier):
+        raise ValueError(f"unknown purpose {text!r}: write its OID, or server_auth, client_auth, …")
+    return oid
+
+
+def _object_identifier(text: str) -> x509.ObjectIdentifier:
+    try:
+        return x509.ObjectIdentifier(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an object identifier, such as 2.5.29.17") from None
+
+
+def _filled(text: str) -> str:
+    return fill(text, _SOME_ADDRESS if re.match("IP:", text) else _SOME_NAME)
+
+
+def _check(key: str, values: Iterable[str], parse: Callable[[str], object]) -> None:
+    """Try each value, so that a mistake is told with its key when the file is read."""
+    for value in values:
+        try:
+            parse(value)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None

@@ -1,0 +1,109 @@
+"""The names in recipes: placeholders made of the name under test, and the forms of X.509."""
+
+import ipaddress
+import re
+
+from cryptography import x509
+
+from mitm.pki.unsupported import Unsupported
+
+# How many labels the name under test needs for what a placeholder stands for. A parent of one
+# label is a top-level name, and nobody's host has its parent's certificate then.
+_LABELS_NEEDED = {
+    "name": 1,
+    "NAME": 1,
+    "initial": 1,
+    "label": 1,
+    "top": 2,
+    "parent": 3,
+    "grandparent": 4,
+}
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def is_ip(name: str) -> bool:
+    """Whether a name is an IP address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def fill(text: str, name: str) -> str:
+    """Put the name under test, and what is made of it, in the place of placeholders.
+
+    Args:
+        text: of a recipe; `{name}`, `{NAME}` (in capitals), `{initial}` (its first character),
+            `{label}` (the first label), `{top}` (the last one), `{parent}` and `{grandparent}`
+            (without its first one or two labels).
+        name: DNS name or IP address under test.
+
+    Raises:
+        Unsupported: the name is too short, or an address, which has no labels.
+        ValueError: a placeholder is unknown.
+    """
+    labels = name.split(".")
+
+    def value(match: re.Match[str]) -> str:
+        kind = match[1]
+        if kind not in _LABELS_NEEDED:
+            known = ", ".join(f"{{{known}}}" for known in _LABELS_NEEDED)
+            raise ValueError(f"unknown placeholder {match[0]} in {text!r}; known: {known}")
+        if kind not in ("name", "NAME") and is_ip(name):
+            raise Unsupported(f"the name under test, {name}, is an address: {match[0]} of it is no")
+        if len(labels) < _LABELS_NEEDED[kind]:
+            raise Unsupported(
+                f"the name under test, {name}, has too few labels for {match[0]} "
+                f"({_LABELS_NEEDED[kind]} are needed): give a longer one with --name"
+            )
+        return {
+            "name": name,
+            "NAME": name.upper(),
+            "initial": name[0],
+            "label": labels[0],
+            "top": labels[-1],
+            "parent": ".".join(labels[1:]),
+            "grandparent": ".".join(labels[2:]),
+        }[kind]
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+def distinguished(text: str) -> x509.Name:
+    """A distinguished name from its RFC 4514 form; "" is the empty one.
+
+    Raises:
+        ValueError: it is not in that form.
+    """
+    try:
+        return x509.Name.from_rfc4514_string(text)
+    except ValueError as error:
+        reason = f": {error}" if str(error) else ", such as 'CN=localhost,O=Lab'"
+        raise ValueError(f"{text!r} is not a name in RFC 4514 form{reason}") from None
+
+
+def general(text: str, *, network: bool = False) -> x509.GeneralName:
+    """A general name (RFC 5280 section 4.2.1.6) from `DNS:`, `IP:`, `URI:` or `EMAIL:` and a value.
+
+    Args:
+        text: in that form.
+        network: whether an address stands for a network, `IP:127.0.0.0/8`, as in constraints.
+
+    Raises:
+        ValueError: the value is not of its kind.
+    """
+    kind, _, value = text.partition(":")
+    try:
+        match kind:
+            case "DNS":
+                return x509.DNSName(value)
+            case "IP" if network:
+                return x509.IPAddress(ipaddress.ip_network(value))
+            case "IP":
+                return x509.IPAddress(ipaddress.ip_address(value))
+            case "URI":
+                return x509.UniformResourceIdentifier(value)
+        return x509.RFC822Name(value)
+    except ValueError as error:
+        raise ValueError(f"{text}: {error}") from None

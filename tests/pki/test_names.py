@@ -1,0 +1,51 @@
+"""Placeholders and the forms of names."""
+
+import pytest
+
+from mitm.pki import Unsupported
+from mitm.pki.names import fill, is_ip
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("CN={name}", "CN=server.lab.mitm-demo.test"),
+        ("DNS:{NAME}", "DNS:SERVER.LAB.MITM-DEMO.TEST"),
+        ("DNS:{initial}*.{parent}", "DNS:s*.lab.mitm-demo.test"),
+        ("DNS:{label}.*.{top}", "DNS:server.*.test"),
+        ("DNS:*.{grandparent}", "DNS:*.mitm-demo.test"),
+        ("DNS:wrong.example", "DNS:wrong.example"),
+    ],
+)
+def test_placeholders_are_made_of_the_name_under_test(text: str, filled: str) -> None:
+    assert fill(text, "server.lab.mitm-demo.test") == filled
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("{top}", "localhost"),
+        ("{parent}", "localhost"),
+        ("{parent}", "mitm-demo.test"),
+        ("{grandparent}", "server.mitm-demo.test"),
+        ("{parent}", "127.0.0.1"),
+        ("{label}", "::1"),
+    ],
+)
+def test_a_name_too_short_is_unsupported_with_its_reason(text: str, name: str) -> None:
+    with pytest.raises(Unsupported, match=f"the name under test, {name},"):
+        fill(text, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("{top}", "a.test"), ("{parent}", "b.a.test"), ("{label}", "localhost")]
+)
+def test_a_name_just_long_enough_will_do(text: str, name: str) -> None:
+    assert fill(text, name)
+
+
+def test_an_address_is_told_from_a_name() -> None:
+    assert is_ip("127.0.0.1")
+    assert is_ip("::1")
+    assert not is_ip("localhost")
+    assert not is_ip("1.2.3.4.example")
