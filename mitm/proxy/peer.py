@@ -41,6 +41,7 @@ class Peer:
         # the queue, and the other peer is not read until there is room in it.
         writer.transport.set_write_buffer_limits(high=0)
         self._received = received
+        self._ended = False
         self.tls: TlsLeg | None = None
         self.end: End | None = None
         self.alert: ReceivedAlert | None = None
@@ -139,6 +140,7 @@ class Peer:
         if self.tls and notify:
             self.tls.close()
             self._writer.write(self.tls.to_send())
+        self._ended = True
         # The socket may be gone before the loop has noticed.
         with contextlib.suppress(OSError):
             self._writer.write_eof()
@@ -159,7 +161,9 @@ class Peer:
 
     async def _flush_tls(self) -> None:
         assert self.tls is not None
-        if data := self.tls.to_send():
+        data = self.tls.to_send()
+        # After its FIN this side has nothing more to say, be it an alert.
+        if data and not self._ended and not self._writer.is_closing():
             self._writer.write(data)
             await self._writer.drain()
 

@@ -1,0 +1,38 @@
+"""Certificates and descriptors for the interceptor's tests, made once."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mitm import content, pki
+from mitm.wire import Schema
+from tests.proxy.stage import LOOPS, LoopFactory, Props
+
+
+@pytest.fixture(scope="session")
+def props(tmp_path_factory: pytest.TempPathFactory) -> Props:
+    authorities = pki.Authorities(["localhost", "other.example", "127.0.0.1", "::1"])
+
+    def chain(recipe: str, name: str = "localhost") -> pki.Chain:
+        return pki.forge(pki.load_recipe(recipe), name, authorities, datetime.now(UTC))
+
+    def pem(authority: pki.Authority, name: str) -> Path:
+        path = tmp_path_factory.mktemp("anchors") / name
+        path.write_bytes(authority.pem)
+        return path
+
+    return Props(
+        genuine=chain("genuine"),
+        forged=chain("attacker-ca"),
+        misnamed=chain("attacker-ca", "other.example"),
+        lab_ca=pem(authorities.lab, "lab.pem"),
+        attacker_ca=pem(authorities.attacker, "attacker.pem"),
+        schema=Schema.load(content.PROTO / "users.binpb"),
+    )
+
+
+@pytest.fixture(params=LOOPS, ids=list(LOOPS))
+def loop(request: pytest.FixtureRequest) -> LoopFactory:
+    """Each of the event loops that the interceptor runs on."""
+    return LOOPS[request.param]
