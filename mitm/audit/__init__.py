@@ -1,0 +1,27 @@
+"""The audit: forged certificates, tried one after the other on any client."""
+
+from mitm.audit.case import Case, Suite, catalogue, forge_suite, select
+from mitm.audit.command import Command
+from mitm.audit.finding import ClientRun, Finding, Report
+from mitm.audit.listener import Endpoint, Listener, Upstream
+from mitm.audit.run import run_audit, stand_in, try_case
+from mitm.audit.stand_in import status_code
+
+__all__ = [
+    "Case",
+    "ClientRun",
+    "Command",
+    "Endpoint",
+    "Finding",
+    "Listener",
+    "Report",
+    "Suite",
+    "Upstream",
+    "catalogue",
+    "forge_suite",
+    "run_audit",
+    "select",
+    "stand_in",
+    "status_code",
+    "try_case",
+]

@@ -1,0 +1,153 @@
+"""What a client is tried with: one certificate and what a correct client does with it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from mitm import content, pki
+from mitm.errors import UserError
+
+# What clients dial, and the name that certificates are made for unless another is asked for.
+HOST = "localhost"
+
+CONTROL = "genuine"
+
+Expectation = Literal["accept", "reject"]
+Severity = Literal["must", "should", "info"]
+SEVERITIES: tuple[Severity, ...] = ("must", "should", "info")
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One certificate, ready to be presented.
+
+    Attributes:
+        name: the recipe's.
+        expect: what a correct client does.
+        severity: how far that binds: every client (`must`), a good one (`should`), or none, because
+            sound clients differ (`info`).
+        cwe: numbers in the Common Weakness Enumeration.
+        rule: the rule behind it, with its source.
+        fix: what to change in a client that accepts it wrongly.
+        lesson: why, as Markdown.
+        host: what the client dials.
+        server_name: the name that the client is to expect.
+        chain: what is presented, None if it cannot be.
+        unsupported: why it cannot be, "" if it can.
+    """
+
+    name: str
+    title: str
+    expect: Expectation
+    severity: Severity
+    cwe: tuple[int, ...]
+    rule: str
+    fix: str
+    lesson: str
+    host: str
+    server_name: str
+    chain: pki.Chain | None
+    unsupported: str = ""
+
+
+class Suite(msgspec.Struct, frozen=True):
+    """The cases of one audit, made by the same authorities.
+
+    Attributes:
+        control: the genuine certificate: a client that does not get through with it proves nothing
+            by rejecting the others.
+        cases: what the client is tried with.
+    """
+
+    control: Case
+    cases: tuple[Case, ...]
+
+    @property
+    def pin_pem(self) -> bytes:
+        """The genuine leaf, for clients that pin it."""
+        assert self.control.chain is not None
+        return self.control.chain.leaf_pem
+
+
+def catalogue() -> list[pki.Recipe]:
+    """All certificates that come with the project, in the order of their names."""
+    return [pki.load_recipe(name) for name in content.markdown_files(content.CERTS)]
+
+
+def select(
+    recipes: Iterable[pki.Recipe], only: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> list[pki.Recipe]:
+    """Choose certificates.
+
+    Args:
+        recipes: to choose from.
+        only: names, severities (`must`) or weaknesses (`CWE-297`); empty for all.
+        exclude: the same, for those to leave out.
+
+    Raises:
+        UserError: a word means none of them, or nothing is left.
+    """
+    known = list(recipes)
+    for word in (*only, *exclude):
+        if not any(_matches(recipe, word) for recipe in known):
+            if word in SEVERITIES or _is_cwe(word):
+                raise UserError(f"no certificate of the catalogue goes by {word!r}")
+            names = {recipe.name: content.CERTS for recipe in known}
+            content.find("certificate, severity or CWE", names, word)
+    chosen = [
+        recipe
+        for recipe in known
+        if (not only or any(_matches(recipe, word) for word in only))
+        and not any(_matches(recipe, word) for word in exclude)
+    ]
+    if not chosen:
+        raise UserError("no certificate is left to try: --only and --exclude leave none")
+    return chosen
+
+
+def _matches(recipe: pki.Recipe, word: str) -> bool:
+    if _is_cwe(word):
+        return int(word[4:]) in recipe.cwe
+    return word in (recipe.name, recipe.severity)
+
+
+def _is_cwe(word: str) -> bool:
+    return word[:4].upper() == "CWE-" and word[4:].isascii() and word[4:].isdigit()
+
+
+def forge_suite(recipes: Iterable[pki.Recipe], name: str = HOST) -> Suite:
+    """Forge certificates, all by the same two authorities, made for this.
+
+    Args:
+        recipes: which. The genuine one is the control, whether among them or not.
+        name: the DNS name or IP address that the client is to expect.
+    """
+    authorities = pki.Authorities(list(dict.fromkeys((name, HOST, "127.0.0.1", "::1"))))
+    now = datetime.now(UTC)
+    control = _forge(pki.load_recipe(CONTROL), name, authorities, now)
+    cases = tuple(_forge(r, name, authorities, now) for r in recipes if r.name != CONTROL)
+    return Suite(control, cases)
+
+
+def _forge(recipe: pki.Recipe, name: str, authorities: pki.Authorities, now: datetime) -> Case:
+    dialled = recipe.dialled(name)
+    chain, unsupported = None, ""
+    try:
+        chain = pki.forge(recipe, dialled, authorities, now)
+    except pki.Unsupported as error:
+        unsupported = str(error)
+    return Case(
+        name=recipe.name,
+        title=recipe.title,
+        expect=recipe.expect,
+        severity=recipe.severity,
+        cwe=recipe.cwe,
+        rule=recipe.rule,
+        fix=recipe.fix,
+        lesson=recipe.lesson,
+        host=dialled if dialled != name else HOST,
+        server_name=dialled,
+        chain=chain,
+        unsupported=unsupported,
+    )

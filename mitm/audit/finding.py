@@ -1,0 +1,163 @@
+"""What came of trying one certificate on a client, and of all of them: pure functions."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from mitm import events
+from mitm.audit.case import Case
+from mitm.events import Event
+from mitm.verdict import Evidence, collect_evidence
+
+Outcome = Literal["pass", "vulnerable", "too-strict", "unsupported", "inconclusive"]
+
+
+class ClientRun(msgspec.Struct, frozen=True):
+    """What is known of one run of the client besides what was seen of it.
+
+    Attributes:
+        said: its last words: exit code and last line, or the exception.
+        failed: whether it says that it did not succeed.
+        problem: why the run counts for nothing, because it timed out, say; "" if it counts.
+    """
+
+    said: str = ""
+    failed: bool = False
+    problem: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What came of one certificate.
+
+    Attributes:
+        reason: in one sentence.
+        evidence: what the client gave away, None if it was not tried.
+        said: the client's last words.
+    """
+
+    case: Case
+    outcome: Outcome
+    reason: str
+    evidence: Evidence | None = None
+    said: str = ""
+
+    def fails(self, *, strict: bool = False) -> bool:
+        """Whether a build should fail for it.
+
+        Args:
+            strict: count what good clients do as well, and clients that are too strict.
+        """
+        if self.outcome == "vulnerable":
+            return self.case.severity == "must" or (strict and self.case.severity == "should")
+        return strict and self.outcome == "too-strict" and self.case.severity != "info"
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What came of an audit.
+
+    Attributes:
+        controls: the genuine certificate, tried first and again at the end.
+        findings: one for each certificate, in the order of their names.
+    """
+
+    controls: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether the client got through with the genuine certificate, first and last."""
+        return len(self.controls) == 2 and all(c.outcome == "pass" for c in self.controls)
+
+    def failing(self, *, strict: bool = False) -> list[Finding]:
+        """The findings that a build should fail for."""
+        return [finding for finding in self.findings if finding.fails(strict=strict)]
+
+    def undecided(self) -> list[Finding]:
+        """The certificates that every client must judge, and of which nothing can be said."""
+        return [
+            finding
+            for finding in self.findings
+            if finding.outcome == "inconclusive" and finding.case.severity == "must"
+        ]
+
+    def count(self, outcome: Outcome) -> int:
+        """How many certificates came to an outcome."""
+        return sum(finding.outcome == outcome for finding in self.findings)
+
+
+def judge(case: Case, seen: Sequence[Event], client: ClientRun) -> Finding:
+    """Judge what a client did with a certificate.
+
+    The line is the first application byte, as in docs/verdicts.md: a client that has sent one has
+    accepted the certificate; one that has left without has not.
+
+    Args:
+        case: what it was shown.
+        seen: all that the interceptor saw.
+        client: what is known of the client's run.
+    """
+    evidence = collect_evidence(seen)
+    outcome, reason = _weigh(case, seen, evidence, client)
+    return Finding(case, outcome, reason, evidence, client.said)
+
+
+def _weigh(
+    case: Case, seen: Sequence[Event], evidence: Evidence, client: ClientRun
+) -> tuple[Outcome, str]:
+    sent = [e for e in seen if isinstance(e, events.ApplicationData) and e.direction == "client"]
+    if sent:
+        if case.expect == "accept":
+            return "pass", "accepted, as it should be"
+        how = "accepted" if any(e.encrypted for e in sent) else "no encryption: asked for nothing"
+        return "vulnerable", f"{how}; read: {describe(evidence)}"
+    if client.problem:
+        return "inconclusive", client.problem
+    if not any(isinstance(e, events.Connected) for e in seen):
+        return "inconclusive", f"the client never connected{_quoted(client)}"
+    for event in seen:
+        match event:
+            case events.UpstreamFailed():
+                return "inconclusive", f"the server was not reached: {event.reason}"
+            case events.Closed(by="server") | events.Closed(how="time-limit" | "not-tls"):
+                what = event.reason or f"{event.by} ended the connection"
+                return "inconclusive", f"the client did not decide: {what}"
+    if not any(isinstance(e, events.CertificatePresented) for e in seen):
+        return "inconclusive", "the client left before it was shown anything"
+    if case.expect == "reject":
+        remark = "" if client.failed else "; yet the client reports success"
+        return "pass", f"rejected: {_departure(evidence)}{remark}"
+    return "too-strict", f"rejected, though it is sound: {_departure(evidence)}{_quoted(client)}"
+
+
+def _quoted(client: ClientRun) -> str:
+    return f" ({client.said})" if client.said else ""
+
+
+def _departure(evidence: Evidence) -> str:
+    """How the client left; of several connections, the one that says most."""
+    endings = sorted(evidence.connections, key=lambda e: (not e.alert, e.phase != "established"))
+    if not endings:
+        return "the connection is still open, and nothing was sent"
+    ending = endings[0]
+    when = "after the handshake" if ending.accepted else "during the handshake"
+    if ending.alert:
+        return f"alert {ending.alert}, {when}"
+    if ending.by == "attacker":
+        return f"the client offers nothing that this could be served with, {when}"
+    return f"closed without an alert, {when}"
+
+
+def describe(evidence: Evidence) -> str:
+    """What was read of a client, in one line; credentials are named, not shown."""
+    if evidence.calls:
+        methods = ", ".join(dict.fromkeys(call.method for call in evidence.calls))
+        count = sum(len(call.requests) for call in evidence.calls)
+        parts = [methods, f"{count} message{'s' if count != 1 else ''}" if count else "headers"]
+        if evidence.credentials:
+            parts.append(f"credentials: {', '.join(evidence.credentials)}")
+        return "; ".join(parts)
+    return {
+        "preface": "the HTTP/2 preface",
+        "bytes": "application bytes that are not HTTP/2",
+    }.get(evidence.reached, evidence.reached)

@@ -1,0 +1,176 @@
+"""A certificate presented on an address of its own, with a server behind it."""
+
+import asyncio
+import contextlib
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from mitm import pki
+from mitm.address import Address
+from mitm.audit.case import Case
+from mitm.audit.finding import ClientRun, Finding, judge
+from mitm.events import ApplicationData, Closed, Connected, Event
+from mitm.proxy import Interceptor
+from mitm.wire import Schema
+
+# Seconds that a client's connections have to end once it has: on one machine that is plenty.
+DRAIN_LIMIT = 2.0
+
+# The events of one certificate are kept until it is judged. A client that goes on and on has shown
+# long before this what it does.
+EVENT_LIMIT = 10_000
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where a client under test is to connect, and whom it is to trust.
+
+    Attributes:
+        host: what to dial.
+        port: the TCP port.
+        name: the name that the server must prove, unless a client takes that from `host`.
+        ca_file: PEM file of the CA to trust.
+        pin_file: PEM file of the genuine leaf, for a client that trusts that alone.
+    """
+
+    host: str
+    port: int
+    name: str
+    ca_file: Path
+    pin_file: Path
+
+    @property
+    def target(self) -> str:
+        """`host:port`, as gRPC takes it."""
+        return str(Address(self.host, self.port))
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The CA to trust, PEM."""
+        return self.ca_file.read_bytes()
+
+    @property
+    def pin_pem(self) -> bytes:
+        """The genuine leaf, PEM."""
+        return self.pin_file.read_bytes()
+
+    def placeholders(self) -> dict[str, str]:
+        """What a command line may name, by its name."""
+        return {
+            "target": self.target,
+            "host": self.host,
+            "port": str(self.port),
+            "name": self.name,
+            "ca": str(self.ca_file),
+            "pin": str(self.pin_file),
+        }
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """The server behind the listeners.
+
+    Attributes:
+        tls: False if it takes plaintext only, as the stand-in does.
+    """
+
+    address: Address
+    tls: bool
+
+
+class Listener:
+    """A certificate that is presented on a port of its own, for `async with`.
+
+    Args:
+        case: which; its chain must be there.
+        upstream: the server behind it.
+        pin_pem: the genuine leaf.
+
+    Attributes:
+        endpoint: what the client is to be told.
+    """
+
+    endpoint: Endpoint
+
+    def __init__(self, case: Case, upstream: Upstream, pin_pem: bytes) -> None:
+        assert case.chain is not None
+        self._case = case
+        self._chain = case.chain
+        self._pin_pem = pin_pem
+        self._interceptor = Interceptor(
+            listen=Address("127.0.0.1", 0),
+            upstream=upstream.address,
+            upstream_tls=upstream.tls,
+            choose=lambda _: self._chain,
+            # What will be asked for is not known; the bytes of messages are evidence enough.
+            schema=Schema(FileDescriptorSet()),
+            on_event=self._see,
+        )
+        self._seen: list[Event] = []
+        self._undecided: set[int] = set()
+        self._change = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Begin to present it.
+
+        Raises:
+            pki.Unsupported: OpenSSL refuses to.
+        """
+        pki.ssl_context(self._chain)
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="mitm-demo-")))
+            ca_file, pin_file = folder / "ca.pem", folder / "pin.pem"
+            pki.write_private(ca_file, self._chain.anchor_pem)
+            pki.write_private(pin_file, self._pin_pem)
+            await stack.enter_async_context(self._interceptor)
+            self._stack = stack.pop_all()
+        self.endpoint = Endpoint(
+            host=self._case.host,
+            port=self._interceptor.address.port,
+            name=self._case.server_name,
+            ca_file=ca_file,
+            pin_file=pin_file,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def judge(self, client: ClientRun) -> Finding:
+        """Judge the client, once it has ended.
+
+        Connections that have neither ended nor carried an application byte are waited for. Others
+        are not: a client in the process of its caller may well leave its connections open.
+
+        Args:
+            client: what is known of its run.
+        """
+        # A client that has come and gone may still be in the listen queue.
+        await self._interceptor.drain(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_LIMIT):
+                while self._undecided:
+                    self._change.clear()
+                    await self._change.wait()
+        return judge(self._case, self._seen, client)
+
+    def _see(self, event: Event) -> None:
+        match event:
+            case Connected():
+                self._undecided.add(event.connection)
+            case Closed() | ApplicationData(direction="client"):
+                self._undecided.discard(event.connection)
+                self._change.set()
+            case _ if len(self._seen) >= EVENT_LIMIT:
+                return
+        self._seen.append(event)

@@ -1,0 +1,82 @@
+"""The audit itself: every certificate tried on one client, between two controls."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from mitm import pki
+from mitm.audit.case import Case, Suite
+from mitm.audit.finding import ClientRun, Finding, Report
+from mitm.audit.listener import Endpoint, Listener, Upstream
+from mitm.audit.stand_in import StandIn
+
+Client = Callable[[Endpoint], Awaitable[ClientRun]]
+
+
+@asynccontextmanager
+async def stand_in(status: int = 0) -> AsyncIterator[Upstream]:
+    """A server that answers any call, while the block lasts.
+
+    Args:
+        status: the gRPC status of each answer.
+    """
+    async with StandIn(status) as server:
+        yield Upstream(server.address, tls=False)
+
+
+async def try_case(case: Case, client: Client, upstream: Upstream, pin_pem: bytes) -> Finding:
+    """Try one certificate on a client.
+
+    Raises:
+        UserError: the client cannot be started.
+    """
+    if case.unsupported:
+        return Finding(case, "unsupported", case.unsupported)
+    try:
+        async with Listener(case, upstream, pin_pem) as listener:
+            return await listener.judge(await client(listener.endpoint))
+    except pki.Unsupported as error:
+        return Finding(case, "unsupported", str(error))
+
+
+async def run_audit(
+    suite: Suite,
+    client: Client,
+    upstream: Upstream,
+    *,
+    jobs: int = 1,
+    on_finding: Callable[[Finding], None] = lambda finding: None,
+) -> Report:
+    """Try every certificate of a suite on a client.
+
+    If the client does not get through in the first control, the audit ends there: whatever it did
+    next would prove nothing.
+
+    Args:
+        suite: control and cases.
+        client: runs the client once against an endpoint.
+        upstream: the server behind the certificates.
+        jobs: how many certificates are tried at once.
+        on_finding: called with each finding as it is made, in any order.
+
+    Returns:
+        The report, its findings in the order of the suite whatever ran first.
+
+    Raises:
+        UserError: the client cannot be started.
+    """
+    slots = asyncio.Semaphore(jobs)
+
+    async def attempt(case: Case) -> Finding:
+        async with slots:
+            finding = await try_case(case, client, upstream, suite.pin_pem)
+        on_finding(finding)
+        return finding
+
+    first = await attempt(suite.control)
+    if first.outcome != "pass":
+        return Report((first,), ())
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(attempt(case)) for case in suite.cases]
+    last = await attempt(suite.control)
+    return Report((first, last), tuple(task.result() for task in tasks))
