@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mitm.audit.finding import ClientRun
 from mitm.audit.listener import Endpoint
-from mitm.lab.processes import read_all, started
+from mitm.lab.processes import started
 
 _LAST_WORDS = 200
 
@@ -34,18 +34,15 @@ class Command:
         values = endpoint.placeholders()
         environment = dict(os.environ)
         environment |= {f"MITM_{name.upper()}": value for name, value in values.items()}
-        async with started(_fill(self._words, values), environment) as process:
-            assert process.stdout
-            assert process.stderr
+        async with started(_fill(self._words, values), environment) as program:
             try:
                 async with asyncio.timeout(self._time_limit):
-                    output, errors, code = await asyncio.gather(
-                        read_all(process.stdout), read_all(process.stderr), process.wait()
-                    )
+                    code = await program.wait()
             except TimeoutError:
                 problem = f"the client did not end within {self._time_limit:g} s"
                 return ClientRun(problem=problem, failed=True)
-        lines = (errors or output).decode(errors="replace").strip().splitlines()
+            output = program.stderr.take() or program.stdout.take()
+        lines = output.decode(errors="replace").strip().splitlines()
         said = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
         if lines:
             said += f": {lines[-1][:_LAST_WORDS]}"

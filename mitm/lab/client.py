@@ -11,7 +11,7 @@ import msgspec
 
 from mitm import content, front_matter
 from mitm.errors import UserError
-from mitm.lab.processes import read_all, started
+from mitm.lab.processes import started
 from mitm.verdict import ClientReport
 
 # The variables by which TLS libraries are told of another "system" trust store: OpenSSL and Go,
@@ -103,17 +103,13 @@ async def run_client(
     if trust_store:
         environment |= dict.fromkeys(TRUST_STORE_VARIABLES, str(trust_store))
     command = [*client.command, *arguments, "--timeout", f"{timeout:g}"]
-    async with started(command, environment) as process:
-        assert process.stdout
-        assert process.stderr
+    async with started(command, environment) as program:
         try:
             async with asyncio.timeout(timeout + HANG_MARGIN):
-                output, errors, exit_code = await asyncio.gather(
-                    read_all(process.stdout), read_all(process.stderr), process.wait()
-                )
+                exit_code = await program.wait()
         except TimeoutError:
             return ClientReport(None, None, f"the client hung and was ended after {timeout:g} s")
-    return _understand(exit_code, output, errors)
+        return _understand(exit_code, program.stdout.take(), program.stderr.take())
 
 
 def _understand(exit_code: int, output: bytes, errors: bytes) -> ClientReport:

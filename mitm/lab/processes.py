@@ -11,66 +11,129 @@ from mitm.errors import UserError
 # Seconds that a program has to stop by itself after SIGTERM, before SIGKILL.
 GRACE = 3.0
 
-# A program that prints without end must not fill the memory.
-OUTPUT_LIMIT = 65_536
+# A program that prints without end must not fill the memory. A megabyte is some ten thousand of
+# the server's lines.
+OUTPUT_LIMIT = 1024 * 1024
+
+_READ_SIZE = 65_536
+
+
+class Output:
+    """What a program writes to one of its streams, read as it comes.
+
+    A pipe of our own: asyncio considers a program as running until its pipes are closed, and a
+    child that it has left behind may hold them open for ever.
+    """
+
+    def __init__(self) -> None:
+        self._read_end, self.write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        self._kept = bytearray()
+        self._ended = False
+        self._news = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._read_end, self._read)
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._read_end, _READ_SIZE):
+                self._kept += data[: OUTPUT_LIMIT - len(self._kept)]
+            self._ended = True
+            asyncio.get_running_loop().remove_reader(self._read_end)
+        self._news.set()
+
+    async def first_line(self) -> bytes:
+        """Wait for a whole line; what there is at the end, if it ends before."""
+        while b"\n" not in self._kept and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        line, newline, rest = self._kept.partition(b"\n")
+        self._kept = rest
+        return bytes(line + newline)
+
+    def take(self) -> bytes:
+        """All that has been written since the last time, up to the limit.
+
+        Once a program has exited, this misses nothing of what it wrote.
+        """
+        if not self._ended:
+            self._read()
+        taken = bytes(self._kept)
+        self._kept.clear()
+        return taken
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        asyncio.get_running_loop().remove_reader(self._read_end)
+        os.close(self._read_end)
+
+
+class Program:
+    """A program that runs.
+
+    Attributes:
+        pid: of the process, which leads a group of its own.
+        stdout, stderr: what it writes.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, stdout: Output, stderr: Output) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.stdout = stdout
+        self.stderr = stderr
+
+    async def wait(self) -> int:
+        """Wait for its end; its exit code, negative if a signal ended it."""
+        return await self._process.wait()
+
+    async def end(self) -> None:
+        """End it, with the children that it has started and left behind."""
+        if self._process.returncode is None:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), GRACE)
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
 
 @contextlib.asynccontextmanager
-async def started(
-    command: Sequence[str],
-    environment: Mapping[str, str],
-    output: int = asyncio.subprocess.PIPE,
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start a program with piped output; when the block ends, so does it, with its children.
+async def started(command: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Program]:
+    """Start a program; when the block ends, so does it, with its children.
 
     Args:
         command: program and arguments.
         environment: the whole environment.
-        output: a file descriptor for its standard output, in place of `process.stdout`.
 
     Raises:
         UserError: the program cannot be started.
     """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=asyncio.subprocess.PIPE,
-            # uvloop takes nothing but a dict.
-            env=dict(environment),
-            # Ctrl-C on the terminal reaches the lab alone, which then ends things in order.
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise UserError(f"cannot start {command[0]}: {error.strerror}") from None
-    try:
-        yield process
-    finally:
-        await asyncio.shield(_end(process))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        _signal_group(process.pid, signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE)
-    # Also what the program itself has started and left behind.
-    _signal_group(process.pid, signal.SIGKILL)
-    await process.wait()
-    # asyncio closes the pipes of a program only when they are read to their end.
-    transport = process._transport  # type: ignore[attr-defined]
-    transport.close()
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
-
-
-async def read_all(stream: asyncio.StreamReader) -> bytes:
-    """Read to the end; what is beyond the output limit is dropped."""
-    kept = bytearray()
-    while data := await stream.read(OUTPUT_LIMIT):
-        kept += data[: OUTPUT_LIMIT - len(kept)]
-    return bytes(kept)
+    with contextlib.ExitStack() as stack:
+        outputs = Output(), Output()
+        for output in outputs:
+            stack.callback(output.close)
+        stdout, stderr = outputs
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=stdout.write_end,
+                stderr=stderr.write_end,
+                # uvloop takes nothing but a dict.
+                env=dict(environment),
+                # Ctrl-C on the terminal reaches the lab alone, which then ends things in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise UserError(f"cannot start {command[0]}: {reason}") from None
+        finally:
+            for output in outputs:
+                os.close(output.write_end)
+        program = Program(process, stdout, stderr)
+        try:
+            yield program
+        finally:
+            await asyncio.shield(program.end())

@@ -13,7 +13,7 @@ import msgspec
 from mitm import content
 from mitm.address import Address, parse
 from mitm.errors import UserError
-from mitm.lab.processes import read_all, started
+from mitm.lab.processes import Output, started
 from mitm.verdict import ServerCall
 
 START_LIMIT = 15.0  # seconds; it takes half of one
@@ -26,7 +26,7 @@ class RunningServer:
         address: where, with the real port.
     """
 
-    def __init__(self, address: Address, output: int) -> None:
+    def __init__(self, address: Address, output: Output) -> None:
         self.address = address
         self._output = output
         self._unread = b""
@@ -37,10 +37,7 @@ class RunningServer:
         The server writes its line before the client can see the end of the call. So once a client
         has exited, its lines are in the pipe, and reading until it is empty misses none.
         """
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._output, 65_536):
-                self._unread += data
-        *lines, self._unread = self._unread.split(b"\n")
+        *lines, self._unread = (self._unread + self._output.take()).split(b"\n")
         return tuple(msgspec.json.decode(line, type=ServerCall) for line in lines)
 
 
@@ -58,43 +55,12 @@ async def running_server(cert: Path | None, key: Path | None) -> AsyncIterator[R
     command = [sys.executable, str(content.SERVER), "--listen", "127.0.0.1:0"]
     if cert and key:
         command += ["--cert", str(cert), "--key", str(key)]
-    read_end, write_end = os.pipe()
-    try:
-        os.set_blocking(read_end, False)
-        async with started(command, os.environ, write_end) as process:
-            os.close(write_end)
-            write_end = -1
-            assert process.stderr
-            # Standard error is read all along: a full pipe would stop the server.
-            errors = asyncio.create_task(read_all(process.stderr))
-            try:
-                async with asyncio.timeout(START_LIMIT):
-                    line = await _first_line(read_end)
-                address = parse(json.loads(line)["listening"])
-            except (TimeoutError, ValueError, KeyError):
-                said = (await errors).decode(errors="replace").strip()
-                raise UserError(f"the server did not start: {said or 'no word from it'}") from None
-            yield RunningServer(address, read_end)
-            errors.cancel()
-    finally:
-        os.close(read_end)
-        if write_end != -1:
-            os.close(write_end)
-
-
-async def _first_line(descriptor: int) -> bytes:
-    """Wait for a whole line on a pipe; what there is at its end, if it ends before."""
-    loop = asyncio.get_running_loop()
-    line = b""
-    while not line.endswith(b"\n"):
-        readable = asyncio.Event()
-        loop.add_reader(descriptor, readable.set)
+    async with started(command, os.environ) as program:
         try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(descriptor)
-        data = os.read(descriptor, 1)
-        if not data:
-            break
-        line += data
-    return line
+            async with asyncio.timeout(START_LIMIT):
+                line = await program.stdout.first_line()
+            address = parse(json.loads(line)["listening"])
+        except (TimeoutError, ValueError, KeyError):
+            said = program.stderr.take().decode(errors="replace").strip()
+            raise UserError(f"the server did not start: {said or 'no word from it'}") from None
+        yield RunningServer(address, program.stdout)

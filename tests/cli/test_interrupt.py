@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mitm.events import AnyEvent, LegStarted
-from tests.programs import MITM_DEMO, alive, client_folder, run, running
+from tests.programs import MITM_DEMO, alive, client_folder, gone, run, running
 
 # The client tells that it is there, by a pipe, and then waits to be ended.
 WAITING = """
@@ -42,7 +42,7 @@ def test_an_interrupted_run_leaves_no_process_no_file_and_whole_lines(
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert err.strip() == ""
-    assert not any(map(alive, started))
+    assert gone(*started)
     assert list(temporary.iterdir()) == []
     events = [msgspec.json.decode(line, type=AnyEvent) for line in log.read_bytes().splitlines()]
     assert isinstance(events[0], LegStarted)
