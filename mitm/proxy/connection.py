@@ -180,7 +180,7 @@ class Connection:
                     raise self._unreachable(f"the TLS handshake failed: {_why(server)}")
         except TimeoutError:
             raise self._unreachable(f"no answer within {DIAL_LIMIT:g} s") from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise self._unreachable(explain(error)) from None
         self._emit(
             events.UpstreamConnected,
@@ -251,8 +251,10 @@ class Connection:
         self._task.on_event(event(time=time.time(), connection=self._number, **fields))
 
 
-def explain(error: OSError) -> str:
+def explain(error: OSError | UnicodeError) -> str:
     """What the system says, without the words that event loops put around it."""
+    if isinstance(error, UnicodeError):
+        return "not a host name"  # the idna codec has refused it
     if error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error)
@@ -276,15 +278,11 @@ def _so_far(received: bytes) -> str:
 
 
 def _upstream_leg(hello: Hello, host: str) -> TlsLeg:
-    """TLS towards the server, with what the client offered as far as it can be offered again."""
-    alpn = tuple(name for name in hello.alpn if name.isascii() and 0 < len(name) < 256)
-    context = _upstream_context(alpn)
+    """TLS towards the server, with the name and the protocols that the client asked for."""
+    # A protocol is 255 bytes at the most (RFC 7301 section 3.1), but not always when spelled out.
+    alpn = tuple(protocol for protocol in hello.alpn if len(protocol) < 256)
     name = hello.server_name or (None if is_ip(host) else host)
-    try:
-        return TlsLeg(context, server_side=False, server_name=name)
-    except (ValueError, TypeError):
-        # A client may send any bytes as SNI, and ask for a name that no host can have.
-        return TlsLeg(context, server_side=False)
+    return TlsLeg(_upstream_context(alpn), server_side=False, server_name=name)
 
 
 @lru_cache(maxsize=64)

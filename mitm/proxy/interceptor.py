@@ -64,7 +64,7 @@ class Interceptor:
         """
         try:
             self._listeners = await _listening(self._listen)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise UserError(
                 f"cannot listen on {self._listen}: {explain(error)}; "
                 "choose another address with --listen"
