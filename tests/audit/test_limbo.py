@@ -1,0 +1,291 @@
+"""x509-limbo's test cases: read, sorted into those that can be played live, and played."""
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mitm import audit
+from mitm.audit.limbo import CONTROL_NAME, load_limbo
+from mitm.errors import UserError
+
+SAMPLE = Path(__file__).parent / "data" / "limbo-sample.json"
+
+TESTS: dict[str, dict[str, Any]] = {
+    test["id"]: test for test in json.loads(SAMPLE.read_text())["testcases"]
+}
+
+# Valid for centuries, for `example.com`, with a key.
+SOUND = "rfc5280::no-basicconstraints"
+
+
+def suite_file(folder: Path, *tests: dict[str, Any], **changed: object) -> Path:
+    path = folder / "limbo.json"
+    path.write_text(json.dumps({"version": 1, "testcases": tests} | changed))
+    return path
+
+
+def only_case(folder: Path, name: str = SOUND, **changed: Any) -> audit.Case:
+    """The case that one of the sample's test cases becomes, with some of its fields changed."""
+    (case,) = load_limbo(suite_file(folder, TESTS[name] | changed)).cases
+    return case
+
+
+def name_of(kind: str, value: str) -> dict[str, str]:
+    return {"kind": kind, "value": value}
+
+
+def test_every_test_case_is_there_in_the_order_of_the_file() -> None:
+    assert [case.name for case in load_limbo(SAMPLE).cases] == list(TESTS)
+
+
+def test_a_test_case_becomes_a_handshake(tmp_path: Path) -> None:
+    test = TESTS["pathlen::ee-with-intermediate-pathlen-1"]
+    case = only_case(tmp_path, test["id"])
+    assert case.chain is not None
+    assert case.chain.pem.decode().split() == (
+        test["peer_certificate"].split() + test["untrusted_intermediates"][0].split()
+    )
+    assert case.chain.key_pem.decode() == test["peer_certificate_key"]
+    assert case.chain.anchor_pem.decode().split() == test["trusted_certs"][0].split()
+    assert (case.server_name, case.host) == ("example.com", "localhost")
+    assert case.lesson.strip() == test["description"].strip()
+    assert case.expect == "accept"
+
+
+def test_a_failure_is_to_be_rejected(tmp_path: Path) -> None:
+    case = only_case(tmp_path, "webpki::san::mismatch-domain-san")
+    assert (case.expect, case.cwe, case.server_name) == ("reject", (295,), "example2.com")
+
+
+def test_all_trusted_certificates_become_the_ca_file(tmp_path: Path) -> None:
+    trusted = [TESTS[name]["trusted_certs"][0] for name in list(TESTS)[2:4]]
+    case = only_case(tmp_path, trusted_certs=trusted)
+    assert case.chain is not None
+    assert case.chain.anchor_pem.decode().split() == " ".join(trusted).split()
+
+
+@pytest.mark.parametrize(
+    ("features", "importance", "severity"),
+    [
+        ([], "critical", "must"),
+        ([], "high", "must"),
+        ([], "undetermined", "must"),
+        ([], "medium", "should"),
+        ([], "low", "info"),
+        (["pedantic-rfc5280"], "critical", "info"),
+    ],
+)
+def test_severity_follows_importance_and_what_is_optional_binds_nobody(
+    tmp_path: Path, features: list[str], importance: str, severity: str
+) -> None:
+    case = only_case(tmp_path, features=features, importance=importance)
+    assert (case.severity, case.unsupported) == (severity, "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"validation_kind": "CLIENT"}, "client validation"),
+        ({"peer_certificate_key": None}, "no private key"),
+        ({"validation_time": "2024-01-01T00:00:00Z"}, "the clock at 2024-01-01T00:00:00+00:00"),
+        ({"expected_peer_name": None}, "no peer name"),
+        ({"expected_peer_name": name_of("RFC822", "a@example.com")}, "of kind RFC822"),
+        ({"crls": ["-----BEGIN X509 CRL-----"]}, "given CRLs"),
+        ({"features": ["has-crl"]}, "given CRLs"),
+        ({"max_chain_depth": 1}, "how long a chain may be"),
+        ({"features": ["max-chain-depth"]}, "how long a chain may be"),
+        ({"signature_algorithms": ["RSA_WITH_SHA256"]}, "which signature algorithms"),
+        ({"key_usage": ["keyCertSign"]}, "which key usage"),
+        ({"extended_key_usage": ["clientAuth"]}, "the purpose clientAuth"),
+        ({"peer_certificate": "no certificate"}, "not PEM"),
+    ],
+)
+def test_what_cannot_be_played_live_is_unsupported_with_the_reason(
+    tmp_path: Path, changed: dict[str, Any], reason: str
+) -> None:
+    assert only_case(tmp_path).unsupported == ""
+    case = only_case(tmp_path, **changed)
+    assert reason in case.unsupported
+    assert case.chain is None
+
+
+def test_each_reason_is_given(tmp_path: Path) -> None:
+    case = only_case(tmp_path, "crl::revoked-certificate-with-crl")
+    assert case.unsupported == (
+        "needs the clock at 2024-01-01T00:00:00+00:00; needs a client that is given CRLs"
+    )
+
+
+def test_asking_for_a_server_certificate_is_no_obstacle(tmp_path: Path) -> None:
+    assert only_case(tmp_path, extended_key_usage=["serverAuth"]).unsupported == ""
+
+
+def test_fields_that_the_format_may_gain_are_passed_over(tmp_path: Path) -> None:
+    assert only_case(tmp_path, of_a_later_version={"nobody": "knows"}).unsupported == ""
+
+
+def test_fields_that_older_files_lack_are_not_missed(tmp_path: Path) -> None:
+    optional = ("importance", "conflicts_with", "expected_peer_names", "crls", "max_chain_depth")
+    test = {key: value for key, value in TESTS[SOUND].items() if key not in optional}
+    (case,) = load_limbo(suite_file(tmp_path, test)).cases
+    assert (case.severity, case.unsupported) == ("must", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "not JSON: Input data was truncated"),
+        ("[]", "the whole: Expected `object`, got `array`"),
+        ('{"version": 2, "testcases": []}', "version: Invalid enum value 2"),
+        ('{"version": 1}', "the whole: Object missing required field `testcases`"),
+        ('{"version": 1, "testcases": []}', "testcases: it holds no test case"),
+        ('{"version": 1, "testcases": [{"id": 7}]}', "testcases[0].id: Expected `str`, got `int`"),
+        ("\udcff", "not JSON"),
+    ],
+)
+def test_a_malformed_file_is_told_with_file_place_and_reason(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    path = tmp_path / "limbo.json"
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(UserError) as caught:
+        load_limbo(path)
+    assert str(caught.value).startswith(f"{path}: {told}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_value_is_told_with_its_place(tmp_path: Path) -> None:
+    tests = (TESTS[SOUND], TESTS[SOUND] | {"id": "another", "expected_result": "MAYBE"})
+    with pytest.raises(UserError, match=r"testcases\[1\]\.expected_result: .*MAYBE"):
+        load_limbo(suite_file(tmp_path, *tests))
+
+
+def test_a_name_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{SOUND} stands there 2 times"):
+        load_limbo(suite_file(tmp_path, TESTS[SOUND], TESTS[SOUND]))
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"limbo\.json: cannot be read: No such file"):
+        load_limbo(tmp_path / "limbo.json")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(list(TESTS[SOUND])), inner),
+    ),
+    st.sampled_from(list(TESTS[SOUND])),
+)
+def test_any_value_of_a_field_is_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, value: object, field: str
+) -> None:
+    path = suite_file(tmp_path_factory.getbasetemp(), TESTS[SOUND] | {field: value})
+    refusal = ""
+    try:
+        (case,) = load_limbo(path).cases
+    except UserError as error:
+        refusal = str(error)
+    if refusal:
+        assert refusal.startswith(f"{path}: ")
+        assert "\n" not in refusal
+    else:
+        assert (case.chain is None) == bool(case.unsupported)
+
+
+def test_a_certificate_that_nobody_can_parse_is_presented_all_the_same(tmp_path: Path) -> None:
+    rubbish = ssl.DER_cert_to_PEM_cert(b"\x30\x03\x02\x01\x00")
+    case = only_case(tmp_path, untrusted_intermediates=[rubbish])
+    assert case.chain is not None
+    assert case.chain.subjects[1] == "(subject that cannot be read)"
+
+
+def told_client(
+    endpoint: audit.Endpoint, name: Callable[[audit.Endpoint], str] = lambda e: e.name
+) -> None:
+    """Python's `ssl`, which expects the name that it is told."""
+    context = ssl.create_default_context(cafile=str(endpoint.ca_file))
+    with (
+        socket.create_connection((endpoint.host, endpoint.port)) as plain,
+        context.wrap_socket(plain, server_hostname=name(endpoint)) as connection,
+    ):
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        connection.recv(1)
+
+
+def untold_client(endpoint: audit.Endpoint) -> None:
+    """The same, but it expects the name that it dials."""
+    told_client(endpoint, lambda e: e.host)
+
+
+def play(suite: audit.Suite, client: Callable[[audit.Endpoint], None]) -> audit.Report:
+    async def run_once(endpoint: audit.Endpoint) -> audit.ClientRun:
+        try:
+            await asyncio.to_thread(client, endpoint)
+        except OSError as error:
+            return audit.ClientRun(said=str(error), failed=True)
+        return audit.ClientRun()
+
+    async def run() -> audit.Report:
+        async with audit.stand_in() as upstream:
+            return await audit.run_audit(suite, run_once, upstream, jobs=2)
+
+    return asyncio.run(run())
+
+
+def limbo_of(folder: Path, *names: str) -> audit.Suite:
+    return load_limbo(suite_file(folder, *(TESTS[name] for name in names)))
+
+
+def test_test_cases_are_played_as_live_handshakes(tmp_path: Path) -> None:
+    outcomes = {
+        SOUND: "pass",
+        "webpki::san::leftmost-wildcard-san": "pass",
+        "webpki::san::mismatch-domain-san": "pass",
+        "pathlen::intermediate-violates-pathlen-0": "pass",
+        "rfc5280::validity::expired-1-second": "unsupported",
+    }
+    report = play(limbo_of(tmp_path, *outcomes), told_client)
+    assert report.conclusive
+    assert {f.case.name: f.outcome for f in report.findings} == outcomes
+    rejected = {f.case.name for f in report.findings if f.reason.startswith("rejected")}
+    assert rejected == {
+        "webpki::san::mismatch-domain-san",
+        "pathlen::intermediate-violates-pathlen-0",
+    }
+
+
+def test_a_peer_name_may_be_an_address(tmp_path: Path) -> None:
+    # OpenSSL does not mind what limbo minds about this one: that it gets through shows that the
+    # address, which nobody dialled, was what the client expected.
+    name = "webpki::cn::ipv4-leading-zeros-mismatch"
+    suite = limbo_of(tmp_path, name)
+    assert suite.cases[0].server_name == "192.168.1.1"
+    assert play(suite, told_client).findings[0].outcome == "vulnerable"
+    elsewhere = TESTS[name] | {"expected_peer_name": name_of("IP", "192.168.1.2")}
+    suite = load_limbo(suite_file(tmp_path, elsewhere))
+    assert play(suite, told_client).findings[0].outcome == "pass"
+
+
+def test_a_client_that_is_not_told_the_name_proves_nothing(tmp_path: Path) -> None:
+    suite = limbo_of(tmp_path, "webpki::san::mismatch-domain-san")
+    assert suite.control.server_name == CONTROL_NAME
+    report = play(suite, untold_client)
+    assert not report.conclusive
+    assert not report.findings
+
+
+def test_a_key_that_does_not_fit_is_unsupported_with_openssls_reason(tmp_path: Path) -> None:
+    other = TESTS["rfc5280::eku::ee-without-eku"]["peer_certificate_key"]
+    suite = load_limbo(suite_file(tmp_path, TESTS[SOUND] | {"peer_certificate_key": other}))
+    (finding,) = play(suite, told_client).findings
+    assert finding.outcome == "unsupported"
+    assert finding.reason == "OpenSSL refuses to present it: key values mismatch"
