@@ -16,7 +16,7 @@ from mitm import content, pki
 from mitm.address import Address
 from mitm.capture import JsonLines
 from mitm.cli.run import in_loop
-from mitm.events import Event, Headers, Message
+from mitm.events import Event, Headers, Message, UpstreamConnected
 from mitm.proxy import Interceptor
 from mitm.wire import Schema
 
@@ -29,6 +29,8 @@ def seen_as(event: Event) -> str:
         return event.kind
     if isinstance(event, Message):
         return f"{event.direction} message" if event.value is not None else "message not decoded"
+    if isinstance(event, UpstreamConnected):
+        return f"server over {event.version} and {event.alpn}"
     return type(event).__name__
 
 

@@ -52,25 +52,34 @@ class Workload(NamedTuple):
         return f"{self.connections} x {self.streams}"
 
 
-def find(program: str) -> str:
-    """The path of one of the programs.
+def find() -> dict[str, str]:
+    """The path of each of the programs.
 
     Raises:
-        UserError: it is not installed; the text says how to get it.
+        UserError: one is not installed; the text says how to get it.
     """
-    path = shutil.which(program) or shutil.which(program, path=_ALSO_IN)
-    if path is None:
+    paths = {
+        program: shutil.which(program) or shutil.which(program, path=_ALSO_IN)
+        for program in PACKAGES
+    }
+    missing = [program for program, path in paths.items() if path is None]
+    if missing:
         raise UserError(
-            f"{program} is missing: apt install {PACKAGES[program]} "
-            "(elsewhere it is part of nghttp2, https://nghttp2.org)"
+            f"not installed: {' and '.join(missing)}: "
+            f"apt install {' '.join(PACKAGES[program] for program in missing)} "
+            "(elsewhere: part of nghttp2, https://nghttp2.org)"
         )
-    return path
+    return {program: path for program, path in paths.items() if path}
 
 
-def version(program: str) -> str:
-    """What a program says of its version, `h2load nghttp2/1.52.0`."""
-    said = subprocess.run([find(program), "--version"], capture_output=True, text=True, check=True)
-    return said.stdout.strip()
+def versions() -> list[str]:
+    """What the programs say of their versions, `h2load nghttp2/1.52.0`."""
+    return [
+        subprocess.run(
+            [path, "--version"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for path in find().values()
+    ]
 
 
 @contextmanager
@@ -81,7 +90,7 @@ def echo_server(cert: Path, key: Path) -> Iterator[int]:
         port: int = probe.getsockname()[1]
     options = ["--address", LOOPBACK, "--echo-upload", "--no-content-length"]
     options += ["--max-concurrent-streams", "1000", "--trailer", "grpc-status: 0"]
-    process = subprocess.Popen([find("nghttpd"), *options, str(port), str(key), str(cert)])
+    process = subprocess.Popen([find()["nghttpd"], *options, str(port), str(key), str(cert)])
     try:
         _wait_for(port)
         yield port
@@ -117,21 +126,20 @@ def load(port: int, workload: Workload, body: Path) -> float:
     Raises:
         UserError: not all of the calls succeeded, or not over TLS and HTTP/2.
     """
-    command = [find("h2load"), f"--clients={workload.connections}", f"--data={body}"]
+    command = [find()["h2load"], f"--clients={workload.connections}", f"--data={body}"]
     command += [f"--max-concurrent-streams={workload.streams}", f"--requests={workload.calls}"]
     command += [f"--header={header}" for header in HEADERS]
     command += [f"https://{LOOPBACK}:{port}{METHOD}"]
-    said = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=_LOAD_LIMIT
-    ).stdout
-    rate = re.search(r"^finished in .*, ([\d.]+) req/s", said, re.MULTILINE)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_LIMIT)
+    rate = re.search(r"^finished in .*, ([\d.]+) req/s", done.stdout, re.MULTILINE)
     expected = (
         f"{workload.calls} succeeded, 0 failed, 0 errored",
         f"{workload.calls} 2xx",
         "TLS Protocol: TLSv1.3",
         "Application protocol: h2",
     )
-    missing = [text for text in expected if text not in said]
+    missing = [text for text in expected if text not in done.stdout]
     if rate is None or missing:
-        raise UserError(f"h2load did not report {', '.join(missing) or 'a rate'!r}:\n{said}")
+        said = " | ".join((done.stdout + done.stderr).splitlines())
+        raise UserError(f"h2load did not report {missing or 'a rate'}: {said}")
     return float(rate[1])
