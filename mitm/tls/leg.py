@@ -92,6 +92,9 @@ class TlsLeg:
                 chunks.append(chunk)
         except ssl.SSLWantReadError:
             pass
+        except ssl.SSLZeroReturnError:
+            # What close_notify is once this side has sent its own; b"" before that.
+            self.closed = True
         except ssl.SSLError as error:
             self._failure = TlsError(error)
             if not chunks:
