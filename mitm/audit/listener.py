@@ -147,7 +147,7 @@ class Listener:
         await self._stack.aclose()
 
     async def judge(self, client: ClientRun) -> Finding:
-        """Judge the client, once it has ended.
+        """Judge the client, once it has ended, by what was seen since this was last asked.
 
         Connections that have neither ended nor carried an application byte are waited for. Others
         are not: a client in the process of its caller may well leave its connections open.
@@ -162,7 +162,8 @@ class Listener:
                 while self._undecided:
                     self._change.clear()
                     await self._change.wait()
-        return judge(self._case, self._seen, client)
+        seen, self._seen = self._seen, []
+        return judge(self._case, seen, client)
 
     def _see(self, event: Event) -> None:
         match event:
