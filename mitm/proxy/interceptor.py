@@ -83,10 +83,12 @@ class Interceptor:
             self._listeners.pop().close()
         # Each connection takes its first step: a task that is cancelled before that never runs,
         # and could neither report the client nor close its socket.
-        await asyncio.sleep(0)
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        try:
+            await asyncio.sleep(0)
+        finally:
+            for connection in self._connections:
+                connection.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
 
     @property
     def address(self) -> Address:

@@ -179,6 +179,8 @@ class End:
             data = await self._do(lambda: tls.read(65_536))
         except EOFError:
             return b""
+        except ssl.SSLZeroReturnError:
+            data = b""
         self.notified = self.notified or not data
         return data
 
@@ -343,6 +345,15 @@ def client_context(
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return _tuned(context, alpn, version)
+
+
+def a_hello(context: ssl.SSLContext | None = None, name: str = "localhost") -> bytes:
+    """The first flight of a TLS client."""
+    outgoing = ssl.MemoryBIO()
+    tls = (context or client_context()).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
 
 
 def server_context(

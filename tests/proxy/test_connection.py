@@ -19,6 +19,7 @@ from tests.proxy.stage import (
     VERSIONS,
     LoopFactory,
     Props,
+    a_hello,
     a_stage,
     client_context,
     run,
@@ -26,15 +27,6 @@ from tests.proxy.stage import (
 )
 
 versions = pytest.mark.parametrize("version", VERSIONS)
-
-
-def a_hello(context: ssl.SSLContext | None = None, name: str = "localhost") -> bytes:
-    """The first flight of a TLS client."""
-    outgoing = ssl.MemoryBIO()
-    tls = (context or client_context()).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()
 
 
 # Before anything is answered

@@ -179,6 +179,8 @@ def test_a_direction_that_ended_leaves_the_other_open(
             assert stage.seen.all(events.Closed) == []
             await open_end.finish()
             assert await finished.read() == b""
+            # Both have said that it is all.
+            assert finished.notified == open_end.notified == (protocol != "plaintext")
             closed = await stage.seen.closed()
         assert closed.by == direction
         assert closed.how == ("eof" if protocol == "plaintext" else "close-notify")
