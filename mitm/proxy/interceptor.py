@@ -142,29 +142,38 @@ class Interceptor:
 
 
 async def _listening(address: Address) -> list[socket.socket]:
-    """Sockets that listen on every address of a host; with port 0, on the first alone.
+    """Sockets that listen on every address of a host, all on one port.
 
     Raises:
         OSError: one of them cannot be listened on.
     """
     loop = asyncio.get_running_loop()
-    listeners: list[socket.socket] = []
-    unavailable: OSError | None = None
-    for family, *_, where in await loop.getaddrinfo(*address, type=socket.SOCK_STREAM):
-        if listeners and address.port == 0:
-            break
+    found = await loop.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    while True:
+        listeners: list[socket.socket] = []
+        unavailable: OSError | None = None
         try:
-            listener = socket.create_server(where, family=family, backlog=BACKLOG)
+            for family, *_, (host, port, *scope) in found:
+                if listeners:
+                    port = listeners[0].getsockname()[1]
+                try:
+                    where = (host, port, *scope)
+                    listener = socket.create_server(where, family=family, backlog=BACKLOG)
+                except OSError as error:
+                    # `localhost` is often ::1 as well where IPv6 is switched off.
+                    if error.errno != errno.EADDRNOTAVAIL:
+                        raise
+                    unavailable = error
+                    continue
+                listener.setblocking(False)
+                listeners.append(listener)
         except OSError as error:
-            # `localhost` is often ::1 as well where IPv6 is switched off.
-            if error.errno == errno.EADDRNOTAVAIL:
-                unavailable = error
-                continue
             for listener in listeners:
                 listener.close()
+            # The port that the kernel chose for the first address may be taken on the next.
+            if address.port == 0 and listeners and error.errno == errno.EADDRINUSE:
+                continue
             raise
-        listener.setblocking(False)
-        listeners.append(listener)
-    if unavailable and not listeners:
-        raise unavailable
-    return listeners
+        if unavailable and not listeners:
+            raise unavailable
+        return listeners
