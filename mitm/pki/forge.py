@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mitm.errors import UserError
@@ -174,10 +175,8 @@ class _Forge:
         certificate = builder.sign(issuer.key, chosen).public_bytes(Encoding.DER)  # type: ignore[arg-type]
         if old or link.version == 1 or link.key == "rsa-512":
             certificate = _signed_again(certificate, link, issuer.key)
-        if "bad-signature" in link.breakages:
-            tbs, algorithm, signature = der.split(certificate)
-            broken = signature[:-1] + bytes([signature[-1] ^ 1])
-            certificate = der.join(tbs, algorithm, broken)
+        if link.breakages:
+            certificate = _broken(certificate, link)
         return certificate, not_after
 
     def _extensions(
@@ -274,6 +273,16 @@ def _private_pem(leaf: object, key: Key) -> bytes:
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return keys.mismatched_pem(key)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _broken(certificate: bytes, link: Link) -> bytes:
+    """The same certificate with a signature that does not hold."""
+    tbs, algorithm, signature = der.split(certificate)
+    if "bad-signature" in link.breakages:
+        signature = signature[:-1] + bytes([signature[-1] ^ 1])
+    if "zero-signature" in link.breakages:
+        signature = encode_dss_signature(0, 0)
+    return der.join(tbs, algorithm, signature)
 
 
 def _signed_again(certificate: bytes, link: Link, issuer_key: Key) -> bytes:

@@ -68,9 +68,8 @@ def rsa_512() -> WeakKey:
     _, (_, _, algorithm), (_, octets, _), *_ = der.elements(info)
     ((_, private, _),) = der.elements(octets)
     _, (_, _, modulus), (_, _, exponent), *_ = der.elements(private)
-    return WeakKey(
-        der.pem("PRIVATE KEY", made.stdout), der.public_key_info(algorithm, modulus + exponent)
-    )
+    public = der.public_key_info(algorithm, modulus + exponent)
+    return WeakKey(made.stdout, public)
 
 
 def mismatched_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -51,7 +51,7 @@ def fill(text: str, name: str) -> str:
             known = ", ".join(f"{{{known}}}" for known in _LABELS_NEEDED)
             raise ValueError(f"unknown placeholder {match[0]} in {text!r}; known: {known}")
         if kind not in ("name", "NAME") and is_ip(name):
-            raise Unsupported(f"the name under test, {name}, is an address: {match[0]} of it is no")
+            raise Unsupported(f"the name under test, {name}, is an address and has no {match[0]}")
         if len(labels) < _LABELS_NEEDED[kind]:
             raise Unsupported(
                 f"the name under test, {name}, has too few labels for {match[0]} "

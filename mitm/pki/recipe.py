@@ -17,7 +17,7 @@ KeyKind = Literal[
     "ec-p256", "ec-p384", "rsa-512", "rsa-1024", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"
 ]
 Hash = Literal["sha256", "sha384", "sha512", "sha1", "md5"]
-Breakage = Literal["bad-signature", "other-key"]
+Breakage = Literal["bad-signature", "zero-signature", "other-key"]
 Severity = Literal["must", "should", "info"]
 Version = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 # "-1h", "+1d": relative to the moment of forging.
