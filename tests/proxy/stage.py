@@ -86,7 +86,7 @@ class Seen:
         self.events.append(event)
         self._changed.set()
 
-    def all(self, kind: type[E], **fields: object) -> list[E]:
+    def all(self, kind: type[E], /, **fields: object) -> list[E]:
         """The events of a kind whose fields have these values, in order."""
         return [
             event
@@ -95,17 +95,17 @@ class Seen:
             and all(getattr(event, name) == value for name, value in fields.items())
         ]
 
-    def one(self, kind: type[E], **fields: object) -> E:
+    def one(self, kind: type[E], /, **fields: object) -> E:
         """The only such event."""
         (event,) = self.all(kind, **fields)
         return event
 
-    async def wait(self, kind: type[E], *, count: int = 1, **fields: object) -> E:
-        """The last of so many such events, once it is there."""
-        while len(found := self.all(kind, **fields)) < count:
+    async def wait(self, kind: type[E], /, **fields: object) -> E:
+        """The first such event, once it is there."""
+        while not (found := self.all(kind, **fields)):
             self._changed.clear()
             await self._changed.wait()
-        return found[count - 1]
+        return found[0]
 
     async def closed(self) -> events.Closed:
         """The end of the first connection."""
