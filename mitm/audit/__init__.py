@@ -1,15 +1,19 @@
 """The audit: forged certificates, tried one after the other on any client."""
 
-from mitm.audit.case import Case, Suite, catalogue, forge_suite, select
+from mitm.audit.case import CONTROL, Case, Suite, catalogue, forge_suite, select
 from mitm.audit.command import Command
 from mitm.audit.finding import ClientRun, Finding, Report
+from mitm.audit.in_process import Auditor, ClientUnderTest, run
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.audit.run import run_audit, stand_in, try_case
 from mitm.audit.stand_in import status_code
 
 __all__ = [
+    "CONTROL",
+    "Auditor",
     "Case",
     "ClientRun",
+    "ClientUnderTest",
     "Command",
     "Endpoint",
     "Finding",
@@ -19,6 +23,7 @@ __all__ = [
     "Upstream",
     "catalogue",
     "forge_suite",
+    "run",
     "run_audit",
     "select",
     "stand_in",

@@ -1,0 +1,145 @@
+"""The audit from Python: of a function, an async function or a command, in one call."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from mitm.audit.background import Background
+from mitm.audit.case import HOST, Case, Suite, catalogue, forge_suite, select
+from mitm.audit.command import Command
+from mitm.audit.finding import ClientRun, Finding, Report
+from mitm.audit.function import Function
+from mitm.audit.listener import Endpoint, Listener
+from mitm.audit.run import run_audit, stand_in
+
+# Seconds. A client on the same machine needs far less, and one that hangs hangs for this long with
+# each certificate.
+TIME_LIMIT = 10.0
+
+ClientUnderTest = Callable[[Endpoint], object] | Sequence[str]
+
+
+def run(
+    client: ClientUnderTest,
+    *,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    name: str = HOST,
+    timeout: float = TIME_LIMIT,
+    jobs: int | None = None,
+) -> Report:
+    """Try forged certificates on a client, and report which of them it accepts.
+
+    The client is run once for each certificate, and with the genuine one first and last. Behind
+    each certificate is a server that answers any gRPC method with an empty message. What the client
+    returns or raises does not matter: what it sends does.
+
+        from mitm import audit
+
+        def client(server: audit.Endpoint) -> None:
+            get_user(server.target, ca_file=server.ca_file)
+
+        report = audit.run(client)
+        assert report.conclusive
+        assert not report.failing()
+
+    Args:
+        client: a function of an `Endpoint`, called in a thread of its own; an async function of
+            one, run in an event loop of its own; or a command as a list of words, in which
+            `{target}`, `{host}`, `{port}`, `{name}`, `{ca}` and `{pin}` are filled in.
+        only: certificates to try, by name, severity (`must`) or weakness (`CWE-297`); empty for
+            the whole catalogue.
+        exclude: certificates to leave out, by the same words.
+        name: the DNS name or IP address that the client is to expect in a certificate.
+        timeout: seconds that one run of the client may take. A command that takes longer is ended,
+            an async function is cancelled, and a function is left to itself.
+        jobs: how many certificates are tried at once. By default it is one for functions, which
+            then need not be thread-safe, and one for each core for a command.
+
+    Returns:
+        The report: `conclusive` if the client got through with the genuine certificate, first and
+        last, and a finding for each other certificate.
+
+    Raises:
+        UserError: a word of `only` or `exclude` means no certificate, no certificate is left to
+            try, or the command cannot be started.
+    """
+    suite = forge_suite(select(catalogue(), only, exclude), name)
+    with Auditor() as auditor:
+        return auditor.audit(suite, client, timeout=timeout, jobs=jobs)
+
+
+class Presented:
+    """A certificate that is being presented to clients of this process.
+
+    Attributes:
+        endpoint: what a client is to be told.
+    """
+
+    def __init__(self, listener: Listener, background: Background) -> None:
+        self.endpoint = listener.endpoint
+        self._listener = listener
+        self._background = background
+
+    def judge(self, client: ClientRun) -> Finding:
+        """Judge what has been seen of the client since this was last asked."""
+        return self._background.run(self._listener.judge(client))
+
+    async def judge_async(self, client: ClientRun) -> Finding:
+        """The same for a client that needs the caller's event loop to come to its end."""
+        return await self._background.run_async(self._listener.judge(client))
+
+
+class Auditor:
+    """Presents certificates from a thread of its own, to clients of this process; for `with`."""
+
+    def __init__(self) -> None:
+        self._background = Background()
+        self._stand_in = stand_in()
+
+    def __enter__(self) -> Self:
+        self._background.__enter__()
+        self._upstream = self._background.run(self._stand_in.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._background.run(self._stand_in.__aexit__(None, None, None))
+        self._background.__exit__(None, None, None)
+
+    def audit(
+        self,
+        suite: Suite,
+        client: ClientUnderTest,
+        *,
+        timeout: float = TIME_LIMIT,
+        jobs: int | None = None,
+    ) -> Report:
+        """Try every certificate of a suite on a client; see `run`."""
+        if callable(client):
+            tried: Function | Command = Function(client, timeout)
+            at_once = jobs or 1
+        else:
+            tried = Command(client, timeout)
+            at_once = jobs or os.cpu_count() or 1
+        return self._background.run(run_audit(suite, tried, self._upstream, jobs=at_once))
+
+    @contextmanager
+    def present(self, case: Case, pin_pem: bytes) -> Iterator[Presented]:
+        """Present a certificate while the block lasts.
+
+        Raises:
+            pki.Unsupported: OpenSSL refuses to.
+        """
+        listener = Listener(case, self._upstream, pin_pem)
+        self._background.run(listener.__aenter__())
+        try:
+            yield Presented(listener, self._background)
+        finally:
+            self._background.run(listener.__aexit__(None, None, None))

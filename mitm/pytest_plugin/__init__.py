@@ -1,0 +1,98 @@
+"""The pytest plugin: fixtures that prove that a client checks who it talks to.
+
+It is loaded in every test run of an environment that it is installed in: whatever takes time to
+import is imported when a test uses a fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mitm.pytest_plugin.settings import REMARK, add_options, register_marker, settings_of
+
+if TYPE_CHECKING:
+    from mitm.audit.in_process import Auditor
+    from mitm.pytest_plugin.forged_server import ForgedServer
+    from mitm.pytest_plugin.mitm_audit import MitmAudit
+
+
+def __getattr__(name: str) -> Any:
+    """The types of the fixtures, for annotations in tests."""
+    if name == "ForgedServer":
+        from mitm.pytest_plugin.forged_server import ForgedServer
+
+        return ForgedServer
+    if name == "MitmAudit":
+        from mitm.pytest_plugin.mitm_audit import MitmAudit
+
+        return MitmAudit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and settings."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    register_marker(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test of each certificate, the control first."""
+    if "forged_server" in metafunc.fixturenames:
+        from mitm.audit import CONTROL
+
+        recipes = settings_of(metafunc.definition).recipes()
+        names = [CONTROL, *(recipe.name for recipe in recipes if recipe.name != CONTROL)]
+        metafunc.parametrize("forged_server", names, ids=names, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def _mitm_auditor() -> Iterator[Auditor]:
+    from mitm.audit.in_process import Auditor
+
+    with Auditor() as auditor:
+        yield auditor
+
+
+@pytest.fixture
+def mitm_audit(request: pytest.FixtureRequest, _mitm_auditor: Auditor) -> MitmAudit:
+    """Audit a client: `mitm_audit(lambda server: get_user(server.target, server.ca_file))`.
+
+    The client is run with the genuine certificate, with every forged one, and with the genuine one
+    again. The test fails for each that it accepts and must not, and if a genuine one is rejected.
+    """
+    from mitm.pytest_plugin.mitm_audit import MitmAudit
+
+    return MitmAudit(_mitm_auditor, request.node)
+
+
+@pytest.fixture
+def forged_server(request: pytest.FixtureRequest, _mitm_auditor: Auditor) -> Iterator[ForgedServer]:
+    """A server that presents a certificate: one test item for each of the catalogue.
+
+    The client's call goes into `with forged_server.must_abort():`.
+    """
+    from mitm.pytest_plugin.forged_server import present
+
+    with present(_mitm_auditor, request.param, request.node) as server:
+        yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what tests that passed should be known for."""
+    lines = [
+        f"{report.nodeid}: {remark}"
+        for report in terminalreporter.getreports("passed")
+        for name, remark in report.user_properties
+        if name == REMARK
+    ]
+    if lines:
+        terminalreporter.section("mitm-demo: no failures, but worth knowing")
+        for line in lines:
+            terminalreporter.line(line)
