@@ -129,18 +129,18 @@ def test_plaintext_http2_is_recognised_however_it_is_cut(
     run(main(), loop)
 
 
-@pytest.mark.parametrize(
-    "rubbish",
-    [
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"PRI * HTTP/1.1\r\n\r\n",
-        b"\0",
-        b"\x16\x03\x01\x00\x04\x02\x00\x00\x00",  # a ServerHello
-        b"\x15\x03\x01\x00\x02\x02\x28",  # an alert
-        bytes(range(256)) * 1000,
-        a_hello(name="host.example").replace(b"host.example", b"h..t.example"),
-    ],
-)
+RUBBISH = {
+    "http/1.1": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "half a preface": b"PRI * HTTP/1.1\r\n\r\n",
+    "a byte": b"\0",
+    "a ServerHello": b"\x16\x03\x01\x00\x04\x02\x00\x00\x00",
+    "an alert": b"\x15\x03\x01\x00\x02\x02\x28",
+    "all bytes": bytes(range(256)) * 1000,
+    "no host name": a_hello(name="host.example").replace(b"host.example", b"h..t.example"),
+}
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH.values(), ids=RUBBISH)
 def test_a_peer_that_speaks_neither_tls_nor_http2_is_turned_away(
     props: Props, rubbish: bytes
 ) -> None:
@@ -159,7 +159,11 @@ def test_a_peer_that_speaks_neither_tls_nor_http2_is_turned_away(
     run(main())
 
 
-@pytest.mark.parametrize("said", [b"", a_hello()[:100], PREFACE[:10]])
+@pytest.mark.parametrize(
+    "said",
+    [b"", a_hello()[:100], PREFACE[:10]],
+    ids=["nothing", "half a hello", "half a preface"],
+)
 def test_a_client_may_leave_before_it_has_said_what_it_wants(
     props: Props, loop: LoopFactory, said: bytes
 ) -> None:
@@ -346,7 +350,11 @@ def a_silent_server() -> socket.socket:
     return socket.create_server(LOCALHOST)
 
 
-@pytest.mark.parametrize("said", [b"", a_hello()[:100], PREFACE[:10]])
+@pytest.mark.parametrize(
+    "said",
+    [b"", a_hello()[:100], PREFACE[:10]],
+    ids=["nothing", "half a hello", "half a preface"],
+)
 def test_a_client_that_falls_silent_before_its_hello_is_over_is_given_up(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
