@@ -1,6 +1,5 @@
 """x509-limbo's test cases: read, sorted into those that can be played live, and played."""
 
-import asyncio
 import json
 import socket
 import ssl
@@ -227,18 +226,8 @@ def untold_client(endpoint: audit.Endpoint) -> None:
 
 
 def play(suite: audit.Suite, client: Callable[[audit.Endpoint], None]) -> audit.Report:
-    async def run_once(endpoint: audit.Endpoint) -> audit.ClientRun:
-        try:
-            await asyncio.to_thread(client, endpoint)
-        except OSError as error:
-            return audit.ClientRun(said=str(error), failed=True)
-        return audit.ClientRun()
-
-    async def run() -> audit.Report:
-        async with audit.stand_in() as upstream:
-            return await audit.run_audit(suite, run_once, upstream, jobs=2)
-
-    return asyncio.run(run())
+    with audit.Auditor() as auditor:
+        return auditor.audit(suite, client, jobs=2)
 
 
 def limbo_of(folder: Path, *names: str) -> audit.Suite:
