@@ -16,19 +16,23 @@ from mitm import content, pki
 from mitm.address import Address
 from mitm.capture import JsonLines
 from mitm.cli.run import in_loop
-from mitm.events import Event, Headers, Message, UpstreamConnected
+from mitm.events import Event, Frame, Headers, Message, UpstreamConnected
 from mitm.proxy import Interceptor
 from mitm.wire import Schema
 
 LOOPBACK = "127.0.0.1"
 
+_MESSAGE_OF = {"client": "client message", "server": "server message"}
+
 
 def seen_as(event: Event) -> str:
     """What an event counts as: the parts of a call apart from each other, the rest by name."""
+    if isinstance(event, Frame):  # first, as half of all events are frames
+        return "frame"
     if isinstance(event, Headers):
         return event.kind
     if isinstance(event, Message):
-        return f"{event.direction} message" if event.value is not None else "message not decoded"
+        return _MESSAGE_OF[event.direction] if event.value is not None else "message not decoded"
     if isinstance(event, UpstreamConnected):
         return f"server over {event.version} and {event.alpn}"
     return type(event).__name__
