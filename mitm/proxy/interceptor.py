@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
 from mitm.address import Address
 from mitm.errors import UserError
 from mitm.events import Event
@@ -24,6 +26,9 @@ BACKLOG = 1024
 # (ACCEPT_RETRY_DELAY).
 ACCEPT_RETRY_DELAY = 1.0
 
+_ANY_PORT = Address("127.0.0.1", 0)
+_NO_SCHEMA = Schema(FileDescriptorSet())
+
 
 class Interceptor:
     """A TLS-terminating proxy for one server, for `async with`.
@@ -31,11 +36,25 @@ class Interceptor:
     It presents a certificate of its own to the client, dials the server in the client's place, and
     relays every byte untouched; what it decrypts on the way goes to `on_event`.
 
+        from datetime import UTC, datetime
+
+        from mitm import Interceptor, pki
+        from mitm.address import Address
+
+        authorities = pki.Authorities(["localhost"])
+        recipe = pki.load_recipe("attacker-ca")
+        chain = pki.forge(recipe, "localhost", authorities, datetime.now(UTC))
+
+        async with Interceptor(
+            upstream=Address("localhost", 50051), choose=lambda hello: chain, on_event=print
+        ) as interceptor:
+            ...  # a client that connects to interceptor.address
+
     Args:
-        listen: where clients are expected; port 0 lets the kernel choose.
         upstream: the server.
         choose: picks the chain to present, once the ClientHello has been read.
-        schema: descriptors that messages are shown through.
+        listen: where clients are expected; port 0 lets the kernel choose.
+        schema: descriptors that messages are shown through; without, they are shown as bytes.
         on_event: called with each event as it happens; it must not block for long or raise.
         upstream_tls: False if the server takes plaintext only, whatever the client speaks.
     """
@@ -43,11 +62,11 @@ class Interceptor:
     def __init__(
         self,
         *,
-        listen: Address,
         upstream: Address,
         choose: Callable[[Hello], Chain],
-        schema: Schema,
-        on_event: Callable[[Event], None],
+        listen: Address = _ANY_PORT,
+        schema: Schema = _NO_SCHEMA,
+        on_event: Callable[[Event], None] = lambda event: None,
         upstream_tls: bool = True,
     ) -> None:
         self._listen = listen
