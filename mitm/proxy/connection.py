@@ -17,7 +17,14 @@ from mitm.address import Address, is_ip
 from mitm.events import Direction, Event, Party
 from mitm.proxy.peer import READ_SIZE, Peer
 from mitm.proxy.watcher import PREFACE, Watcher
-from mitm.tls import Hello, MalformedHelloError, TlsLeg, read_client_hello
+from mitm.tls import (
+    Hello,
+    MalformedHelloError,
+    TlsLeg,
+    plaintext_alert,
+    read_client_hello,
+    tls_record,
+)
 from mitm.wire import Schema
 
 # Seconds. nginx gives a client 60 s for its header and 60 s for its TLS handshake, Envoy 15 s for
@@ -29,6 +36,9 @@ HANDSHAKE_LIMIT = 10.0
 # Seconds that a peer has to take the last bytes sent to it, once the connection is over: nginx's
 # lingering_timeout.
 CLOSE_LIMIT = 5.0
+
+# What an HTTP/2 server says first (RFC 9113 section 3.4): a frame without settings.
+EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
 
 
 class Task(NamedTuple):
@@ -126,11 +136,18 @@ class Connection:
         server = await self._dial(hello)
         client = Peer(reader, writer, received)
         if hello:
-            await self._accept_tls(client, hello, server.tls.alpn if server.tls else _alpn(hello))
+            chain = self._task.choose(hello)
+            if chain.tls.plaintext:
+                client = Peer(
+                    reader, writer, await self._answer_in_plaintext(reader, writer, chain)
+                )
+            else:
+                alpn = server.tls.alpn if server.tls else _alpn(hello)
+                await self._accept_tls(client, chain, alpn)
         self._phase = "established"
         self._watcher = Watcher(
             self._number,
-            encrypted=hello is not None,
+            encrypted=client.tls is not None,
             alpn=client.tls.alpn if client.tls else None,
             schema=self._task.schema,
             on_event=self._task.on_event,
@@ -195,9 +212,8 @@ class Connection:
         self._emit(events.UpstreamFailed, address=str(self._task.upstream), reason=reason)
         return _EndError("attacker", "error", f"the server was not reached: {reason}")
 
-    async def _accept_tls(self, client: Peer, hello: Hello, alpn: str | None) -> None:
+    async def _accept_tls(self, client: Peer, chain: pki.Chain, alpn: str | None) -> None:
         """Complete the handshake with the client, over the certificate chosen for it."""
-        chain = self._task.choose(hello)
         tls = TlsLeg(_client_context(chain, alpn), server_side=True)
         self._phase = "handshake"
         self._emit(
@@ -216,6 +232,45 @@ class Connection:
         if not completed:
             raise self._end_of("client", client)
         self._emit(events.HandshakeCompleted, version=tls.version, cipher=tls.cipher, alpn=tls.alpn)
+
+    async def _answer_in_plaintext(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chain: pki.Chain
+    ) -> bytes:
+        """Answer a ClientHello as an HTTP/2 server without TLS would.
+
+        Returns:
+            What the client sends now, if it goes on in plaintext.
+        """
+        self._phase = "handshake"
+        self._emit(
+            events.CertificatePresented,
+            certificate=chain.name,
+            subjects=(),
+            issuer="",
+            sha256="",
+        )
+        received = b""
+        try:
+            async with asyncio.timeout(HANDSHAKE_LIMIT):
+                writer.write(EMPTY_SETTINGS)
+                # A client that is still in its handshake sends an alert, in the clear for want of
+                # keys. That is a refusal, and no application data.
+                while not received or tls_record(received):
+                    if alert := plaintext_alert(received):
+                        self._emit(events.Alert, by="client", name=alert[0], number=alert[1])
+                        raise _EndError("client", "alert")
+                    if len(received) > READ_SIZE:
+                        raise _EndError("attacker", "error", "TLS records without end")
+                    data = await reader.read(READ_SIZE)
+                    if not data:
+                        raise _EndError("client", "eof")
+                    received += data
+        except TimeoutError:
+            reason = f"the client has not reacted to plaintext within {HANDSHAKE_LIMIT:g} s"
+            raise _EndError("attacker", "time-limit", reason) from None
+        except OSError:
+            raise _EndError("client", "reset") from None
+        return received
 
     async def _pump(self, direction: Direction, source: Peer, sink: Peer) -> None:
         """Relay one direction: write first, look after, then wait for room."""
@@ -299,7 +354,4 @@ def _upstream_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
 @lru_cache(maxsize=256)
 def _client_context(chain: pki.Chain, alpn: str | None) -> ssl.SSLContext:
     """TLS towards the client, which is offered just the protocol that the server chose."""
-    context = pki.ssl_context(chain)
-    if alpn:
-        context.set_alpn_protocols([alpn])
-    return context
+    return pki.ssl_context(chain, alpn)

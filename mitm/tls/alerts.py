@@ -41,6 +41,12 @@ ALERTS = {
     "no_application_protocol": 120,
 }
 
+_NAMES = {number: name for name, number in ALERTS.items()}
+
+# RFC 8446 section 5.1: content types, and what comes before the content.
+_CHANGE_CIPHER_SPEC, _ALERT, _APPLICATION_DATA = 20, 21, 23
+_RECORD_HEADER = 5
+
 # OpenSSL names the reason of a received alert after the version that introduced it, and leaves out
 # the word "alert" for those of RFC 6066. Python has a symbol for most reasons
 # ("TLSV1_ALERT_UNKNOWN_CA"), and for the others only OpenSSL's text
@@ -61,3 +67,23 @@ def received(error: ssl.SSLError) -> str | None:
     name = match["name"].replace(" ", "_")
     name = _SPELLED_OTHERWISE.get(name, name)
     return name if name in ALERTS else None
+
+
+def tls_record(data: bytes) -> bool:
+    """Whether these bytes begin as a TLS record does (RFC 8446 section 5.1)."""
+    return _CHANGE_CIPHER_SPEC <= data[0] <= _APPLICATION_DATA and data[1:2] in (b"", b"\x03")
+
+
+def plaintext_alert(records: bytes) -> tuple[str, int] | None:
+    """The first alert among records that are not encrypted, by name and number.
+
+    Args:
+        records: as received; the last one may be incomplete.
+    """
+    while len(records) >= _RECORD_HEADER:
+        end = _RECORD_HEADER + int.from_bytes(records[3:5], "big")
+        if records[0] == _ALERT and len(records) >= _RECORD_HEADER + 2:
+            number = records[_RECORD_HEADER + 1]  # after the level
+            return _NAMES.get(number, str(number)), number
+        records = records[end:]
+    return None
