@@ -1,12 +1,14 @@
 """What a client is tried with: one certificate and what a correct client does with it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
 from mitm import content, pki
+from mitm.address import is_ip, is_loopback
 from mitm.errors import UserError
 
 # What clients dial, and the name that certificates are made for unless another is asked for.
@@ -17,6 +19,10 @@ CONTROL = "genuine"
 Expectation = Literal["accept", "reject"]
 Severity = Literal["must", "should", "info"]
 SEVERITIES: tuple[Severity, ...] = ("must", "should", "info")
+
+# RFC 952 and 1123, and the underscore that some hosts have all the same. The limits are those of
+# RFC 1035 section 2.3.4.
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -70,18 +76,30 @@ class Suite(msgspec.Struct, frozen=True):
         return self.control.chain.leaf_pem
 
 
+class _Selectable(Protocol):
+    """A recipe, or a case."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def severity(self) -> Severity: ...
+    @property
+    def cwe(self) -> tuple[int, ...]: ...
+
+
+S = TypeVar("S", bound=_Selectable)
+
+
 def catalogue() -> list[pki.Recipe]:
     """All certificates that come with the project, in the order of their names."""
     return [pki.load_recipe(name) for name in content.markdown_files(content.CERTS)]
 
 
-def select(
-    recipes: Iterable[pki.Recipe], only: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> list[pki.Recipe]:
+def select(recipes: Iterable[S], only: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[S]:
     """Choose certificates.
 
     Args:
-        recipes: to choose from.
+        recipes: to choose from, or cases.
         only: names, severities (`must`) or weaknesses (`CWE-297`); empty for all.
         exclude: the same, for those to leave out.
 
@@ -106,7 +124,7 @@ def select(
     return chosen
 
 
-def _matches(recipe: pki.Recipe, word: str) -> bool:
+def _matches(recipe: _Selectable, word: str) -> bool:
     if _is_cwe(word):
         return int(word[4:]) in recipe.cwe
     return word in (recipe.name, recipe.severity)
@@ -116,13 +134,30 @@ def _is_cwe(word: str) -> bool:
     return word[:4].upper() == "CWE-" and word[4:].isascii() and word[4:].isdigit()
 
 
+def must_be_a_name(text: str) -> None:
+    """Insist on something that certificates can be made for.
+
+    Raises:
+        UserError: it is neither a host name nor an IP address.
+    """
+    if not is_ip(text) and not _HOST_NAME.fullmatch(text):
+        raise UserError(
+            f"{text!r} is neither a host name nor an IP address: write localhost, say, or "
+            "api.example.com; a name with other letters in its ASCII form (xn--…)"
+        )
+
+
 def forge_suite(recipes: Iterable[pki.Recipe], name: str = HOST) -> Suite:
     """Forge certificates, all by the same two authorities, made for this.
 
     Args:
         recipes: which. The genuine one is the control, whether among them or not.
         name: the DNS name or IP address that the client is to expect.
+
+    Raises:
+        UserError: the name is neither.
     """
+    must_be_a_name(name)
     authorities = pki.Authorities(list(dict.fromkeys((name, HOST, "127.0.0.1", "::1"))))
     now = datetime.now(UTC)
     control = _forge(pki.load_recipe(CONTROL), name, authorities, now)
@@ -146,7 +181,8 @@ def _forge(recipe: pki.Recipe, name: str, authorities: pki.Authorities, now: dat
         rule=recipe.rule,
         fix=recipe.fix,
         lesson=recipe.lesson,
-        host=dialled if dialled != name else HOST,
+        # Any other name would have to be resolved to this machine first.
+        host=dialled if is_loopback(dialled) else HOST,
         server_name=dialled,
         chain=chain,
         unsupported=unsupported,

@@ -6,14 +6,16 @@ import signal
 from collections.abc import Sequence
 
 from mitm.audit.finding import ClientRun
+from mitm.audit.last_words import last_line, secrets_of, without_secrets
 from mitm.audit.listener import Endpoint
 from mitm.lab.processes import started
-
-_LAST_WORDS = 200
 
 
 class Command:
     """A program that connects to a server once, and ends.
+
+    Its run is over when it has ended, whatever it leaves behind: a child that goes on in the
+    background is ended as well, unless it has moved to a session of its own.
 
     Args:
         words: program and arguments. `{target}`, `{host}`, `{port}`, `{name}`, `{ca}` and `{pin}`
@@ -24,6 +26,7 @@ class Command:
     def __init__(self, words: Sequence[str], time_limit: float) -> None:
         self._words = words
         self._time_limit = time_limit
+        self._secrets = secrets_of(words, os.environ)
 
     async def __call__(self, endpoint: Endpoint) -> ClientRun:
         """Run it to its end.
@@ -40,13 +43,19 @@ class Command:
                     code = await program.wait()
             except TimeoutError:
                 problem = f"the client did not end within {self._time_limit:g} s"
-                return ClientRun(problem=problem, failed=True)
-            output = program.stderr.take() or program.stdout.take()
-        lines = output.decode(errors="replace").strip().splitlines()
-        said = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
-        if lines:
-            said += f": {lines[-1][:_LAST_WORDS]}"
-        return ClientRun(said=said, failed=code != 0)
+                return ClientRun(problem=problem, failed=True, ended=True)
+            said = last_line(program.stderr.take() or program.stdout.take())
+        how = f"exit code {code}" if code >= 0 else f"ended by {_signal_name(-code)}"
+        said = f"{how}: {without_secrets(said, self._secrets)}" if said else how
+        return ClientRun(said=said, failed=code != 0, ended=True)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # A real-time signal has none.
+        return f"signal {number}"
 
 
 def _fill(words: Sequence[str], values: dict[str, str]) -> list[str]:

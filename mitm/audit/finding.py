@@ -1,16 +1,18 @@
 """What came of trying one certificate on a client, and of all of them: pure functions."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from mitm import events
 from mitm.audit.case import Case
+from mitm.audit.last_words import secrets_in, without_secrets
 from mitm.events import Event
-from mitm.verdict import Evidence, collect_evidence
+from mitm.verdict import Call, Evidence, collect_evidence
 
 Outcome = Literal["pass", "vulnerable", "too-strict", "unsupported", "inconclusive"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class ClientRun(msgspec.Struct, frozen=True):
@@ -20,11 +22,13 @@ class ClientRun(msgspec.Struct, frozen=True):
         said: its last words: exit code and last line, or the exception.
         failed: whether it says that it did not succeed.
         problem: why the run counts for nothing, because it timed out, say; "" if it counts.
+        ended: whether its process has ended: all of its connections end then, too.
     """
 
     said: str = ""
     failed: bool = False
     problem: str = ""
+    ended: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -99,7 +103,19 @@ def judge(case: Case, seen: Sequence[Event], client: ClientRun) -> Finding:
     """
     evidence = collect_evidence(seen)
     outcome, reason = _weigh(case, seen, evidence, client)
-    return Finding(case, outcome, reason, evidence, client.said)
+    return Finding(
+        case, outcome, reason, evidence, without_secrets(client.said, _sent_secrets(seen))
+    )
+
+
+def _sent_secrets(seen: Sequence[Event]) -> set[str]:
+    return {
+        secret
+        for event in seen
+        if isinstance(event, events.Headers)
+        for name, value in event.headers
+        for secret in secrets_in(name, value)
+    }
 
 
 def _weigh(
@@ -107,9 +123,10 @@ def _weigh(
 ) -> tuple[Outcome, str]:
     sent = [e for e in seen if isinstance(e, events.ApplicationData) and e.direction == "client"]
     if sent:
+        encrypted = any(e.encrypted for e in sent)
         if case.expect == "accept":
-            return "pass", "accepted, as it should be"
-        how = "accepted" if any(e.encrypted for e in sent) else "no encryption: asked for nothing"
+            return "pass", "accepted" if encrypted else "no encryption: asked for no certificate"
+        how = "accepted" if encrypted else "no encryption: asked for no certificate"
         return "vulnerable", f"{how}; read: {describe(evidence)}"
     if client.problem:
         return "inconclusive", client.problem
@@ -124,6 +141,9 @@ def _weigh(
                 return "inconclusive", f"the client did not decide: {what}"
     if not any(isinstance(e, events.CertificatePresented) for e in seen):
         return "inconclusive", "the client left before it was shown anything"
+    closed = {e.connection for e in seen if isinstance(e, events.Closed)}
+    if any(isinstance(e, events.Connected) and e.connection not in closed for e in seen):
+        return "inconclusive", "the client sent nothing, but has not left either"
     if case.expect == "reject":
         remark = "" if client.failed else "; yet the client reports success"
         return "pass", f"rejected: {_departure(evidence)}{remark}"
@@ -136,10 +156,7 @@ def _quoted(client: ClientRun) -> str:
 
 def _departure(evidence: Evidence) -> str:
     """How the client left; of several connections, the one that says most."""
-    endings = sorted(evidence.connections, key=lambda e: (not e.alert, e.phase != "established"))
-    if not endings:
-        return "the connection is still open, and nothing was sent"
-    ending = endings[0]
+    ending = min(evidence.connections, key=lambda e: (not e.alert, e.phase != "established"))
     when = "after the handshake" if ending.accepted else "during the handshake"
     if ending.alert:
         return f"alert {ending.alert}, {when}"
@@ -151,13 +168,19 @@ def _departure(evidence: Evidence) -> str:
 def describe(evidence: Evidence) -> str:
     """What was read of a client, in one line; credentials are named, not shown."""
     if evidence.calls:
-        methods = ", ".join(dict.fromkeys(call.method for call in evidence.calls))
+        methods = ", ".join(dict.fromkeys(method_of(call) for call in evidence.calls))
         count = sum(len(call.requests) for call in evidence.calls)
         parts = [methods, f"{count} message{'s' if count != 1 else ''}" if count else "headers"]
         if evidence.credentials:
             parts.append(f"credentials: {', '.join(evidence.credentials)}")
         return "; ".join(parts)
     return {
+        "nothing": "nothing",
         "preface": "the HTTP/2 preface",
         "bytes": "application bytes that are not HTTP/2",
     }.get(evidence.reached, evidence.reached)
+
+
+def method_of(call: Call) -> str:
+    """A call's method. What is no gRPC may have a query behind it, with who knows what in it."""
+    return call.method.partition("?")[0]

@@ -20,7 +20,7 @@ from mitm.proxy import Interceptor
 from mitm.wire import Schema
 
 # Seconds that a client's connections have to end once it has: on one machine that is plenty.
-DRAIN_LIMIT = 2.0
+DRAIN_LIMIT = 5.0
 
 # The events of one certificate are kept until it is judged. A client that goes on and on has shown
 # long before this what it does.
@@ -102,7 +102,8 @@ class Listener:
         self._chain = case.chain
         self._pin_pem = pin_pem
         self._interceptor = Interceptor(
-            listen=Address("127.0.0.1", 0),
+            # The host that the client is to dial, so that it is found at each of its addresses.
+            listen=Address(case.host, 0),
             upstream=upstream.address,
             upstream_tls=upstream.tls,
             choose=lambda _: self._chain,
@@ -111,6 +112,7 @@ class Listener:
             on_event=self._see,
         )
         self._seen: list[Event] = []
+        self._open: set[int] = set()
         self._undecided: set[int] = set()
         self._change = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -149,8 +151,9 @@ class Listener:
     async def judge(self, client: ClientRun) -> Finding:
         """Judge the client, once it has ended, by what was seen since this was last asked.
 
-        Connections that have neither ended nor carried an application byte are waited for. Others
-        are not: a client in the process of its caller may well leave its connections open.
+        Connections that have neither ended nor carried an application byte are waited for. Those
+        that have are waited for if the client's process has ended, so that all that it sent is
+        read. Otherwise not: a client in the process of its caller may well leave them open.
 
         Args:
             client: what is known of its run.
@@ -159,7 +162,7 @@ class Listener:
         await self._interceptor.drain(0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_LIMIT):
-                while self._undecided:
+                while self._open if client.ended else self._undecided:
                     self._change.clear()
                     await self._change.wait()
         seen, self._seen = self._seen, []
@@ -168,8 +171,13 @@ class Listener:
     def _see(self, event: Event) -> None:
         match event:
             case Connected():
+                self._open.add(event.connection)
                 self._undecided.add(event.connection)
-            case Closed() | ApplicationData(direction="client"):
+            case Closed():
+                self._open.discard(event.connection)
+                self._undecided.discard(event.connection)
+                self._change.set()
+            case ApplicationData(direction="client"):
                 self._undecided.discard(event.connection)
                 self._change.set()
             case _ if len(self._seen) >= EVENT_LIMIT:

@@ -9,6 +9,7 @@ from mitm.audit.case import Case, Suite
 from mitm.audit.finding import ClientRun, Finding, Report
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.audit.stand_in import StandIn
+from mitm.errors import UserError
 
 Client = Callable[[Endpoint], Awaitable[ClientRun]]
 
@@ -76,7 +77,10 @@ async def run_audit(
     first = await attempt(suite.control)
     if first.outcome != "pass":
         return Report((first,), ())
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(attempt(case)) for case in suite.cases]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(attempt(case)) for case in suite.cases]
+    except* UserError as errors:
+        raise errors.exceptions[0] from None
     last = await attempt(suite.control)
     return Report((first, last), tuple(task.result() for task in tasks))

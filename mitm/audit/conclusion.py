@@ -1,0 +1,110 @@
+"""What an audit comes to as a whole: the exit code, and why."""
+
+from typing import Literal
+
+import msgspec
+
+from mitm.audit.baseline import Baseline
+from mitm.audit.finding import Finding, Report
+
+ExitCode = Literal[0, 1, 3]
+
+_NO_BASELINE = Baseline(())
+
+
+class Conclusion(msgspec.Struct, frozen=True):
+    """What an audit comes to.
+
+    Attributes:
+        exit_code: 0 nothing (new) found, 1 found, 3 nothing can be said.
+        reason: for the exit code, in one sentence.
+        advice: what to look at, where a control failed.
+        failing: certificates for which a build fails.
+        known: those for which it would, were they not in the baseline.
+        fixed: findings of the baseline that are none any more.
+    """
+
+    exit_code: ExitCode
+    reason: str
+    advice: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+
+
+def conclude(
+    report: Report, *, strict: bool = False, baseline: Baseline = _NO_BASELINE
+) -> Conclusion:
+    """Say what a report comes to.
+
+    Without both controls nothing is proved, so they come first. What a client was seen to accept
+    comes next: that some other certificate is undecided does not make it better.
+
+    Args:
+        report: of the audit.
+        strict: what counts, see `Finding.fails`.
+        baseline: what is known already.
+    """
+    wrong = report.failing(strict=strict)
+    failing = tuple(f.case.name for f in wrong if not baseline.knows(f))
+    known = tuple(f.case.name for f in wrong if baseline.knows(f))
+    fixed = tuple(f.case.name for f in report.findings if baseline.fixed(f))
+    code, reason = _weigh(report, failing, known)
+    failed = next((c for c in report.controls if c.outcome != "pass"), None)
+    return Conclusion(code, reason, _advice(failed) if failed else (), failing, known, fixed)
+
+
+def _weigh(
+    report: Report, failing: tuple[str, ...], known: tuple[str, ...]
+) -> tuple[ExitCode, str]:
+    if not report.conclusive:
+        when = "at the end" if len(report.controls) > 1 else "first"
+        return 3, (
+            f"inconclusive: the control failed: the genuine certificate, tried {when}, must be "
+            "accepted, or else nothing is proved by rejecting the others"
+        )
+    if failing:
+        new = "new: " if known else ""
+        return 1, f"{new}{_count(failing)} treated wrongly: {', '.join(failing)}"
+    undecided = tuple(finding.case.name for finding in report.undecided())
+    if undecided:
+        return (
+            3,
+            f"inconclusive: nothing can be said of {_count(undecided)}: {', '.join(undecided)}",
+        )
+    if report.findings and report.count("unsupported") == len(report.findings):
+        return 3, "inconclusive: none of the certificates can be presented here"
+    if known:
+        return 0, f"nothing new: {_count(known)} known from the baseline: {', '.join(known)}"
+    tolerated = [f for f in report.findings if f.outcome in ("vulnerable", "too-strict")]
+    if tolerated:
+        return 0, "nothing that must fail a build; --strict counts more"
+    return 0, "every certificate that could be presented was treated as it should be"
+
+
+def _count(names: tuple[str, ...]) -> str:
+    return f"{len(names)} certificate{'s' if len(names) != 1 else ''}"
+
+
+def _advice(control: Finding) -> tuple[str, ...]:
+    """Likely reasons why a client does not get through with the genuine certificate."""
+    if control.evidence is None:
+        return (control.reason,)
+    if not control.evidence.connections:
+        return (
+            "Does it connect to {target} ({host} and {port}; MITM_TARGET in its environment), "
+            "or to an address of its own?",
+            "Does it take a proxy from its environment (https_proxy, grpc_proxy)?",
+            "Does the command work by itself, and connect before it ends?",
+        )
+    if any(ending.accepted for ending in control.evidence.connections):
+        return (
+            "It completed the handshake and sent nothing. Does it expect the name {name} "
+            "(MITM_NAME) in the certificate?",
+            "A client that only connects cannot be audited: make it send a request.",
+        )
+    return (
+        "Is it given the CA to trust, the file {ca} (MITM_CA), or for a client that pins, {pin} "
+        "(MITM_PIN)?",
+        "Does it expect the name {name} (MITM_NAME) in the certificate?",
+    )

@@ -1,0 +1,60 @@
+"""The report as JUnit XML, in the dialect that CI systems share: a test case a certificate."""
+
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from mitm.audit.conclusion import Conclusion
+from mitm.audit.finding import Finding, Report
+from mitm.capture import plain
+
+_SUITE = "mitm-demo audit"
+
+
+def as_junit(report: Report, conclusion: Conclusion, program: str) -> str:
+    """The report as XML.
+
+    A certificate for which the build fails is a failure; one of which nothing can be said an
+    error; one that was not tried, or is known from the baseline, is skipped.
+    """
+    suite = Element("testsuite", name=f"{_SUITE}: {plain(program)}")
+    for control, when in zip(report.controls, ("first", "last"), strict=False):
+        test = _test(suite, control, f"control: {control.case.name}, {when}")
+        if control.outcome != "pass":
+            _say(test, "error", control, [*conclusion.advice])
+    for finding in report.findings:
+        test = _test(suite, finding, finding.case.name)
+        if finding.case.name in conclusion.failing:
+            _say(test, "failure", finding)
+        elif finding.case.name in conclusion.known:
+            SubElement(test, "skipped", message=plain(f"known: {finding.reason}"))
+        elif finding.outcome == "inconclusive":
+            _say(test, "error", finding)
+        elif finding.outcome == "unsupported":
+            SubElement(test, "skipped", message=plain(finding.reason))
+        elif finding.outcome != "pass":
+            text = f"{finding.outcome}, severity {finding.case.severity}: {finding.reason}"
+            SubElement(test, "system-out").text = plain(text)
+    for counted, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(name, str(len(suite.findall(f"testcase/{counted}"))))
+    suite.set("tests", str(len(suite.findall("testcase"))))
+    root = Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def _test(suite: Element, finding: Finding, name: str) -> Element:
+    return SubElement(suite, "testcase", classname=f"mitm-demo.{finding.case.severity}", name=name)
+
+
+def _say(test: Element, kind: str, finding: Finding, more: list[str] | None = None) -> None:
+    case = finding.case
+    element = SubElement(
+        test, kind, type=finding.outcome, message=plain(f"{case.title}: {finding.reason}")
+    )
+    lines = [f"Rule: {case.rule}"] if case.rule else []
+    if case.fix and finding.outcome == "vulnerable":
+        lines.append(f"Fix: {case.fix}")
+    if finding.said:
+        lines.append(f"The client said: {finding.said}")
+    element.text = "\n".join(plain(line) for line in [*lines, *(more or [])])

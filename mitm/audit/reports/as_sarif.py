@@ -1,0 +1,156 @@
+"""The report as SARIF 2.1.0 (OASIS), which code scanning services read."""
+
+import json
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+from mitm.audit.case import Case, Severity
+from mitm.audit.conclusion import Conclusion
+from mitm.audit.finding import Finding, Report
+
+# The schema's own `id`, by which a reader tells the version.
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+_LEVELS: dict[Severity, str] = {"must": "error", "should": "warning", "info": "note"}
+
+# The scale of CVSS, which services sort by. A client that accepts a forged certificate loses
+# confidentiality and integrity to whoever is on its way: 7.4 in CVSS 3.1 (AV:N/AC:H/PR:N/UI:N/S:U/
+# C:H/I:H/A:N). What is only good practice is of medium severity.
+_SECURITY_SEVERITY: dict[Severity, str] = {"must": "7.4", "should": "5.0", "info": "1.0"}
+
+
+def as_sarif(report: Report, conclusion: Conclusion, words: Sequence[str], *, strict: bool) -> str:
+    """The report as a SARIF log with one run.
+
+    A certificate that the client accepts wrongly is a result; under `strict`, one that it rejects
+    wrongly is as well.
+
+    Args:
+        words: the client's command line. Only the file that it runs is named: the rest may hold a
+            credential.
+        strict: whether too strict clients are told.
+    """
+    cases = [f.case for f in report.findings]
+    index = {case.name: number for number, case in enumerate(cases)}
+    location = _location(words)
+    results = [
+        _result(finding, index[finding.case.name], conclusion, location)
+        for finding in report.findings
+        if finding.outcome == "vulnerable" or (strict and finding.outcome == "too-strict")
+    ]
+    run = {
+        "tool": {
+            "driver": {
+                "name": "mitm-demo",
+                "semanticVersion": version("mitm-demo"),
+                "rules": [_rule(case) for case in cases],
+            }
+        },
+        "automationDetails": {"id": "mitm-demo/audit/"},
+        "invocations": [
+            {
+                "executionSuccessful": conclusion.exit_code != 3,
+                "exitCode": conclusion.exit_code,
+                "exitCodeDescription": conclusion.reason,
+                "toolExecutionNotifications": _notifications(report, conclusion, index),
+            }
+        ],
+        "results": results,
+        "columnKind": "unicodeCodePoints",
+    }
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+
+
+def _rule(case: Case) -> dict[str, object]:
+    fix = f"Fix: {case.fix}" if case.fix else ""
+    rule = f"Rule: {case.rule}" if case.rule else ""
+    security = case.expect == "reject"
+    properties: dict[str, object] = {
+        "tags": [
+            "security" if security else "correctness",
+            *(f"external/cwe/cwe-{number:03}" for number in case.cwe),
+        ],
+        "precision": "very-high",
+        "problem.severity": {"must": "error", "should": "warning", "info": "recommendation"}[
+            case.severity
+        ],
+    }
+    if security:
+        properties["security-severity"] = _SECURITY_SEVERITY[case.severity]
+    parts = [part for part in (case.lesson.strip(), rule, fix) if part]
+    return {
+        "id": case.name,
+        "name": "".join(word.capitalize() for word in re.split(r"\W+", case.name)),
+        "shortDescription": {"text": case.title},
+        "fullDescription": {"text": case.rule or case.title},
+        "defaultConfiguration": {"level": _LEVELS[case.severity]},
+        "help": {"text": "\n\n".join(parts), "markdown": "\n\n".join(parts)},
+        "properties": properties,
+    }
+
+
+def _result(
+    finding: Finding, index: int, conclusion: Conclusion, location: dict[str, object]
+) -> dict[str, object]:
+    case = finding.case
+    text = f"{case.title}: {finding.reason}."
+    if finding.outcome == "vulnerable" and case.fix:
+        text += f" Fix: {case.fix}"
+    known = {"kind": "external", "justification": "known from the baseline"}
+    return {
+        "ruleId": case.name,
+        "ruleIndex": index,
+        "level": _LEVELS[case.severity],
+        "kind": "fail",
+        "message": {"text": text},
+        "locations": [location],
+        "partialFingerprints": {"certificate/v1": f"{case.name}:{finding.outcome}"},
+        # All results have them or none (section 3.27.23).
+        "suppressions": [known] if case.name in conclusion.known else [],
+    }
+
+
+def _location(words: Sequence[str]) -> dict[str, object]:
+    """The file that the client is run from, which services want every result to have."""
+    here = Path.cwd()
+    program = Path(words[0]).name
+    for word in words:
+        path = Path(word)
+        try:
+            if path.is_file() and path.resolve().is_relative_to(here):
+                program = path.resolve().relative_to(here).as_posix()
+                break
+        except OSError:
+            # Longer than a file name can be, for example.
+            continue
+    return {
+        "physicalLocation": {
+            "artifactLocation": {"uri": quote(program)},
+            "region": {"startLine": 1},
+        }
+    }
+
+
+def _notifications(
+    report: Report, conclusion: Conclusion, index: dict[str, int]
+) -> list[dict[str, object]]:
+    """What could not be tried, or not be decided: it is not to be taken for a pass."""
+    notifications: list[dict[str, object]] = []
+    for control in report.controls:
+        if control.outcome != "pass":
+            text = " ".join([f"The control failed: {control.reason}.", *conclusion.advice])
+            notifications.append({"level": "error", "message": {"text": text}})
+    for finding in report.findings:
+        if finding.outcome in ("inconclusive", "unsupported"):
+            name = finding.case.name
+            notifications.append(
+                {
+                    "level": "warning" if finding.outcome == "inconclusive" else "note",
+                    "message": {"text": f"{name}: {finding.outcome}: {finding.reason}"},
+                    "associatedRule": {"id": name, "index": index[name]},
+                }
+            )
+    return notifications

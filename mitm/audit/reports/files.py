@@ -1,0 +1,63 @@
+"""A report's file, which is written whole or not at all."""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from mitm.errors import UserError
+
+
+class ReportFile:
+    """Where a report is to go. That it can is checked before the audit, which takes its time.
+
+    Args:
+        option: that named it, for error messages.
+        path: the file; one that is there is replaced, a device or pipe is written to.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+
+    def __init__(self, option: str, path: Path) -> None:
+        self._option = option
+        # What a link leads to is replaced, not the link.
+        self._path = path.resolve()
+        try:
+            self._regular = not path.exists() or stat.S_ISREG(path.stat().st_mode)
+            if self._regular:
+                self._begin(b"")[1].unlink()
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    def write(self, text: str) -> None:
+        """Write the report.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            if not self._regular:
+                self._path.write_text(text, encoding="utf-8")
+                return
+            descriptor_mode, unfinished = self._begin(text.encode())
+            unfinished.chmod(descriptor_mode)
+            unfinished.replace(self._path)
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    def _begin(self, data: bytes) -> tuple[int, Path]:
+        """Write to a file beside it; that file, and the mode that it is to have in the end."""
+        descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+        except BaseException:
+            Path(name).unlink()
+            raise
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask, Path(name)
+
+    def _refusal(self, error: OSError) -> UserError:
+        return UserError(f"{self._option}: cannot write {self._path}: {error.strerror}")
