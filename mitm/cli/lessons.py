@@ -5,35 +5,52 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from mitm import content, pki
+from mitm.audit import catalogue
 from mitm.cli import report
 from mitm.errors import UserError
 from mitm.lab import clients, load_client, load_scenario, scenarios
 
 
 @click.command(name="list")
-def list_content() -> None:
-    """List scenarios, certificates and clients.
+@click.argument("kind", type=click.Choice(["scenarios", "certs", "clients"]), required=False)
+def list_content(kind: str | None) -> None:
+    """List scenarios, certificates and clients, or those of one kind.
 
     \b
     mitm-demo list
+    mitm-demo list certs
     """
     console = report.console()
+    for name, table in (
+        ("scenarios", _scenarios),
+        ("certs", _certificates),
+        ("clients", _clients),
+    ):
+        if kind in (None, name):
+            console.print(table())
+
+
+def _scenarios() -> Table:
     table = _table("Scenarios", "name", "title", "control", "under attack")
     for scenario in sorted(map(load_scenario, scenarios()), key=lambda s: s.order):
         expected = scenario.expected
         table.add_row(scenario.name, scenario.title, expected.genuine, expected.intercepted)
-    console.print(table)
+    return table
 
-    table = _table("Certificates", "name", "title", "a correct client", "CWE")
-    for name in content.markdown_files(content.CERTS):
-        recipe = pki.load_recipe(name)
-        table.add_row(name, recipe.title, f"{recipe.expect}s", ", ".join(map(str, recipe.cwe)))
-    console.print(table)
 
+def _certificates() -> Table:
+    table = _table("Certificates", "name", "severity", "CWE", "a correct client", "title")
+    for recipe in catalogue():
+        weaknesses = ", ".join(map(str, recipe.cwe))
+        table.add_row(recipe.name, recipe.severity, weaknesses, f"{recipe.expect}s", recipe.title)
+    return table
+
+
+def _clients() -> Table:
     table = _table("Clients", "name", "title", "policies")
     for client in map(load_client, clients()):
         table.add_row(client.name, client.title, ", ".join(client.policies))
-    console.print(table)
+    return table
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from mitm.cli.audit import audit
 from mitm.cli.by_hand import call, certs, proxy, serve
 from mitm.cli.doctor import doctor
 from mitm.cli.lessons import list_content, show
@@ -27,10 +28,12 @@ def cli() -> None:
     mitm-demo run skip-verify        attack a client that does not verify
     mitm-demo run                    all scenarios, then a summary
     mitm-demo show skip-verify       the lesson behind a scenario
+    mitm-demo audit -- ./my-client {target} {ca}
+                                     try every forged certificate on your own client
     """
 
 
-for _command in (run, list_content, show, proxy, certs, serve, call, doctor):
+for _command in (run, audit, list_content, show, proxy, certs, serve, call, doctor):
     cli.add_command(_command)
 
 

@@ -1,0 +1,199 @@
+"""`mitm-demo audit`: every forged certificate, tried on a client of the user's own."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mitm.address import guard, parse
+from mitm.audit import (
+    Command,
+    Finding,
+    Report,
+    Suite,
+    catalogue,
+    forge_suite,
+    run_audit,
+    select,
+    stand_in,
+    status_code,
+)
+from mitm.audit.baseline import load_baseline
+from mitm.audit.case import HOST
+from mitm.audit.conclusion import conclude
+from mitm.audit.limbo import load_limbo
+from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
+from mitm.audit.upstream import own_server
+from mitm.cli import audit_table, report
+from mitm.cli.run import in_loop
+from mitm.errors import UserError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.option("--name", metavar="NAME", help=f"The name that the client expects.  [{HOST}]")
+@click.option("--respond", metavar="STATUS", help="The gRPC status that calls are answered with.")
+@click.option("--upstream", metavar="HOST:PORT", help="Your own server, to answer the calls.")
+@click.option("--ca", type=_FILE, help="The CA that signed its certificate, PEM.  [the system's]")
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="A host for --upstream that is not this machine, but is yours to test.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="WORD",
+    help="Certificates to try, by name, severity (must) or weakness (CWE-297).",
+)
+@click.option("--exclude", multiple=True, metavar="WORD", help="Certificates to leave out.")
+@click.option(
+    "--limbo", type=_FILE, help="Try the test cases of a suite of x509-limbo's in their place."
+)
+@click.option("--strict", is_flag=True, help="Count what good clients do, and too strict ones.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many runs of the client at once.  [the cores]",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time that the client is given for each run.",
+)
+@click.option("--json", "json_", is_flag=True, help="One JSON object in place of the table.")
+@click.option("--junit", type=_FILE, help="Write a JUnit report.")
+@click.option("--sarif", type=_FILE, help="Write a SARIF 2.1.0 report.")
+@click.option(
+    "--baseline", type=_FILE, help="The JSON report of an earlier audit: only what is new fails."
+)
+def audit(
+    command: tuple[str, ...],
+    name: str | None,
+    respond: str | None,
+    upstream: str | None,
+    ca: Path | None,
+    allow_host: tuple[str, ...],
+    only: tuple[str, ...],
+    exclude: tuple[str, ...],
+    limbo: Path | None,
+    strict: bool,
+    jobs: int | None,
+    timeout: float,
+    json_: bool,
+    junit: Path | None,
+    sarif: Path | None,
+    baseline: Path | None,
+) -> int:
+    """Try every forged certificate on your own client, in whatever language it is written.
+
+    \b
+    mitm-demo audit -- ./my-client --server {target} --ca {ca}
+    mitm-demo audit -- ./my-client               which reads MITM_TARGET and MITM_CA
+    mitm-demo audit -- curl --cacert {ca} https://{target}/
+    mitm-demo audit --only CWE-297,self-signed -- ./my-client {target} {ca}
+    mitm-demo audit --respond UNAUTHENTICATED -- ./my-client {target} {ca}
+    mitm-demo audit --upstream localhost:50051 --ca my-ca.pem -- ./my-client {target} {ca}
+    mitm-demo audit --junit audit.xml --sarif audit.sarif -- ./my-client {target} {ca}
+    mitm-demo audit --json -- ./my-client {target} {ca} > known.json
+    mitm-demo audit --baseline known.json -- ./my-client {target} {ca}
+
+    The client is run once for each certificate; it should connect, make a call, and end. In its
+    command these are filled in, and stand in its environment as MITM_TARGET and so on:
+
+    \b
+    {target}          where to connect, host:port; {host} and {port} are its parts
+    {ca}              file of the CA to trust, PEM
+    {name}            the name to expect in the certificate, if it is not {host}
+    {pin}             file of the genuine certificate, for a client that trusts that alone
+
+    Exit code: 0 nothing found, 1 a forged certificate was accepted, 2 wrong input, 3 inconclusive:
+    the client did not get through with the genuine certificate, say.
+    """
+    if not command:
+        raise UserError("name the client's command: mitm-demo audit -- ./my-client {target} {ca}")
+    if ca and not upstream:
+        raise UserError(
+            "--ca is for --upstream; the client's own options stand behind its command: "
+            "mitm-demo audit -- ./my-client --ca {ca}"
+        )
+    if upstream and respond:
+        raise UserError("--respond is for the stand-in server: --upstream answers for itself")
+    if limbo and name:
+        raise UserError("--name is not for --limbo, whose test cases have names of their own")
+    known = load_baseline(baseline) if baseline else None
+    junit_file = ReportFile("--junit", junit) if junit else None
+    sarif_file = ReportFile("--sarif", sarif) if sarif else None
+    suite = _suite(limbo, name, _words(only), _words(exclude))
+
+    async def play(on_finding: Callable[[Finding], None]) -> Report:
+        client, at_once = Command(command, timeout), jobs or _cores()
+        if upstream:
+            server = await own_server(guard(parse(upstream), allow_host), ca, name)
+            return await run_audit(suite, client, server, jobs=at_once, on_finding=on_finding)
+        async with stand_in(status_code(respond or "OK")) as server:
+            return await run_audit(suite, client, server, jobs=at_once, on_finding=on_finding)
+
+    with _progress(len(suite.cases) + 2) as on_finding:
+        audited = in_loop(play(on_finding))
+    conclusion = conclude(audited, strict=strict, **({"baseline": known} if known else {}))
+    program = Path(command[0]).name
+    if junit_file:
+        junit_file.write(as_junit(audited, conclusion, program))
+    if sarif_file:
+        sarif_file.write(as_sarif(audited, conclusion, command, strict=strict))
+    if json_:
+        click.echo(as_json(audited, conclusion, program))
+    else:
+        audit_table.show(report.console(), audited, conclusion)
+    return conclusion.exit_code
+
+
+def _words(options: Sequence[str]) -> list[str]:
+    """What stands in options that may be repeated, and hold several words each."""
+    return [word for option in options for word in option.split(",") if word]
+
+
+def _suite(
+    limbo: Path | None, name: str | None, only: Sequence[str], exclude: Sequence[str]
+) -> Suite:
+    if limbo:
+        suite = load_limbo(limbo)
+        return Suite(suite.control, tuple(select(suite.cases, only, exclude)))
+    return forge_suite(select(catalogue(), only, exclude), name or HOST)
+
+
+def _cores() -> int:
+    """The cores that this process may use, which in a container are not all that there are."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Finding], None]]:
+    """A progress bar on a terminal, and nothing anywhere else."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("certificates", total=total)
+        yield lambda finding: bar.advance(task)
