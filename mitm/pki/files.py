@@ -47,7 +47,7 @@ def write_chain(directory: Path, chain: Chain, *, overwrite: bool) -> list[Path]
 
     Args:
         directory: made with mode 0700 if it is not there.
-        chain: whose files are called `NAME.pem`, `NAME.key` and `NAME-ca.pem`.
+        chain: whose files are called `NAME.pem`, `NAME.key` and `NAME.ca.pem`.
         overwrite: whether files that are there may be replaced.
 
     Returns:
@@ -57,7 +57,7 @@ def write_chain(directory: Path, chain: Chain, *, overwrite: bool) -> list[Path]
         UserError: a file is there already, before any is written; or they cannot be written.
     """
     files = {
-        directory / f"{chain.name}-ca.pem": chain.anchor_pem,
+        directory / f"{chain.name}.ca.pem": chain.anchor_pem,
         directory / f"{chain.name}.pem": chain.pem,
         directory / f"{chain.name}.key": chain.key_pem,
     }

@@ -91,9 +91,9 @@ def test_a_chain_of_the_catalogue_is_written_with_what_its_client_trusts(
     assert {path.name for path in written} == {
         "attacker-ca.pem",
         "attacker-ca.key",
-        "attacker-ca-ca.pem",
+        "attacker-ca.ca.pem",
     }
     assert {mode(path) for path in written} == {0o600}
-    assert (tmp_path / "attacker-ca-ca.pem").read_bytes() == authorities.lab.pem
+    assert (tmp_path / "attacker-ca.ca.pem").read_bytes() == authorities.lab.pem
     with pytest.raises(UserError, match="--force"):
         write_chain(tmp_path, chain, overwrite=False)

@@ -1,0 +1,313 @@
+"""The certificates of certs/: complete, honest, each with one flaw, each really served."""
+
+import itertools
+import re
+import ssl
+from datetime import datetime, timedelta
+
+import pytest
+from cryptography import x509
+
+from mitm import content
+from mitm.pki import Authorities, Chain, Recipe, Tls, Unsupported, forge, load_recipe, ssl_context
+from mitm.pki.names import is_ip
+from mitm.pki.recipe import Link
+from tests.pki.verifiers import (
+    cryptography_verifies,
+    handshake,
+    lax_client,
+    needs_openssl,
+    openssl_verifies,
+    verifying_client,
+)
+
+RECIPES = {name: load_recipe(name) for name in content.markdown_files(content.CERTS)}
+ACCEPTED = [name for name, recipe in RECIPES.items() if recipe.expect == "accept"]
+REJECTED = [name for name, recipe in RECIPES.items() if recipe.expect == "reject"]
+
+# Long enough for every placeholder.
+NAME = "server.lab.mitm-demo.test"
+
+each = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+
+# What a name is too short for, or is none.
+UNSUPPORTED = {
+    NAME: set[str](),
+    "server.mitm-demo.test": {"wildcard-across-labels"},
+    "localhost": {
+        "matching-wildcard",
+        "parent-domain",
+        "partial-wildcard",
+        "wildcard-across-labels",
+        "wildcard-not-leftmost",
+        "wildcard-top-level",
+    },
+    "127.0.0.1": {
+        "lookalike-prefix",
+        "lookalike-suffix",
+        "matching-wildcard",
+        "mixed-case",
+        "name-constraints-kept",
+        "name-excluded",
+        "name-not-permitted",
+        "nul-in-san",
+        "parent-domain",
+        "partial-wildcard",
+        "san-injection",
+        "several-names",
+        "trailing-dot",
+        "wildcard-across-labels",
+        "wildcard-not-leftmost",
+        "wildcard-too-deep",
+        "wildcard-top-level",
+    },
+}
+
+# Families, in the order of certs/README.md, so that none is thinned out unnoticed.
+FAMILIES = {
+    "trust": """self-signed self-signed-ca attacker-ca imitated-ca replaced-key other-key
+        incomplete-chain reversed-chain extraneous-certificate forged-intermediate""",
+    "name": """wrong-host parent-domain lookalike-suffix lookalike-prefix no-san wrong-san uri-san
+        san-injection cn-injection wildcard-too-deep wildcard-across-labels wildcard-top-level
+        partial-wildcard wildcard-not-leftmost nul-in-san nul-in-cn ip-in-dns-san ip-mismatch
+        wildcard-ip trailing-dot mixed-case""",
+    "time": "expired not-yet-valid expired-intermediate expired-root outlives-issuer",
+    "authority": """leaf-as-ca ca-without-basic-constraints ca-without-cert-sign
+        path-length-exceeded name-not-permitted name-excluded version-1-intermediate""",
+    "purpose": "eku-client-auth eku-code-signing intermediate-eku no-digital-signature",
+    "cryptography": """bad-signature zero-signature bad-signature-intermediate rsa-512 rsa-1024
+        sha1-signature md5-signature unknown-critical-extension malformed-san must-staple""",
+    "protocol": """tls-1.0 tls-1.1 no-alpn alpn-http1 anonymous-cipher null-cipher
+        plaintext-http2""",
+    "accepted": """genuine intermediate root-included san-only several-names matching-wildcard
+        ip-san critical-eku no-eku unknown-extension rsa-leaf p384-leaf ed25519-leaf long-chain
+        name-constraints-kept sha1-root tls-1.2""",
+}
+
+
+def test_the_families_are_complete() -> None:
+    listed = [name for names in FAMILIES.values() for name in names.split()]
+    assert sorted(listed) == sorted(RECIPES)
+    assert len(listed) >= 48
+    readme = (content.CERTS / "README.md").read_text()
+    for name in listed:
+        assert f"[{name}]({name}.md)" in readme
+
+
+@each
+def test_rule_fix_and_weakness_are_told(recipe: Recipe) -> None:
+    source = r"(RFC \d{4}|CABF BR|NIST SP|FIPS) .*(section|appendix|\d)"
+    assert re.search(source, recipe.rule), recipe.rule
+    assert "\n" not in recipe.rule + recipe.fix + recipe.title
+    if recipe.expect == "reject":
+        assert recipe.fix
+        assert recipe.cwe
+    else:
+        assert not recipe.fix
+        assert not recipe.cwe
+
+
+@each
+def test_the_lesson_is_its_own_and_names_its_source(recipe: Recipe) -> None:
+    assert len(recipe.lesson) > 350
+    assert re.search(r"RFC\s+\d{4}|BR\s+\d|CVE-\d{4}-\d+|20\d\d", recipe.lesson)
+    paragraphs = set(recipe.lesson.strip().split("\n\n"))
+    for other in RECIPES.values():
+        if other is not recipe:
+            assert not paragraphs & set(other.lesson.strip().split("\n\n"))
+            assert other.title != recipe.title
+
+
+@each
+def test_names_are_reserved_ones(recipe: Recipe) -> None:
+    # RFC 2606 and RFC 5737: names and addresses that are nobody's.
+    for link in recipe.chain:
+        if isinstance(link, Link):
+            for text in (link.subject or "", *(link.san or ())):
+                for name in re.findall(r"[\w-]+(?:\.[\w-]+)*\.[a-z]+\b", text):
+                    assert name.endswith((".example", ".invalid", ".test"))
+                for address in re.findall(r"\d+\.\d+\.\d+\.\d+", text):
+                    assert address.startswith("192.0.2.")
+
+
+def test_an_imitated_ca_has_the_name_of_the_real_one(authorities: Authorities) -> None:
+    lab = authorities.lab.certificate.subject
+    for name in ("imitated-ca", "forged-intermediate", "replaced-key"):
+        chain = forge(RECIPES[name], NAME, authorities, datetime.now().astimezone())
+        issuers = [x509.load_der_x509_certificate(c).issuer for c in chain.certificates]
+        assert issuers[-1] == lab
+
+
+# Served
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+@each
+def test_each_is_forged_and_served_or_says_why_not(
+    recipe: Recipe, name: str, authorities: Authorities, now: datetime
+) -> None:
+    if recipe.name in UNSUPPORTED[name]:
+        with pytest.raises(Unsupported, match="the name under test"):
+            forge(recipe, name, authorities, now)
+        return
+    chain = forge(recipe, name, authorities, now)
+    if recipe.tls.plaintext:
+        return
+    done = handshake(ssl_context(chain, "h2"), lax_client(), recipe.dialled(name))
+    if recipe.name == "other-key":
+        # Its owner cannot complete a handshake with anybody who checks what TLS itself demands.
+        assert done.refusal is not None
+        assert "BAD_SIGNATURE" in done.refusal
+    else:
+        assert done.refusal is None
+
+
+# Python's `ssl` where it does otherwise, and why. Only for those of severity `must`.
+PYTHON_DIFFERS: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("name", [NAME, "localhost"])
+@each
+def test_pythons_ssl_does_what_every_client_must(
+    recipe: Recipe, name: str, authorities: Authorities, now: datetime
+) -> None:
+    if recipe.severity != "must" or recipe.name in UNSUPPORTED[name] or recipe.tls.plaintext:
+        return
+    chain = forge(recipe, name, authorities, now)
+    try:
+        done = handshake(ssl_context(chain, "h2"), verifying_client(chain), recipe.dialled(name))
+        refusal = done.refusal
+    except ssl.SSLError as error:
+        # The server found nothing in common with it.
+        refusal = str(error)
+    accepted = refusal is None
+    assert accepted == ((recipe.expect == "accept") != (recipe.name in PYTHON_DIFFERS)), refusal
+
+
+# Sound but for one thing
+
+
+def strict(name: str) -> list[str]:
+    return ["-x509_strict", *purpose(), *matching(name)]
+
+
+def purpose() -> list[str]:
+    return ["-purpose", "sslserver"]
+
+
+def matching(name: str) -> list[str]:
+    return ["-verify_ip" if is_ip(name) else "-verify_hostname", name]
+
+
+@needs_openssl
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_openssl_accepts_at_its_strictest_what_is_to_be_accepted(
+    name: str, authorities: Authorities, now: datetime
+) -> None:
+    recipe = RECIPES[name]
+    chain = forge(recipe, NAME, authorities, now)
+    assert openssl_verifies(chain, *strict(recipe.dialled(NAME)))
+
+
+# What `cryptography` refuses on top of RFC 5280.
+CRYPTOGRAPHY_DIFFERS = {
+    "critical-eku": "it holds leaves to BR 7.1.2.7.6, by which extKeyUsage is not critical",
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_cryptography_accepts_what_is_to_be_accepted(
+    name: str, authorities: Authorities, now: datetime
+) -> None:
+    recipe = RECIPES[name]
+    chain = forge(recipe, NAME, authorities, now)
+    accepted = cryptography_verifies(chain, recipe.dialled(NAME), now)
+    assert accepted == (name not in CRYPTOGRAPHY_DIFFERS)
+
+
+# For each certificate to be rejected: what a verifier overlooks that accepts it.
+OVERLOOKED = {
+    "the name": FAMILIES["name"].replace("mixed-case", "") + " malformed-san",
+    "the time": "expired not-yet-valid expired-intermediate expired-root",
+    "the purpose": "eku-client-auth eku-code-signing intermediate-eku",
+    "strength": "rsa-512 rsa-1024 sha1-signature md5-signature",
+    "critical extensions": "unknown-critical-extension",
+    "who is trusted": """attacker-ca self-signed self-signed-ca imitated-ca replaced-key
+        incomplete-chain forged-intermediate""",
+    "a signature": "bad-signature zero-signature bad-signature-intermediate",
+    "what a CA may do": FAMILIES["authority"],
+    # It is not in the certificates, or OpenSSL does not see it.
+    "nothing": FAMILIES["protocol"] + " other-key no-digital-signature must-staple",
+}
+FLAWS = [(flaw, name) for flaw, names in OVERLOOKED.items() for name in names.split()]
+
+
+def test_each_flaw_has_a_verifier_that_overlooks_it() -> None:
+    assert sorted(name for _, name in FLAWS) == sorted(REJECTED)
+
+
+@needs_openssl
+@pytest.mark.parametrize(("flaw", "name"), FLAWS)
+def test_a_verifier_that_overlooks_the_one_flaw_accepts(
+    flaw: str, name: str, authorities: Authorities, now: datetime
+) -> None:
+    recipe = RECIPES[name]
+    chain = forge(recipe, NAME, authorities, now)
+    expected = matching(recipe.dialled(NAME))
+    sent = [ssl.DER_cert_to_PEM_cert(c).encode() for c in chain.certificates]
+    top = sent[-1]
+    match flaw:
+        case "the name":
+            assert openssl_verifies(chain, "-x509_strict", *purpose())
+        case "the time":
+            then = now + timedelta(hours=8) if name == "not-yet-valid" else now - timedelta(days=3)
+            moment = ["-attime", str(int(then.timestamp()))]
+            assert openssl_verifies(chain, "-x509_strict", *purpose(), *expected, *moment)
+        case "the purpose":
+            assert openssl_verifies(chain, "-x509_strict", *expected)
+        case "strength":
+            assert openssl_verifies(
+                chain, "-x509_strict", *purpose(), *expected, "-auth_level", "0"
+            )
+        case "critical extensions":
+            assert openssl_verifies(chain, *strict(NAME), "-ignore_critical")
+        case "who is trusted":
+            attackers = authorities.attacker.pem
+            trusted = attackers if name == "attacker-ca" else top
+            assert openssl_verifies(chain, *purpose(), *expected, "-partial_chain", anchor=trusted)
+        case "a signature":
+            # An anchor's own signature is not verified: trust what it is on.
+            assert openssl_verifies(chain, *strict(NAME), "-partial_chain", anchor=top)
+        case "what a CA may do":
+            assert signed_all_along(chain, authorities)
+        case _:
+            assert openssl_verifies(chain, *strict(NAME))
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("flaw", "name"), [(f, n) for f, n in FLAWS if RECIPES[n].severity == "must" and f != "nothing"]
+)
+def test_a_verifier_that_overlooks_nothing_refuses(
+    flaw: str, name: str, authorities: Authorities, now: datetime
+) -> None:
+    recipe = RECIPES[name]
+    chain = forge(recipe, NAME, authorities, now)
+    level = ["-auth_level", "1"]
+    assert not openssl_verifies(chain, *strict(recipe.dialled(NAME)), *level)
+
+
+def signed_all_along(chain: Chain, authorities: Authorities) -> bool:
+    """A verifier that looks at signatures and names of issuers, and at nothing else."""
+    path = [x509.load_der_x509_certificate(c) for c in chain.certificates]
+    path.append(authorities.lab.certificate)
+    for certificate, issuer in itertools.pairwise(path):
+        certificate.verify_directly_issued_by(issuer)
+    names = path[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return NAME in names.get_values_for_type(x509.DNSName)
+
+
+def test_what_is_served_oddly_has_nothing_wrong_with_its_certificates() -> None:
+    for recipe in RECIPES.values():
+        if recipe.tls != Tls() and recipe.name != "rsa-512":
+            assert recipe.chain == RECIPES["genuine"].chain
