@@ -36,12 +36,7 @@ class Function:
         context = self._context.copy()
 
         def play() -> None:
-            try:
-                outcome.set_result(context.run(self._play, endpoint))
-            except BaseException as error:
-                # What is no failure of the client, a KeyboardInterrupt or pytest's own, say, goes
-                # to whoever waits for it.
-                outcome.set_exception(error)
+            outcome.set_result(context.run(self._play, endpoint))
 
         # A daemon: a function that hangs must not keep the interpreter from ending.
         threading.Thread(target=play, name="mitm-demo client", daemon=True).start()
@@ -55,7 +50,8 @@ class Function:
             answer = self._function(endpoint)
             if inspect.iscoroutine(answer):
                 return asyncio.run(self._finish(answer))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            # Whatever it is, it has ended the client's thread and nothing else.
             return ended_by(error)
         return ClientRun()
 
