@@ -30,7 +30,7 @@ from mitm.wire import Schema
 # Seconds. nginx gives a client 60 s for its header and 60 s for its TLS handshake, Envoy 15 s for
 # transport sockets. On one machine a peer that needs longer than this has stopped.
 HELLO_LIMIT = 10.0
-DIAL_LIMIT = 5.0
+DIAL_LIMIT = 10.0
 HANDSHAKE_LIMIT = 10.0
 
 # Seconds that a peer has to take the last bytes sent to it, once the connection is over: nginx's

@@ -34,7 +34,7 @@ with contextlib.suppress(ImportError):
 LOCALHOST = Address("127.0.0.1", 0)
 
 # Seconds after which a test hangs. Generous: the machine may be busy.
-LIMIT = 20
+LIMIT = 60
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = bytes.fromhex("000000040000000000")

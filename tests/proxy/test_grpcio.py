@@ -15,16 +15,13 @@ from mitm import content, events
 from mitm.address import Address
 from mitm.events import Event
 from mitm.proxy import Interceptor
-from tests.proxy.stage import LOCALHOST, LoopFactory, Props, Seen, run
+from tests.proxy.stage import LIMIT, LOCALHOST, LoopFactory, Props, Seen, run
 
 sys.path.insert(0, str(content.PROTO))
 
 from users.v1 import users_pb2, users_pb2_grpc
 
 SERVICE = "/users.v1.UserService"
-
-# Seconds that a call may take; one that hangs must not hang the test.
-CALL_LIMIT = 20
 
 
 class Users(users_pb2_grpc.UserServiceServicer):
@@ -87,7 +84,7 @@ async def played(
         ) as interceptor:
             with contextlib.ExitStack() as ends:
                 yield Played(interceptor, seen, ends)
-            await interceptor.drain(CALL_LIMIT)
+            await interceptor.drain(LIMIT)
     finally:
         await asyncio.to_thread(server.stop(None).wait)
 
@@ -96,26 +93,26 @@ def get_user(channel: grpc.Channel, number: int = 1) -> Any:
     stub = users_pb2_grpc.UserServiceStub(channel)
     return stub.GetUser(
         users_pb2.GetUserRequest(id=number),
-        timeout=CALL_LIMIT,
+        timeout=LIMIT,
         metadata=(("authorization", "Bearer demo"),),
     )
 
 
 def list_users(channel: grpc.Channel) -> Any:
     stub = users_pb2_grpc.UserServiceStub(channel)
-    return list(stub.ListUsers(users_pb2.ListUsersRequest(), timeout=CALL_LIMIT))
+    return list(stub.ListUsers(users_pb2.ListUsersRequest(), timeout=LIMIT))
 
 
 def import_users(channel: grpc.Channel) -> Any:
     stub = users_pb2_grpc.UserServiceStub(channel)
     users = (users_pb2.User(id=number) for number in (7, 8))
-    return stub.ImportUsers(users, timeout=CALL_LIMIT)
+    return stub.ImportUsers(users, timeout=LIMIT)
 
 
 def chat(channel: grpc.Channel) -> Any:
     stub = users_pb2_grpc.UserServiceStub(channel)
     texts = (users_pb2.ChatMessage(text=text) for text in ("one", "two"))
-    return list(stub.Chat(texts, timeout=CALL_LIMIT))
+    return list(stub.Chat(texts, timeout=LIMIT))
 
 
 def refused(channel: grpc.Channel) -> grpc.StatusCode:
@@ -214,7 +211,7 @@ def test_many_streams_on_many_connections_are_told_apart(props: Props, loop: Loo
             def use(channel: grpc.Channel) -> None:
                 with ThreadPoolExecutor(len(calls)) as pool:
                     for done in [pool.submit(call, channel) for call in calls]:
-                        done.result(CALL_LIMIT)
+                        done.result(LIMIT)
 
             await asyncio.gather(*(asyncio.to_thread(use, channel) for channel in channels))
         seen = play.seen
@@ -259,7 +256,7 @@ def test_a_long_conversation_is_seen_as_it_goes_on_and_its_end_by_cancellation(
         async with played(props) as play:
             stub = users_pb2_grpc.UserServiceStub(play.channel(props.attacker_ca.read_bytes()))
             said: queue.SimpleQueue[Any] = queue.SimpleQueue()
-            call = stub.Chat(iter(said.get, None), timeout=CALL_LIMIT)
+            call = stub.Chat(iter(said.get, None), timeout=LIMIT)
             for text in ("first", "second", "third"):
                 # Nothing more is said before this was seen, asked and answered.
                 said.put(users_pb2.ChatMessage(text=text))
@@ -290,7 +287,7 @@ def test_a_message_that_is_not_what_the_descriptor_says_is_shown_raw_and_relayed
             channel = play.channel(props.attacker_ca.read_bytes())
             call: Any = channel.unary_unary(f"{SERVICE}/GetUser")
             with pytest.raises(grpc.RpcError) as error:
-                await asyncio.to_thread(call, rubbish, CALL_LIMIT)
+                await asyncio.to_thread(call, rubbish, LIMIT)
             # The server has received it, and could make no more of it.
             assert "deserializ" in (error.value.details() or "")
         message = play.seen.one(events.Message, direction="client")

@@ -19,6 +19,7 @@ from mitm.proxy.connection import Connection
 from mitm.proxy.peer import Peer
 from mitm.proxy.watcher import Watcher
 from tests.proxy.stage import (
+    LIMIT,
     LOCALHOST,
     End,
     LoopFactory,
@@ -151,8 +152,12 @@ def test_out_of_file_descriptors_a_client_waits_and_is_served(
 
 
 def test_many_connections_at_once_are_each_relayed_and_recorded(
-    props: Props, loop: LoopFactory
+    props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # All four ends of all of them share one thread, which may have to share its core.
+    for limit in ("HELLO_LIMIT", "DIAL_LIMIT", "HANDSHAKE_LIMIT"):
+        monkeypatch.setattr(connection, limit, LIMIT)
+
     async def main() -> None:
         async with a_stage(props) as stage:
             context, trusting = server_context(props.genuine), client_context()
@@ -174,7 +179,7 @@ def test_many_connections_at_once_are_each_relayed_and_recorded(
                 for number in range(MANY):
                     group.create_task(serve())
                     group.create_task(call(number))
-            await stage.interceptor.drain(10)
+            await stage.interceptor.drain(LIMIT)
         assert ends_of(stage) == {"server": MANY}
         for kind in (events.ClientHello, events.HandshakeCompleted, events.UpstreamConnected):
             assert {event.connection for event in stage.seen.all(kind)} == set(range(1, MANY + 1))
@@ -287,7 +292,7 @@ def test_a_client_that_has_just_been_accepted_is_not_lost_from_the_record(
             async with an_interceptor(props, LOCALHOST, seen) as listening:
                 client.connect(listening.address)
                 listening._accept()  # as the loop does, the moment before it ends
-            client.settimeout(5)
+            client.settimeout(LIMIT)
             assert client.recv(1) == b""
         assert len(seen.all(events.Connected)) == 1
         assert seen.one(events.Closed).reason == "the interceptor was stopped"
@@ -335,7 +340,7 @@ def test_a_peer_that_does_not_take_its_last_bytes_is_cut_off(
             server.reset()
             await asyncio.wait([flood])
             assert flood.exception() is None or isinstance(flood.exception(), OSError)
-            await stage.interceptor.drain(10)
+            await stage.interceptor.drain(LIMIT)
             assert stage.seen.one(events.Closed)
 
     run(main(), loop)
@@ -348,7 +353,7 @@ def test_a_connection_that_is_over_is_forgotten(props: Props) -> None:
                 client, server = await stage.connect()
                 await client.finish()
                 await server.finish()
-            await stage.interceptor.drain(10)
+            await stage.interceptor.drain(LIMIT)
             stage.seen.events.clear()
             gc.collect()
             kept = [o for o in gc.get_objects() if isinstance(o, (Connection, Peer, Watcher))]
@@ -370,7 +375,7 @@ def test_draining_waits_for_a_client_that_has_come_and_gone_unnoticed(
         async with an_interceptor(props, LOCALHOST, seen := Seen()) as listening:
             with dial_now(listening.address) as client:
                 client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            await listening.drain(10)
+            await listening.drain(LIMIT)
             assert seen.one(events.Closed).how == "not-tls"
 
     run(main(), loop)
@@ -380,7 +385,7 @@ def test_draining_waits_for_those_who_are_there(props: Props, loop: LoopFactory)
     async def main() -> None:
         async with a_stage(props) as stage:
             client, server = await stage.connect_plaintext()
-            draining = asyncio.create_task(stage.interceptor.drain(10))
+            draining = asyncio.create_task(stage.interceptor.drain(LIMIT))
             await client.send(b"one")
             assert await server.read_exactly(3) == b"one"
             assert not draining.done()
