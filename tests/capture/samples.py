@@ -1,0 +1,94 @@
+"""One event of each kind, with everything in it that it may hold."""
+
+from mitm import events
+from mitm.events import Event
+
+AT = 1_700_000_000.25
+
+SAMPLES: list[Event] = [
+    events.LegStarted(time=AT, scenario="skip-verify", leg="genuine", target="localhost:50051"),
+    events.LegEnded(time=AT, scenario="skip-verify", leg="intercepted", verdict="compromised"),
+    events.Connected(time=AT, connection=1, client="127.0.0.1:40000"),
+    events.ClientHello(
+        time=AT,
+        connection=1,
+        server_name="jörg.example",
+        alpn=("h2",),
+        versions=("TLSv1.3", "TLSv1.2"),
+        cipher_suites=("TLS_AES_128_GCM_SHA256", "0x00ff"),
+    ),
+    events.ClientHello(
+        time=AT, connection=2, server_name=None, alpn=(), versions=(), cipher_suites=()
+    ),
+    events.Plaintext(time=AT, connection=1),
+    events.UpstreamConnected(
+        time=AT,
+        connection=1,
+        address="127.0.0.1:50051",
+        local="127.0.0.1:40001",
+        version="TLSv1.3",
+        alpn="h2",
+    ),
+    events.UpstreamFailed(
+        time=AT, connection=1, address="127.0.0.1:50051", reason="Connection refused"
+    ),
+    events.CertificatePresented(
+        time=AT,
+        connection=1,
+        certificate="attacker-ca",
+        subjects=("CN=localhost", "CN=Attacker CA"),
+        issuer="CN=Attacker CA",
+        sha256="00" * 32,
+    ),
+    events.HandshakeCompleted(
+        time=AT, connection=1, version="TLSv1.3", cipher="TLS_AES_128_GCM_SHA256", alpn=None
+    ),
+    events.Alert(time=AT, connection=1, by="client", name="unknown_ca", number=48),
+    events.ApplicationData(
+        time=AT, connection=1, direction="client", encrypted=True, sample=b"PRI * HTTP/2.0\r\n\xff"
+    ),
+    events.Frame(
+        time=AT,
+        connection=1,
+        direction="server",
+        stream=0,
+        type="SETTINGS",
+        flags=("ACK",),
+        length=0,
+        detail="MAX_FRAME_SIZE=16384",
+    ),
+    events.Headers(
+        time=AT,
+        connection=1,
+        direction="client",
+        stream=1,
+        kind="request",
+        method="/users.v1.UserService/GetUser",
+        headers=((":path", "/users.v1.UserService/GetUser"), ("x-a", "\x1b[2J"), ("x-a", "twice")),
+        end_stream=True,
+    ),
+    events.Message(
+        time=AT,
+        connection=1,
+        direction="server",
+        stream=1,
+        method="/users.v1.UserService/GetUser",
+        type="users.v1.User",
+        size=5,
+        compressed=True,
+        value={"id": "1", "tags": ["a", {"b": None}], "ratio": 0.5, "ok": True},
+        raw=b"\x00\xffraw",
+        truncated=True,
+    ),
+    events.ParseFailed(time=AT, connection=1, direction="client", reason="not HTTP/2"),
+    events.Closed(
+        time=AT,
+        connection=1,
+        by="client",
+        how="close-notify",
+        phase="established",
+        client_bytes=10,
+        server_bytes=20,
+        reason="because",
+    ),
+]

@@ -1,0 +1,198 @@
+"""Events for a person: what happened, and nothing that a peer could make of the terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from mitm import events
+from mitm.capture import EventPrinter, plain
+from mitm.events import Event
+from tests.capture.samples import SAMPLES
+
+_AT = 1_700_000_000.0
+
+# Clears the screen, sets the title, moves the cursor, turns text round; and rich's own markup.
+_HOSTILE = "\x1b[2J\x1b]0;pwned\x07\r\n\x00\x9b31m\u202eevil\u2028[bold red]markup[/] :smile:"
+
+
+def _lines(*seen: Event, frames: bool = True, colour: bool = False) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=500, force_terminal=colour, color_system=None)
+    printer = EventPrinter(console, frames=frames)
+    for event in seen:
+        printer(event)
+    return out.getvalue().split("\n")[:-1]
+
+
+def _line(event: Event) -> str:
+    (line,) = _lines(event)
+    return line
+
+
+def _headers(*headers: tuple[str, str], kind: str = "request", method: str = "/a.B/C") -> Event:
+    return events.Headers(
+        time=_AT,
+        connection=1,
+        direction="client" if kind == "request" else "server",
+        stream=1,
+        kind=kind,  # type: ignore[arg-type]
+        method=method,
+        headers=headers,
+    )
+
+
+def _message(value: dict[str, object] | None, raw: bytes | None = None, **more: object) -> Event:
+    return events.Message(
+        time=_AT,
+        connection=1,
+        direction="client",
+        stream=1,
+        method="/a.B/C",
+        type="users.v1.User",
+        size=3,
+        value=value,
+        raw=raw,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_a_line_says_when_which_connection_which_stream_and_who() -> None:
+    first = events.Connected(time=_AT, connection=12, client="127.0.0.1:4000")
+    later = events.Frame(
+        time=_AT + 1.5,
+        connection=12,
+        direction="server",
+        stream=7,
+        type="RST_STREAM",
+        flags=(),
+        length=4,
+        detail="CANCEL",
+    )
+    connected, reset = _lines(first, later)
+    assert connected.split() == ["0.000", "#12", "client", "connects", "from", "127.0.0.1:4000"]
+    assert reset.split() == ["1.500", "#12", "7", "server", "→", "client", "RST_STREAM", "CANCEL"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.ClientHello(
+            time=_AT,
+            connection=1,
+            server_name=_HOSTILE,
+            alpn=(_HOSTILE,),
+            versions=(),
+            cipher_suites=(),
+        ),
+        events.UpstreamConnected(
+            time=_AT, connection=1, address="a:1", local="b:2", version="TLSv1.3", alpn=_HOSTILE
+        ),
+        events.UpstreamFailed(time=_AT, connection=1, address="a:1", reason=_HOSTILE),
+        events.CertificatePresented(
+            time=_AT,
+            connection=1,
+            certificate="own",
+            subjects=(_HOSTILE,),
+            issuer=_HOSTILE,
+            sha256="",
+        ),
+        _headers(method=_HOSTILE),
+        _headers((":status", _HOSTILE), kind="response"),
+        _headers(("grpc-status", _HOSTILE), ("grpc-message", _HOSTILE), kind="trailers"),
+        _message({_HOSTILE: _HOSTILE}),
+        events.Frame(
+            time=_AT,
+            connection=1,
+            direction="client",
+            stream=0,
+            type="GOAWAY",
+            flags=(),
+            length=8,
+            detail=_HOSTILE,
+        ),
+        events.ParseFailed(time=_AT, connection=1, direction="client", reason=_HOSTILE),
+        events.Closed(
+            time=_AT, connection=1, by="client", how="error", phase="established", reason=_HOSTILE
+        ),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_what_a_peer_sends_is_never_obeyed(event: Event) -> None:
+    line = _line(event)
+    assert line.isprintable()
+    assert "evil" in line
+    assert "[bold red]markup[/] :smile:" in line
+
+
+def test_names_and_values_of_headers_are_never_obeyed() -> None:
+    lines = _lines(_headers((_HOSTILE, _HOSTILE)))
+    assert len(lines) == 2
+    for line in lines:
+        assert line.isprintable()
+
+
+@pytest.mark.parametrize("text", ["Jörg, 名前 and 😀", "a b", r"C:\path", ""])
+def test_ordinary_text_is_left_as_it_is(text: str) -> None:
+    assert plain(text) == text
+
+
+def test_control_characters_are_spelled_out() -> None:
+    assert plain("a\x1b[0m\nb\u202e") == r"a\x1b[0m\nb\u202e"
+
+
+def test_credentials_are_masked_and_harmless_metadata_is_not() -> None:
+    value = "a-very-long-secret-token"
+    lines = "\n".join(
+        _lines(
+            _headers(("authorization", f"Bearer {value}"), ("x-request-id", "a-very-long-request"))
+        )
+    )
+    assert value not in lines
+    assert "authorization: Bearer a-ve…" in lines
+    assert "x-request-id: a-very-long-request" in lines
+
+
+def test_what_every_call_repeats_takes_no_lines() -> None:
+    assert len(_lines(_headers((":method", "POST"), ("te", "trailers")))) == 1
+
+
+def test_a_call_is_told_by_method_message_and_status() -> None:
+    assert "calls /a.B/C" in _line(_headers())
+    assert "response 200" in _line(_headers((":status", "200"), kind="response"))
+    trailers = _headers(("grpc-status", "5"), ("grpc-message", "no such user"), kind="trailers")
+    assert "trailers: grpc-status 5 no such user" in _line(trailers)
+    assert 'User {"name": "Jörg"}' in _line(_message({"name": "Jörg"}))
+
+
+def test_a_message_that_was_not_decoded_is_shown_raw() -> None:
+    line = _line(_message(None, b"\x08\x01\xff", compressed=True))
+    assert "User of 3 bytes raw 0801ff (compressed)" in line
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(_line(_message({"name": 10_000 * "x"}))) < 600
+    assert len(_line(_message(None, 10_000 * b"x"))) < 200
+    for line in _lines(_headers(("x-long", 10_000 * "x"))):
+        assert len(line) < 600
+
+
+def test_control_frames_are_printed_if_they_are_asked_for() -> None:
+    ping = events.Frame(
+        time=_AT, connection=1, direction="client", stream=0, type="PING", flags=("ACK",), length=8
+    )
+    assert "PING ACK" in _line(ping)
+    assert _lines(ping, frames=False) == []
+
+
+def test_frames_that_carry_a_message_are_told_by_the_message() -> None:
+    data = events.Frame(
+        time=_AT, connection=1, direction="client", stream=1, type="DATA", flags=(), length=8
+    )
+    assert _lines(data) == []
+
+
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_every_kind_of_event_can_be_printed(event: Event) -> None:
+    for line in _lines(event):
+        assert line.isprintable()
