@@ -290,7 +290,8 @@ class Connection:
         if end.how == "reset":
             sink.reset()
         elif end.how in ("eof", "close-notify"):
-            sink.send_end(notify=end.how == "close-notify")
+            # In plaintext a FIN is all there is to say so.
+            sink.send_end(notify=end.how == "close-notify" or source.tls is None)
         else:
             # TLS has failed, and with it both directions (RFC 8446 section 6.2).
             source.close()

@@ -304,6 +304,7 @@ async def a_stage(
     *,
     choose: Callable[[Hello], pki.Chain] | None = None,
     upstream: Address | None = None,
+    upstream_tls: bool = True,
     on_event: Callable[[Event], None] | None = None,
 ) -> AsyncIterator[Stage]:
     """An interceptor that presents the forged chain, and a server behind it.
@@ -311,6 +312,7 @@ async def a_stage(
     Args:
         choose: presents another chain.
         upstream: another server.
+        upstream_tls: False if it takes plaintext only.
         on_event: called with each event, after it was noted.
     """
     seen = Seen()
@@ -326,6 +328,7 @@ async def a_stage(
         Interceptor(
             listen=LOCALHOST,
             upstream=upstream or server.address,
+            upstream_tls=upstream_tls,
             choose=choose or (lambda _: props.forged),
             schema=props.schema,
             on_event=see,

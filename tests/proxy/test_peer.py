@@ -238,6 +238,22 @@ def test_only_an_end_with_close_notify_becomes_one(
     run(main())
 
 
+def test_the_end_of_a_plaintext_server_is_a_whole_one(props: Props) -> None:
+    """It has no other way to say so than the FIN that means truncation in TLS."""
+
+    async def main() -> None:
+        async with a_stage(props, upstream_tls=False) as stage:
+            client = await stage.dial()
+            await client.handshake(client_context(), name="localhost")
+            server = await stage.server.accept()
+            await server.send(b"that is all")
+            await server.finish()
+            assert await client.read_all() == b"that is all"
+            assert client.notified
+
+    run(main())
+
+
 @directions
 @protocols
 def test_a_reset_is_passed_on_as_a_reset(
