@@ -1,0 +1,496 @@
+"""The verdict on a leg, rule by rule; each that accuses or acquits has a twin that does not."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from mitm import events
+from mitm.events import Event, Party
+from mitm.verdict import (
+    ClientReport,
+    ServerCall,
+    collect_evidence,
+    judge_genuine,
+    judge_intercepted,
+)
+
+_GET_USER = "/users.v1.UserService/GetUser"
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_TOKEN = "Bearer a-token-that-is-long-enough"  # noqa: S105
+
+_ANSWERED = ClientReport(0, {"user": {"id": 1, "name": "Nicolas"}})
+_FAILED = ClientReport(1, {"error": {"code": "UNAVAILABLE", "message": "no"}})
+_HUNG = ClientReport(None, None, "the client hung and was ended after 5 s")
+_CRASHED = ClientReport(-11, None, "the client was ended by signal 11")
+
+
+def _relayed_call(status: str = "OK", connection: int = 1) -> ServerCall:
+    """A call that came to the server from the interceptor's own socket."""
+    return ServerCall(_GET_USER, f"127.0.0.1:{50_000 + connection}", status)
+
+
+_AROUND = ServerCall(_GET_USER, "127.0.0.1:61000", "OK")
+
+
+def _opened(connection: int = 1, *, tls: bool = True) -> list[Event]:
+    """A client that has connected and said what it speaks; the server is reached."""
+    hello: Event = events.ClientHello(
+        time=0.0,
+        connection=connection,
+        server_name="localhost",
+        alpn=("h2",),
+        versions=("TLSv1.3",),
+        cipher_suites=(),
+    )
+    return [
+        events.Connected(time=0.0, connection=connection, client="127.0.0.1:40000"),
+        hello if tls else events.Plaintext(time=0.0, connection=connection),
+        events.UpstreamConnected(
+            time=0.0,
+            connection=connection,
+            address="127.0.0.1:50051",
+            local=f"127.0.0.1:{50_000 + connection}",
+        ),
+    ]
+
+
+def _presented(connection: int = 1) -> list[Event]:
+    return [
+        *_opened(connection),
+        events.CertificatePresented(
+            time=0.0,
+            connection=connection,
+            certificate="attacker-ca",
+            subjects=("CN=localhost",),
+            issuer="CN=Attacker CA",
+            sha256="",
+        ),
+    ]
+
+
+def _accepted(connection: int = 1) -> list[Event]:
+    """The handshake is completed. Not one byte of application data yet."""
+    return [
+        *_presented(connection),
+        events.HandshakeCompleted(
+            time=0.0, connection=connection, version="TLSv1.3", cipher="", alpn="h2"
+        ),
+    ]
+
+
+def _sent(connection: int = 1, *, encrypted: bool = True, sample: bytes = _PREFACE) -> Event:
+    return events.ApplicationData(
+        time=0.0, connection=connection, direction="client", encrypted=encrypted, sample=sample
+    )
+
+
+def _request(connection: int = 1, stream: int = 1, *more: tuple[str, str]) -> Event:
+    return events.Headers(
+        time=0.0,
+        connection=connection,
+        direction="client",
+        stream=stream,
+        kind="request",
+        method=_GET_USER,
+        headers=((":path", _GET_USER), ("te", "trailers"), *more),
+    )
+
+
+def _message(
+    value: dict[str, object] | None,
+    *,
+    stream: int = 1,
+    direction: events.Direction = "client",
+    raw: bytes | None = None,
+) -> Event:
+    return events.Message(
+        time=0.0,
+        connection=1,
+        direction=direction,
+        stream=stream,
+        method=_GET_USER,
+        type="",
+        size=2,
+        value=value,
+        raw=raw,
+    )
+
+
+def _trailers(status: str, stream: int = 1) -> Event:
+    return events.Headers(
+        time=0.0,
+        connection=1,
+        direction="server",
+        stream=stream,
+        kind="trailers",
+        method=_GET_USER,
+        headers=(("grpc-status", status),),
+        end_stream=True,
+    )
+
+
+def _alert(name: str, number: int, connection: int = 1, by: Party = "client") -> Event:
+    return events.Alert(time=0.0, connection=connection, by=by, name=name, number=number)
+
+
+def _closed(
+    connection: int = 1,
+    *,
+    by: Party = "client",
+    how: str = "eof",
+    phase: str = "handshake",
+    reason: str = "",
+) -> Event:
+    return events.Closed(
+        time=0.0,
+        connection=connection,
+        by=by,
+        how=how,  # type: ignore[arg-type]
+        phase=phase,  # type: ignore[arg-type]
+        reason=reason,
+    )
+
+
+def _verdict(
+    seen: Sequence[Event], client: ClientReport = _FAILED, calls: Sequence[ServerCall] = ()
+) -> str:
+    return judge_intercepted(seen, client, calls).verdict
+
+
+def _reason(
+    seen: Sequence[Event], client: ClientReport = _FAILED, calls: Sequence[ServerCall] = ()
+) -> str:
+    return judge_intercepted(seen, client, calls).reason
+
+
+# Rule 1: a completed handshake is not a compromise; only application bytes are.
+
+
+def test_a_client_that_leaves_after_the_handshake_without_a_byte_has_aborted() -> None:
+    """gRPC's C core checks the name only then."""
+    assert _verdict([*_accepted(), _closed(phase="established")]) == "aborted"
+
+
+@pytest.mark.parametrize("sample", [b"P", _PREFACE, b"GET / HTTP/1.1\r\n", b"\0"])
+def test_a_client_that_sends_any_byte_is_compromised(sample: bytes) -> None:
+    seen = [*_accepted(), _sent(sample=sample), _closed(phase="established")]
+    assert _verdict(seen) == "compromised"
+
+
+def test_what_the_server_sends_first_compromises_nobody() -> None:
+    answer = events.ApplicationData(
+        time=0.0, connection=1, direction="server", encrypted=True, sample=b"\0\0\0"
+    )
+    assert _verdict([*_accepted(), answer, _closed(phase="established")]) == "aborted"
+
+
+def test_a_client_that_sends_the_same_bytes_without_tls_is_exposed() -> None:
+    seen = [*_opened(tls=False), _sent(encrypted=False), _closed(phase="established")]
+    assert _verdict(seen) == "exposed"
+
+
+def test_a_client_of_both_kinds_is_compromised() -> None:
+    seen = [*_opened(1, tls=False), _sent(1, encrypted=False), *_accepted(2), _sent(2)]
+    assert _verdict(seen) == "compromised"
+
+
+# Rule 2: an alert is not needed for an abort, and it is told which it was.
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        [_alert("unknown_ca", 48), _closed(how="alert")],
+        [_closed(how="eof")],
+        [_closed(how="reset")],
+        [_alert("close_notify", 0), _closed(how="alert")],
+    ],
+    ids=["alert", "eof", "reset", "close_notify"],
+)
+def test_a_client_aborts_with_or_without_an_alert(end: list[Event]) -> None:
+    assert _verdict([*_presented(), *end]) == "aborted"
+
+
+def test_an_alert_does_not_undo_what_was_sent_before_it() -> None:
+    alert = _alert("bad_certificate", 42)
+    seen = [*_accepted(), _sent(), alert, _closed(how="alert", phase="established")]
+    assert _verdict(seen) == "compromised"
+
+
+def test_the_evidence_says_how_each_connection_ended() -> None:
+    seen = [
+        *_presented(1),
+        _alert("unknown_ca", 48, 1),
+        _closed(1, how="alert"),
+        *_accepted(2),
+        _closed(2, how="eof", phase="established"),
+    ]
+    first, second = collect_evidence(seen).connections
+    assert (first.accepted, first.by, first.how, first.phase) == (
+        False,
+        "client",
+        "alert",
+        "handshake",
+    )
+    assert first.alert == "unknown_ca (48)"
+    assert (second.accepted, second.how, second.phase, second.alert) == (
+        True,
+        "eof",
+        "established",
+        "",
+    )
+
+
+def test_an_alert_of_the_server_is_not_told_of_the_client() -> None:
+    seen = [*_accepted(), _alert("user_canceled", 90, by="server"), _closed(phase="established")]
+    (ending,) = collect_evidence(seen).connections
+    assert (ending.by, ending.alert) == ("client", "")
+
+
+# Rule 4: the witnesses must agree.
+
+
+def test_an_abort_takes_a_client_that_reports_its_failure() -> None:
+    seen = [*_presented(), _closed()]
+    assert _verdict(seen, _FAILED) == "aborted"
+    assert _verdict(seen, _ANSWERED) == "inconclusive"
+    assert "answer" in _reason(seen, _ANSWERED)
+
+
+@pytest.mark.parametrize("client", [_HUNG, _CRASHED, ClientReport(2, None)])
+def test_a_client_that_broke_down_proves_nothing(client: ClientReport) -> None:
+    for seen in ([*_presented(), _closed()], []):
+        assert _verdict(seen, client) == "inconclusive"
+
+
+@pytest.mark.parametrize("client", [_ANSWERED, _FAILED, _HUNG, _CRASHED])
+def test_what_was_decrypted_stays_decrypted_whatever_became_of_the_client(
+    client: ClientReport,
+) -> None:
+    assert _verdict([*_accepted(), _sent()], client) == "compromised"
+    assert _verdict([*_opened(tls=False), _sent(encrypted=False)], client) == "exposed"
+
+
+def test_a_call_that_reached_the_server_round_the_interceptor_is_no_abort() -> None:
+    seen = [*_presented(), _closed()]
+    for client in (_ANSWERED, _FAILED):
+        assert _verdict(seen, client, [_AROUND]) == "inconclusive"
+        assert "not through the interceptor" in _reason(seen, client, [_AROUND])
+
+
+def test_a_client_that_dialled_the_server_itself_is_not_just_unreached() -> None:
+    assert _verdict([], _ANSWERED, [_AROUND]) == "inconclusive"
+
+
+def test_a_call_on_the_interceptors_socket_that_it_did_not_see_is_no_abort() -> None:
+    seen = [*_accepted(), _closed(phase="established")]
+    assert _verdict(seen, _FAILED, [_relayed_call()]) == "inconclusive"
+    assert _verdict(seen, _FAILED, []) == "aborted"
+
+
+def test_a_compromise_that_all_witnesses_confirm_is_told_without_a_but() -> None:
+    seen = [*_accepted(), _sent(), _request(), _message({}), _closed(phase="established")]
+    assert ";" not in _reason(seen, _ANSWERED, [_relayed_call()])
+    assert ";" not in _reason(seen, _FAILED, [_relayed_call("NOT_FOUND")])
+
+
+@pytest.mark.parametrize(
+    ("client", "calls", "but"),
+    [
+        (_FAILED, [], "the server has no record of a call"),
+        (_ANSWERED, [], "an answer that the server has no record of"),
+        (_ANSWERED, [_relayed_call("CANCELLED")], "an answer that the server has no record of"),
+        (_ANSWERED, [_relayed_call(), _AROUND], "without passing the interceptor"),
+    ],
+)
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_witness_that_disagrees_is_quoted(
+    client: ClientReport, calls: list[ServerCall], but: str, encrypted: bool
+) -> None:
+    opened = _accepted() if encrypted else _opened(tls=False)
+    seen = [*opened, _sent(encrypted=encrypted), _request(), _message({}), _closed()]
+    assert _verdict(seen, client, calls) == ("compromised" if encrypted else "exposed")
+    assert but in _reason(seen, client, calls)
+
+
+def test_a_server_need_not_have_heard_of_a_call_that_was_not_sent_whole() -> None:
+    seen = [*_accepted(), _sent(), _request(), _closed(phase="established")]
+    assert ";" not in _reason(seen, _FAILED, [])
+
+
+# Rule 5: over all connections of the leg.
+
+
+def test_trust_on_first_use_connects_twice_and_is_compromised() -> None:
+    seen = [
+        *_accepted(1),
+        _closed(1, how="close-notify", phase="established"),  # it only fetched the certificate
+        *_accepted(2),
+        _sent(2),
+        _request(2),
+        _closed(2, phase="established"),
+    ]
+    assert _verdict(seen, _ANSWERED, [_relayed_call(connection=2)]) == "compromised"
+    assert _verdict(seen[:6], _FAILED) == "aborted"
+
+
+def test_a_client_that_retries_aborts_each_time() -> None:
+    seen = [event for n in range(1, 5) for event in (*_presented(n), _closed(n))]
+    assert _verdict(seen) == "aborted"
+    assert _verdict([*seen, *_accepted(5), _sent(5), _closed(5)]) == "compromised"
+
+
+def test_a_client_that_is_still_there_has_not_left() -> None:
+    seen = [*_presented(1), _closed(1), *_presented(2)]
+    assert _verdict(seen) == "inconclusive"
+    assert _verdict([*seen, _closed(2)]) == "aborted"
+
+
+# Nothing is proved.
+
+
+def test_a_client_that_never_connected_is_unreached() -> None:
+    assert _verdict([]) == "unreached"
+    assert _verdict([*_presented(), _closed()]) != "unreached"
+
+
+def test_a_client_that_was_turned_away_for_want_of_a_server_proves_nothing() -> None:
+    failed = events.UpstreamFailed(
+        time=0.0, connection=1, address="127.0.0.1:50051", reason="Connection refused"
+    )
+    connected = _opened()[:2]
+    seen = [*connected, failed, _closed(by="attacker", how="error", phase="hello")]
+    assert _verdict(seen) == "inconclusive"
+    assert "Connection refused" in _reason(seen)
+    # Even if it left another connection by itself: it might have stayed in this one.
+    assert _verdict([*seen, *_presented(2), _closed(2)]) == "inconclusive"
+
+
+def test_a_client_that_was_shown_no_certificate_proves_nothing() -> None:
+    seen = [_opened()[0], _closed(phase="hello")]
+    assert _verdict(seen) == "inconclusive"
+    # A probe beside the real attempt does no harm.
+    assert _verdict([*seen, *_presented(2), _closed(2)]) == "aborted"
+
+
+@pytest.mark.parametrize("how", ["time-limit", "not-tls", "error"])
+def test_a_connection_that_the_interceptor_ended_proves_nothing(how: str) -> None:
+    seen = [*_presented(1), _closed(1, by="attacker", how=how, reason="this is why")]
+    assert _verdict(seen) == "inconclusive"
+    assert "this is why" in _reason(seen)
+    assert _verdict([*seen, *_presented(2), _closed(2)]) == "inconclusive"
+
+
+def test_a_connection_that_the_server_ended_proves_nothing() -> None:
+    assert _verdict([*_accepted(), _closed(by="server", phase="established")]) == "inconclusive"
+    assert _verdict([*_accepted(), _closed(by="client", phase="established")]) == "aborted"
+
+
+# The evidence: how far it went, and what was read.
+
+
+@pytest.mark.parametrize(
+    ("seen", "reached"),
+    [
+        ([], "nothing"),
+        (_accepted(), "nothing"),
+        ([_sent(sample=b"GET / HTTP/1.1")], "bytes"),
+        ([_sent()], "preface"),
+        ([_sent(), _request()], "headers"),
+        ([_sent(), _request(), _message({}, direction="server")], "headers"),
+        ([_sent(), _request(), _message({})], "messages"),
+        ([_sent(), _request(), _message({}), _request(1, 3)], "messages"),
+        ([_sent(1, sample=b"\0"), _sent(2)], "preface"),
+        ([_sent(1), _sent(2, sample=b"\0")], "preface"),
+    ],
+)
+def test_the_evidence_says_how_far_it_went(seen: list[Event], reached: str) -> None:
+    assert collect_evidence(seen).reached == reached
+
+
+def test_a_preface_that_came_in_pieces_is_one() -> None:
+    settings = events.Frame(
+        time=0.0, connection=1, direction="client", stream=0, type="SETTINGS", flags=(), length=0
+    )
+    assert collect_evidence([_sent(sample=b"PRI"), settings]).reached == "preface"
+
+
+def test_a_call_is_read_with_its_metadata_messages_and_status() -> None:
+    seen = [
+        _sent(),
+        _request(1, 1, ("authorization", _TOKEN), ("x-a", "1"), ("x-a", "2")),
+        _message({"id": "1"}),
+        _message({"name": "Nicolas"}, direction="server"),
+        _message({"name": "Amina"}, direction="server"),
+        _trailers("0"),
+    ]
+    (call,) = collect_evidence(seen).calls
+    assert call.method == _GET_USER
+    assert call.metadata["x-a"] == "1, 2"
+    assert ":path" not in call.metadata
+    assert call.requests == ({"id": "1"},)
+    assert call.responses == ({"name": "Nicolas"}, {"name": "Amina"})
+    assert call.status == "0"
+
+
+def test_a_stolen_credential_is_named_and_not_repeated() -> None:
+    evidence = collect_evidence([_sent(), _request(1, 1, ("authorization", _TOKEN))])
+    assert evidence.credentials == ("authorization",)
+    assert _TOKEN not in str(evidence)
+    assert collect_evidence([_sent(), _request()]).credentials == ()
+
+
+def test_a_message_that_was_not_decoded_is_evidence_as_well() -> None:
+    (call,) = collect_evidence([_sent(), _request(), _message(None, raw=b"\x08\x01")]).calls
+    assert call.requests == ("0801",)
+
+
+def test_calls_of_several_streams_and_connections_are_kept_apart() -> None:
+    seen = [
+        _request(1, 1),
+        _request(1, 3),
+        _request(2, 1),
+        _message({"id": "3"}, stream=3),
+        _trailers("5", stream=1),
+    ]
+    calls = collect_evidence(seen).calls
+    assert [(call.requests, call.status) for call in calls] == [
+        ((), "5"),
+        (({"id": "3"},), ""),
+        ((), ""),
+    ]
+
+
+# The genuine leg.
+
+
+def test_a_leg_is_connected_when_client_and_server_say_so() -> None:
+    assert judge_genuine(_ANSWERED, [_relayed_call()]).verdict == "connected"
+
+
+@pytest.mark.parametrize(
+    ("client", "calls", "why"),
+    [
+        (_FAILED, [], "UNAVAILABLE"),
+        (_HUNG, [], "hung"),
+        (_CRASHED, [], "signal 11"),
+        (_ANSWERED, [], "no such call"),
+        (_ANSWERED, [_relayed_call("CANCELLED")], "no such call"),
+        (_FAILED, [_relayed_call()], "the server has answered"),
+        (ClientReport(0, None, "rubbish on stdout"), [_relayed_call()], "rubbish"),
+    ],
+)
+def test_a_leg_is_failed_when_one_of_them_does_not(
+    client: ClientReport, calls: list[ServerCall], why: str
+) -> None:
+    result = judge_genuine(client, calls)
+    assert result.verdict == "failed"
+    assert why in result.reason
+
+
+def test_a_verdict_carries_what_it_rests_on() -> None:
+    calls = [_relayed_call()]
+    result = judge_intercepted([*_accepted(), _sent(), _closed()], _ANSWERED, calls)
+    assert (result.client, result.server_calls) == (_ANSWERED, tuple(calls))
+    assert result.evidence is not None
+    assert len(result.evidence.connections) == 1
