@@ -7,8 +7,7 @@ from rich.table import Table
 from mitm import content, pki
 from mitm.audit import catalogue
 from mitm.cli import report
-from mitm.errors import UserError
-from mitm.lab import clients, load_client, load_scenario, scenarios
+from mitm.lab import Scenario, clients, load_client, load_scenario, scenarios
 
 
 @click.command(name="list")
@@ -63,20 +62,33 @@ def show(name: str) -> None:
     mitm-demo show attacker-ca
     mitm-demo show ./mine.md
     """
+    # Of both kinds, so that the nearest is suggested whichever was meant.
+    path = content.find(
+        "scenario or certificate", content.markdown_files(content.CERTS) | scenarios(), name
+    )
+    # A recipe is told from a script by what makes it one.
+    if "\nchain:" in path.read_text(encoding="utf-8", errors="replace"):
+        _show_certificate(pki.load_recipe(str(path)))
+    else:
+        _show_scenario(load_scenario(str(path)))
+
+
+def _show_certificate(recipe: pki.Recipe) -> None:
     console = report.console()
-    if name in content.markdown_files(content.CERTS) and name not in scenarios():
-        recipe = pki.load_recipe(name)
-        console.print(Markdown(f"# {recipe.title}\n\n{recipe.lesson}"))
-        return
-    try:
-        scenario = load_scenario(name)
-    except UserError as error:
-        if not str(error).startswith("unknown scenario"):
-            raise
-        # Of both kinds, so that the nearest is suggested whichever was meant.
-        both = scenarios() | content.markdown_files(content.CERTS)
-        content.find("scenario or certificate", both, name)
-        raise
+    console.print(Markdown(f"# {recipe.title}\n\n{recipe.lesson}"))
+    weaknesses = "".join(f", CWE-{number}" for number in recipe.cwe)
+    facts = [
+        ("A correct client", f"{recipe.expect}s it ({recipe.severity}{weaknesses})"),
+        ("Rule", recipe.rule),
+        ("Fix", recipe.fix),
+    ]
+    for label, fact in facts:
+        if fact:
+            console.print(f"{label}: {fact}", markup=False, highlight=False)
+
+
+def _show_scenario(scenario: Scenario) -> None:
+    console = report.console()
     console.print(Markdown(f"# {scenario.title}\n\n{scenario.lesson}"))
     expected = scenario.expected
     console.print(f"Expected: control {expected.genuine}, under attack {expected.intercepted}.")

@@ -19,7 +19,8 @@ def test_list_names_every_scenario_certificate_and_client() -> None:
         assert f" {name} " in result.out
 
 
-@pytest.mark.parametrize("name", [*scenarios(), *content.markdown_files(content.CERTS)])
+# One certificate of each kind stands for all: they are shown by the same few lines.
+@pytest.mark.parametrize("name", [*scenarios(), "genuine", "nul-in-san", "tls-1.0"])
 def test_show_prints_the_lesson(name: str) -> None:
     result = mitm_demo("show", name)
     assert result.code == 0, result.err
@@ -36,6 +37,19 @@ def test_show_prints_the_lesson(name: str) -> None:
 def test_show_reads_a_scenario_file_of_ones_own(tmp_path: Path) -> None:
     result = mitm_demo("show", scenario_file(tmp_path / "mine.md"))
     assert "A lesson of its own." in result.out
+
+
+def test_show_tells_a_certificates_rule_and_how_to_fix_who_accepts_it(tmp_path: Path) -> None:
+    known = mitm_demo("show", "expired").out
+    assert "rejects it (must, CWE-295, CWE-298)" in known
+    assert "RFC 5280 section 6.1.3 (a)(2)" in known
+    assert "Fix: " in known
+    mine = tmp_path / "mine.md"
+    mine.write_text("---\ntitle: Mine\nexpect: accept\nchain: [{}]\n---\n\nMy own lesson.\n")
+    own = mitm_demo("show", mine).out
+    assert "My own lesson." in own
+    assert "accepts it (must)" in own
+    assert "Fix: " not in own
 
 
 def test_show_suggests_the_nearest_name_of_either_kind() -> None:

@@ -91,7 +91,9 @@ def test_the_families_are_complete() -> None:
     assert len(listed) >= 48
     readme = (content.CERTS / "README.md").read_text()
     for name in listed:
-        assert f"[{name}]({name}.md)" in readme
+        recipe = RECIPES[name]
+        row = f"| [{name}]({name}.md) | {recipe.title} | {recipe.expect}s | {recipe.severity} |"
+        assert row in readme
 
 
 @each
