@@ -15,6 +15,20 @@ Outcome = Literal["pass", "vulnerable", "too-strict", "unsupported", "inconclusi
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
+# What OpenSSL says of a client that offers nothing which a certificate or a variant of the protocol
+# could be served with: that is the client's refusal. Anything else that ends a connection on this
+# side is not its decision.
+_NOT_OFFERED = {
+    "no shared cipher",
+    "no shared signature algorithms",
+    "no suitable groups",
+    "no suitable key share",
+    "no suitable signature algorithm",
+    "unsupported protocol",
+    "version too low",
+}
+
+
 class ClientRun(msgspec.Struct, frozen=True):
     """What is known of one run of the client besides what was seen of it.
 
@@ -94,7 +108,9 @@ def judge(case: Case, seen: Sequence[Event], client: ClientRun) -> Finding:
     """Judge what a client did with a certificate.
 
     The line is the first application byte, as in docs/verdicts.md: a client that has sent one has
-    accepted the certificate; one that has left without has not.
+    accepted the certificate; one that has left without has not. With one exception: gRPC's C core
+    checks the host name once more for each call, and more strictly than for the connection. A
+    client that opens HTTP/2, and then fails without a request, has given nothing away.
 
     Args:
         case: what it was shown.
@@ -124,6 +140,8 @@ def _weigh(
     sent = [e for e in seen if isinstance(e, events.ApplicationData) and e.direction == "client"]
     if sent:
         encrypted = any(e.encrypted for e in sent)
+        if case.expect == "reject" and encrypted and _refused_the_call(seen, client):
+            return "pass", "rejected: it opened HTTP/2, but made no call"
         if case.expect == "accept":
             return "pass", "accepted" if encrypted else "no encryption: asked for no certificate"
         how = "accepted" if encrypted else "no encryption: asked for no certificate"
@@ -131,14 +149,16 @@ def _weigh(
     if client.problem:
         return "inconclusive", client.problem
     if not any(isinstance(e, events.Connected) for e in seen):
-        return "inconclusive", f"the client never connected{_quoted(client)}"
+        said = f" ({client.said})" if client.said else ""
+        return "inconclusive", f"the client never connected{said}"
     for event in seen:
         match event:
             case events.UpstreamFailed():
                 return "inconclusive", f"the server was not reached: {event.reason}"
-            case events.Closed(by="server") | events.Closed(how="time-limit" | "not-tls"):
-                what = event.reason or f"{event.by} ended the connection"
-                return "inconclusive", f"the client did not decide: {what}"
+            case events.Closed(by="server"):
+                return "inconclusive", "the client did not decide: the server ended the connection"
+            case events.Closed(by="attacker") if event.reason not in _NOT_OFFERED:
+                return "inconclusive", f"the client did not decide: {event.reason}"
     if not any(isinstance(e, events.CertificatePresented) for e in seen):
         return "inconclusive", "the client left before it was shown anything"
     closed = {e.connection for e in seen if isinstance(e, events.Closed)}
@@ -147,11 +167,18 @@ def _weigh(
     if case.expect == "reject":
         remark = "" if client.failed else "; yet the client reports success"
         return "pass", f"rejected: {_departure(evidence)}{remark}"
-    return "too-strict", f"rejected, though it is sound: {_departure(evidence)}{_quoted(client)}"
+    return "too-strict", f"rejected: {_departure(evidence)}"
 
 
-def _quoted(client: ClientRun) -> str:
-    return f" ({client.said})" if client.said else ""
+def _refused_the_call(seen: Sequence[Event], client: ClientRun) -> bool:
+    """Whether a client sent HTTP/2's preface, no request after it, and failed of its own accord."""
+    if client.problem or not client.failed:
+        return False
+    sent = [e for e in seen if isinstance(e, events.Frame) and e.direction == "client"]
+    unread = any(isinstance(e, events.ParseFailed) and e.direction == "client" for e in seen)
+    ended = {e.connection for e in seen if isinstance(e, events.Closed) and e.by == "client"}
+    opened = {e.connection for e in seen if isinstance(e, events.Connected)}
+    return bool(sent) and not unread and opened == ended and all(e.stream == 0 for e in sent)
 
 
 def _departure(evidence: Evidence) -> str:

@@ -15,7 +15,7 @@ from mitm import pki
 from mitm.address import Address
 from mitm.audit.case import Case
 from mitm.audit.finding import ClientRun, Finding, judge
-from mitm.events import ApplicationData, Closed, Connected, Event
+from mitm.events import ApplicationData, Closed, Connected, Event, Headers
 from mitm.proxy import Interceptor
 from mitm.wire import Schema
 
@@ -25,6 +25,8 @@ DRAIN_LIMIT = 5.0
 # The events of one certificate are kept until it is judged. A client that goes on and on has shown
 # long before this what it does.
 EVENT_LIMIT = 10_000
+
+_PREFACE = b"PRI * HTTP/2.0"  # RFC 9113 section 3.4
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -151,9 +153,9 @@ class Listener:
     async def judge(self, client: ClientRun) -> Finding:
         """Judge the client, once it has ended, by what was seen since this was last asked.
 
-        Connections that have neither ended nor carried an application byte are waited for. Those
-        that have are waited for if the client's process has ended, so that all that it sent is
-        read. Otherwise not: a client in the process of its caller may well leave them open.
+        Connections that have neither ended nor carried a request are waited for. Those that have
+        are waited for if the client's process has ended, so that all that it sent is read.
+        Otherwise not: a client in the process of its caller may well leave them open.
 
         Args:
             client: what is known of its run.
@@ -177,9 +179,15 @@ class Listener:
                 self._open.discard(event.connection)
                 self._undecided.discard(event.connection)
                 self._change.set()
-            case ApplicationData(direction="client"):
+            case ApplicationData(direction="client") if not _opens_http2(event.sample):
                 self._undecided.discard(event.connection)
                 self._change.set()
-            case _ if len(self._seen) >= EVENT_LIMIT:
-                return
-        self._seen.append(event)
+            case Headers(direction="client"):
+                self._undecided.discard(event.connection)
+                self._change.set()
+        if len(self._seen) < EVENT_LIMIT or isinstance(event, Connected | Closed | ApplicationData):
+            self._seen.append(event)
+
+
+def _opens_http2(sample: bytes) -> bool:
+    return sample[: len(_PREFACE)] == _PREFACE[: len(sample)]

@@ -27,7 +27,10 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
     rows = _rows()
     for control, when in zip(report.controls, ("first", "last"), strict=False):
         style = "green" if control.outcome == "pass" else "bold red"
-        rows.add_row("", when, Text(control.outcome, style=style), Text(plain(control.reason)))
+        told = Text(plain(control.reason))
+        if control.outcome != "pass" and control.said not in control.reason:
+            told.append(f"\nthe client said: {plain(control.said)}", style="dim")
+        rows.add_row("", when, Text(control.outcome, style=style), told)
     console.print(rows)
     for advice in conclusion.advice:
         console.print(Padding(Text(advice, style="bold"), (0, 0, 0, 2)))

@@ -49,7 +49,7 @@ def certs(directory: Path, only: str | None, name: str, force: bool) -> None:
     attacker.pem and attacker.key the attacker's. All are valid for a day and for this machine's
     own names only. Nothing is installed anywhere.
 
-    With --only, NAME.pem is the chain to present, NAME.key the key to it, and NAME-ca.pem what a
+    With --only, NAME.pem is the chain to present, NAME.key the key to it, and NAME.ca.pem what a
     client under test is to trust.
     """
     must_be_a_name(name)
