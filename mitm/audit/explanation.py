@@ -3,10 +3,12 @@
 import textwrap
 
 from mitm.audit.case import Case
-from mitm.audit.finding import Finding, Report
+from mitm.audit.conclusion import conclude
+from mitm.audit.finding import OUTCOMES, Finding, Report
+from mitm.capture import plain
 
 _WIDTH = 98
-_LABEL = 11
+_LABEL = 12
 
 
 def explain(finding: Finding) -> str:
@@ -16,6 +18,7 @@ def explain(finding: Finding) -> str:
     rows = {
         "expected": f"a client {expected} ({describe_weight(case)})",
         "happened": finding.reason,
+        "client said": _said(finding) if finding.outcome != "vulnerable" else "",
         "rule": case.rule,
         "fix": case.fix if finding.outcome == "vulnerable" else "",
         "lesson": _first_paragraph(case.lesson),
@@ -33,39 +36,28 @@ def explain_failure(report: Report, *, strict: bool = False) -> str:
         report: of an audit.
         strict: see `Finding.fails`.
     """
+    conclusion = conclude(report, strict=strict)
+    if conclusion.exit_code == 0:
+        return ""
     if not report.conclusive:
         return explain_control(report.controls[-1])
-    failing = report.failing(strict=strict)
-    undecided = report.undecided()
-    if not failing and not undecided:
-        return ""
-    accepted = [f for f in failing if f.outcome == "vulnerable"]
-    refused = [f for f in failing if f.outcome == "too-strict"]
-    told = []
-    if accepted:
-        told.append(f"The client accepts {_count(accepted)} that it must reject.")
-    if refused:
-        told.append(f"The client rejects {_count(refused)} that it must accept.")
-    if undecided:
-        told.append(f"Nothing can be said of {_count(undecided)}.")
     counts = ", ".join(
-        f"{report.count(outcome)} {outcome}"
-        for outcome in ("pass", "vulnerable", "too-strict", "unsupported", "inconclusive")
-        if report.count(outcome)
+        f"{report.count(outcome)} {outcome}" for outcome in OUTCOMES if report.count(outcome)
     )
-    told.append(f"It gets through with the genuine one. Of {len(report.findings)}: {counts}.")
-    return "\n\n".join([" ".join(told), *map(explain, accepted + refused + undecided)])
+    head = (
+        f"{conclusion.reason}.\nThe client gets through with the genuine certificate, first and "
+        f"last. With the others: {counts}."
+    )
+    told = report.failing(strict=strict) + report.undecided()
+    return "\n\n".join([head, *map(explain, told)])
 
 
 def explain_control(control: Finding) -> str:
     """Why nothing is proved if the genuine certificate came to anything but `pass`."""
-    return (
-        "Nothing is proved: the client does not get through with the genuine certificate.\n"
-        f"{_row('happened', control.reason)}\n"
-        + _row(
-            "fix", "let the client connect to the target that it is given, and trust its CA file"
-        )
-    )
+    fix = "let the client connect to the target that it is given, and trust its CA file"
+    rows = {"happened": control.reason, "client said": _said(control), "fix": fix}
+    head = "Nothing is proved: the client does not get through with the genuine certificate."
+    return "\n".join([head, *(_row(label, text) for label, text in rows.items() if text)])
 
 
 def remarks(report: Report, *, strict: bool = False) -> list[str]:
@@ -80,7 +72,9 @@ def remarks(report: Report, *, strict: bool = False) -> list[str]:
 
 def remark(finding: Finding) -> str:
     """A finding in one line."""
-    return f"{finding.case.name}: {finding.outcome} ({finding.case.severity}): {finding.reason}"
+    return plain(
+        f"{finding.case.name}: {finding.outcome} ({finding.case.severity}): {finding.reason}"
+    )
 
 
 def describe_weight(case: Case) -> str:
@@ -88,15 +82,15 @@ def describe_weight(case: Case) -> str:
     return ", ".join([case.severity, *(f"CWE-{number}" for number in case.cwe)])
 
 
-def _count(findings: list[Finding]) -> str:
-    return f"{len(findings)} certificate{'s' if len(findings) != 1 else ''}"
+def _said(finding: Finding) -> str:
+    return finding.said if finding.said not in finding.reason else ""
 
 
 def _row(label: str, text: str) -> str:
     indent = " " * (_LABEL + 2)
     first = f"  {label:<{_LABEL}}"
     return textwrap.fill(
-        text, _WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+        plain(text), _WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
     )
 
 

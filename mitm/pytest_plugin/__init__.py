@@ -1,7 +1,8 @@
 """The pytest plugin: fixtures that prove that a client checks who it talks to.
 
 It is loaded in every test run of an environment that it is installed in: whatever takes time to
-import is imported when a test uses a fixture.
+import is imported when a test uses a fixture. No module in here may go by the name of a fixture,
+whose place it would take in this namespace.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from mitm.pytest_plugin.settings import REMARK, add_options, register_marker, se
 
 if TYPE_CHECKING:
     from mitm.audit.in_process import Auditor
-    from mitm.pytest_plugin.forged_server import ForgedServer
-    from mitm.pytest_plugin.mitm_audit import MitmAudit
+    from mitm.pytest_plugin.one_certificate import ForgedServer as ForgedServer
+    from mitm.pytest_plugin.whole_audit import MitmAudit as MitmAudit
 
 
 def __getattr__(name: str) -> Any:
     """The types of the fixtures, for annotations in tests."""
     if name == "ForgedServer":
-        from mitm.pytest_plugin.forged_server import ForgedServer
+        from mitm.pytest_plugin.one_certificate import ForgedServer
 
         return ForgedServer
     if name == "MitmAudit":
-        from mitm.pytest_plugin.mitm_audit import MitmAudit
+        from mitm.pytest_plugin.whole_audit import MitmAudit
 
         return MitmAudit
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -67,7 +68,7 @@ def mitm_audit(request: pytest.FixtureRequest, _mitm_auditor: Auditor) -> MitmAu
     The client is run with the genuine certificate, with every forged one, and with the genuine one
     again. The test fails for each that it accepts and must not, and if a genuine one is rejected.
     """
-    from mitm.pytest_plugin.mitm_audit import MitmAudit
+    from mitm.pytest_plugin.whole_audit import MitmAudit
 
     return MitmAudit(_mitm_auditor, request.node)
 
@@ -78,7 +79,7 @@ def forged_server(request: pytest.FixtureRequest, _mitm_auditor: Auditor) -> Ite
 
     The client's call goes into `with forged_server.must_abort():`.
     """
-    from mitm.pytest_plugin.forged_server import present
+    from mitm.pytest_plugin.one_certificate import present
 
     with present(_mitm_auditor, request.param, request.node) as server:
         yield server

@@ -76,7 +76,7 @@ class Settings(NamedTuple):
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the options of the command line and the settings of the ini file."""
-    group = parser.getgroup("mitm-demo", "forged certificates, tried on clients")
+    group = parser.getgroup("mitm-demo", "forged certificates (mitm-demo)")
     group.addoption(
         "--mitm-certs",
         metavar="WORDS",

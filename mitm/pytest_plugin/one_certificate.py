@@ -123,7 +123,7 @@ class Judgement:
             if error:
                 error.add_note(f"mitm-demo: {inconclusive}")
                 return False
-            raise _failure(explain_control(finding) if is_control else inconclusive) from None
+            raise _failure(explain_control(finding) if is_control else inconclusive)
         if is_control and finding.outcome != "pass":
             raise _failure(explain_control(finding)) from None
         if finding.fails(strict=self._strict):

@@ -1,0 +1,243 @@
+"""The fixture `mitm_audit`: what passes, what fails, and what a failure says."""
+
+import pytest
+
+from tests.plugin.conftest import Run
+
+SOME = "attacker-ca,long-chain,self-signed"
+
+# A correct client and its careless twin.
+SYNC_CLIENTS = [
+    ("ssl", ("checks", "checks_nothing")),
+    ("grpcio", ("calls", "calls_whom_it_meets")),
+]
+ASYNC_CLIENTS = [
+    ("asyncio", ("checks_async", "checks_nothing_async")),
+    ("grpc.aio", ("calls_async", "calls_whom_it_meets_async")),
+]
+
+
+@pytest.mark.parametrize(
+    ("correct", "careless"),
+    [pytest.param(*pair, id=name) for name, pair in SYNC_CLIENTS + ASYNC_CLIENTS],
+)
+def test_a_correct_client_passes_and_its_careless_twin_fails(
+    run: Run, correct: str, careless: str
+) -> None:
+    result = run(
+        f"""
+        import clients
+
+        def test_correct(mitm_audit):
+            mitm_audit(clients.{correct})
+
+        def test_careless(mitm_audit):
+            mitm_audit(clients.{careless})
+        """,
+        "--mitm-certs",
+        SOME,
+        "-v",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*::test_correct PASSED*", "*::test_careless FAILED*"])
+
+
+def test_a_command_is_audited_with_its_placeholders_filled_in(run: Run) -> None:
+    result = run(
+        """
+        import sys
+        from mitm import content
+
+        CLIENT = [sys.executable, str(content.CLIENTS / "python" / "client.py")]
+        SERVER = ["--target", "{target}", "--ca", "{ca}"]
+
+        def test_correct(mitm_audit):
+            mitm_audit([*CLIENT, *SERVER, "--policy", "ca-file"], timeout=60)
+
+        def test_careless(mitm_audit):
+            mitm_audit([*CLIENT, *SERVER, "--policy", "skip-verify"], timeout=60)
+        """,
+        "--mitm-certs=self-signed",
+        "-v",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*::test_correct PASSED*", "*::test_careless FAILED*"])
+
+
+def test_a_failure_shows_certificate_evidence_rule_fix_and_lesson(run: Run) -> None:
+    result = run(
+        """
+        import clients
+
+        def test_client(mitm_audit):
+            mitm_audit(clients.calls_whom_it_meets)
+        """,
+        "--mitm-certs",
+        SOME,
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*_ test_client _*",
+            "2 certificates treated wrongly: attacker-ca, self-signed.",
+            "The client gets through with the genuine certificate, first and last. "
+            "With the others: 1 pass, 2 vulnerable.",
+            "",
+            "attacker-ca: A leaf from an authority that nobody trusts",
+            "  expected    a client leaves before it has sent anything (must, CWE-295, CWE-296)",
+            "  happened    accepted; read: /users.v1.UserService/GetUser; *"
+            "credentials: authorization",
+            "  rule        RFC 5280 section 6.1: *",
+            "  fix         Leave verification on, *",
+            "  lesson      Everything about this certificate is right, *",
+            "  more        mitm-demo show attacker-ca",
+            "",
+            "self-signed: A certificate that vouches for itself",
+            "*FAILED test_it.py::test_client - Failed: 2 certificates treated wrongly: *",
+        ],
+    )
+    # No stack, neither of ours nor of the client's, and no token.
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*mitm_audit.py*")
+    result.stdout.no_fnmatch_line("*>*mitm_audit(clients*")
+    result.stdout.no_fnmatch_line("*s3cret*")
+
+
+def test_without_a_control_nothing_is_proved(run: Run) -> None:
+    result = run(
+        """
+        def client(server):
+            raise LookupError("no such setting")
+
+        def test_client(mitm_audit):
+            mitm_audit(client)
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "Nothing is proved: the client does not get through with the genuine certificate.",
+            "  happened    the client never connected*LookupError: no such setting*",
+            "  fix         let the client connect *",
+        ]
+    )
+
+
+def test_a_client_that_rejects_everything_proves_nothing(run: Run) -> None:
+    result = run(
+        """
+        import ssl, socket
+
+        def client(server):
+            with socket.create_connection((server.host, server.port)) as plain:
+                ssl.create_default_context().wrap_socket(plain, server_hostname=server.name)
+
+        def test_client(mitm_audit):
+            mitm_audit(client)
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "Nothing is proved: *",
+            "  happened    rejected*",
+            "  client said SSLCertVerificationError*",
+        ]
+    )
+
+
+TOO_STRICT = """
+import clients, ssl, socket
+
+def pins(server):
+    with socket.create_connection((server.host, server.port), clients.LIMIT) as plain:
+        context = ssl.create_default_context(cafile=server.ca_file)
+        with context.wrap_socket(plain, server_hostname=server.name) as connection:
+            if connection.getpeercert(True) == ssl.PEM_cert_to_DER_cert(server.pin_pem.decode()):
+                connection.sendall(clients.REQUEST)
+"""
+
+
+def test_too_strict_a_client_is_told_of_and_fails_under_strict(run: Run) -> None:
+    tests = f"""
+{TOO_STRICT}
+
+def test_client(mitm_audit):
+    mitm_audit(pins, only="long-chain")
+"""
+    result = run(tests)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*mitm-demo: no failures, but worth knowing*",
+            "test_it.py::test_client: long-chain: too-strict (*): rejected*",
+        ]
+    )
+    result = run(tests, "--mitm-strict")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["long-chain: *", "  expected    a client gets through*", "  happened    rejected*"]
+    )
+    result.stdout.no_fnmatch_line("*worth knowing*")
+
+
+def test_what_only_good_clients_reject_is_told_of_and_fails_under_strict(run: Run) -> None:
+    tests = """
+        import clients
+
+        def test_client(mitm_audit):
+            mitm_audit(clients.checks_nothing, only=["no-san"])
+        """
+    result = run(tests)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["test_it.py::test_client: no-san: vulnerable (should): accepted*"])
+    run(tests, "--mitm-strict").assert_outcomes(failed=1)
+
+
+def test_an_unsupported_certificate_is_not_dropped_in_silence(run: Run) -> None:
+    result = run(
+        """
+        import clients
+
+        def test_client(mitm_audit):
+            mitm_audit(clients.checks, only=["self-signed", "parent-domain"])
+        """
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*: parent-domain: unsupported (must): the name under test*"])
+
+
+def test_a_client_that_hangs_ends_the_test_and_not_the_run(run: Run) -> None:
+    result = run(
+        """
+        import threading, clients
+
+        forever = threading.Event()
+
+        def test_client(mitm_audit):
+            mitm_audit(lambda server: forever.wait(), only="self-signed", timeout=0.1)
+
+        def test_another(mitm_audit):
+            mitm_audit(clients.checks, only="self-signed")
+
+        def teardown_module():
+            forever.set()
+        """
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["  happened    the client did not end within 0.1 s"])
+
+
+def test_the_report_is_there_for_those_who_want_more(run: Run) -> None:
+    result = run(
+        """
+        import clients
+
+        def test_client(mitm_audit):
+            report = mitm_audit(clients.checks, only="CWE-297", exclude=["should", "info"])
+            assert report.conclusive
+            assert {"wrong-host"} <= {finding.case.name for finding in report.findings}
+            assert all(finding.case.severity == "must" for finding in report.findings)
+        """
+    )
+    result.assert_outcomes(passed=1)
