@@ -299,6 +299,32 @@ def test_a_writer_learns_that_its_reader_is_gone(
     run(main(), loop)
 
 
+@directions
+def test_a_writer_learns_that_a_reader_who_had_ended_its_own_direction_is_gone(
+    props: Props, loop: LoopFactory, direction: str
+) -> None:
+    """Nothing is read from that reader any more: it is the writing to it that fails."""
+
+    async def main() -> None:
+        async with a_stage(props) as stage:
+            writer, reader = await a_pair(stage, direction, "TLSv1.3")
+            await reader.finish()
+            assert await writer.read() == b""
+            reader.reset()
+
+            async def push() -> None:
+                while True:
+                    await writer.send(bytes(2**18))
+
+            with pytest.raises(ConnectionError):
+                await push()
+            closed = await stage.seen.closed()
+        gone = "server" if direction == "client" else "client"
+        assert (closed.by, closed.how) == (gone, "close-notify")
+
+    run(main(), loop)
+
+
 def test_what_a_client_sends_to_a_server_that_has_left_is_evidence(
     props: Props, loop: LoopFactory
 ) -> None:
