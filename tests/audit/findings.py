@@ -1,0 +1,63 @@
+"""Reports as an audit would make them, for tests of what is made of reports."""
+
+from mitm.audit import Case, Finding, Report
+from mitm.audit.case import Severity
+from mitm.audit.finding import Outcome
+from mitm.verdict import Call, Ending, Evidence
+
+SECRET = "s3cr3t-of-the-test"  # noqa: S105
+
+EVIDENCE = Evidence(
+    "messages",
+    (Call("/a.B/C", {"authorization": "Bearer s3cr… (18 characters, masked)"}, ("deadbeef",)),),
+    ("authorization",),
+    (Ending(1, True, "client", "eof", "established"),),
+)
+
+
+def finding(name: str, outcome: Outcome, severity: Severity = "must") -> Finding:
+    """A finding as the audit words it."""
+    sound = outcome == "too-strict" or name == "genuine"
+    read = outcome == "vulnerable" or name == "genuine"
+    case = Case(
+        name=name,
+        title=f"The certificate {name} & <its> title",
+        expect="accept" if sound else "reject",
+        severity=severity,
+        cwe=() if sound else (295, 79),
+        rule="RFC 5280 section 6: a rule",
+        fix="" if sound else f"Switch verification on for {name}",
+        lesson=f"The lesson of {name}.\n\n**The rule.** It holds.\n",
+        host="localhost",
+        server_name="localhost",
+        chain=None,
+        unsupported="no such key here" if outcome == "unsupported" else "",
+    )
+    tried = outcome != "unsupported"
+    return Finding(
+        case,
+        outcome,
+        f"because of {outcome}",
+        (EVIDENCE if read else Evidence("nothing")) if tried else None,
+        "exit code 1: \x1b[31mred\x1b[0m & <bad> \x00" if tried else "",
+    )
+
+
+def report(*findings: Finding, first: Outcome = "pass", last: Outcome | None = "pass") -> Report:
+    """A report with its controls."""
+    controls = [finding("genuine", first)]
+    if last:
+        controls.append(finding("genuine", last))
+    return Report(tuple(controls), findings)
+
+
+MIXED = report(
+    finding("attacker-ca", "vulnerable"),
+    finding("self-signed", "vulnerable"),
+    finding("no-san", "vulnerable", "should"),
+    finding("trailing-dot", "vulnerable", "info"),
+    finding("rsa-leaf", "too-strict"),
+    finding("tls-1.0", "unsupported"),
+    finding("expired", "inconclusive"),
+    finding("wrong-host", "pass"),
+)
