@@ -99,7 +99,7 @@ class _Connection(asyncio.Protocol):
         elif not self._answered:
             self._first += data
             if self._first.startswith(_PREFACE):
-                config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
+                config = h2.config.H2Configuration(client_side=False)
                 self._h2 = h2.connection.H2Connection(config)
                 # At once: many clients wait for SETTINGS before they send a request.
                 self._h2.initiate_connection()
@@ -123,8 +123,9 @@ class _Connection(asyncio.Protocol):
     def _handle(self, connection: h2.connection.H2Connection, event: h2.events.Event) -> None:
         match event:
             case h2.events.RequestReceived(stream_id=int(stream), headers=headers):
-                fields = {str(name): str(value) for name, value in headers or ()}
-                self._open[stream] = is_grpc(fields.get("content-type", ""))
+                # As bytes: of whatever kind they are (RFC 9110 section 5.5), only one matters.
+                content_type = cast(dict[bytes, bytes], dict(headers)).get(b"content-type", b"")
+                self._open[stream] = is_grpc(content_type.decode("latin-1"))
                 answer = [(":status", "200")]
                 if self._open[stream]:
                     answer.append(("content-type", "application/grpc"))
