@@ -148,7 +148,7 @@ def _lenient_client() -> ssl.SSLContext:
 
 
 def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or str(error)
+    reason = getattr(error, "reason", None) or error.args[-1]
     return str(reason).lower().replace("_", " ")
 
 

@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from mitm import content, front_matter
 from mitm.errors import UserError
 from mitm.pki.names import distinguished, fill, general, is_ip
+from mitm.pki.unsupported import Unsupported
 
 KeyKind = Literal[
     "ec-p256", "ec-p384", "rsa-512", "rsa-1024", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"
@@ -57,6 +58,10 @@ class BasicConstraints(_Strict, frozen=True):
     ca: bool
     path_length: Annotated[int, msgspec.Meta(ge=0)] | None = None
     critical: bool = True
+
+    def __post_init__(self) -> None:
+        if self.path_length is not None and not self.ca:
+            raise ValueError("path_length: only a CA has one")
 
 
 class NameConstraints(_Strict, frozen=True):
@@ -286,5 +291,5 @@ def _check(key: str, values: Iterable[str], parse: Callable[[str], object]) -> N
     for value in values:
         try:
             parse(value)
-        except ValueError as error:
+        except (ValueError, Unsupported) as error:
             raise ValueError(f"{key}: {error}") from None

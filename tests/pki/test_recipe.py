@@ -52,6 +52,7 @@ def test_a_recipe_needs_little_and_the_rest_is_sound(tmp_path: Path) -> None:
         ("chain:\n  - san: DNS:x\n", "chain[0].san", "array"),
         ("chain:\n  - san: [localhost]\n", "chain[0].san[0]", "regex"),
         ("chain:\n  - san: ['IP:localhost']\n", "chain[0]", "san: IP:localhost"),
+        ("chain:\n  - san: ['IP:{parent}']\n", "chain[0]", "has no {parent}"),
         ("chain:\n  - san: ['DNS:ä']\n", "chain[0]", "san: DNS:ä"),
         ("chain:\n  - key_usage: [sign]\n", "chain[0].key_usage[0]", "sign"),
         ("chain:\n  - extended_key_usage: [serverAuth]\n", "chain[0]", "'serverAuth'"),
@@ -63,6 +64,11 @@ def test_a_recipe_needs_little_and_the_rest_is_sound(tmp_path: Path) -> None:
             "chain:\n  - basic_constraints: {ca: true, path_length: -1}\n",
             "chain[0].basic_constraints.path_length",
             ">= 0",
+        ),
+        (
+            "chain:\n  - basic_constraints: {ca: false, path_length: 1}\n",
+            "chain[0].basic_constraints",
+            "path_length: only a CA",
         ),
         ("chain:\n  - name_constraints: {}\n", "chain[0].name_constraints", "nothing"),
         (
