@@ -219,7 +219,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], said: str
         ({"title": ""}, "front matter: Object missing required field `title`"),
         ({"colour": "red"}, "front matter: Object contains unknown field `colour`"),
         ({"order": "first"}, "order: Expected `int`, got `str`"),
-        ({"title": "[unclosed"}, "line 2: not YAML"),
+        ({"title": "[unclosed"}, "line 3: not YAML"),
     ],
 )
 def test_a_mistake_in_a_scenario_names_file_key_and_reason(
