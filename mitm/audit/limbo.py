@@ -33,7 +33,7 @@ _NEEDED_FEATURES = {
 # 4.2.1.12), and so the only purpose that a test case can ask for.
 _SERVER_AUTH = "serverAuth"
 
-_FIX = "Leave path validation to the TLS library, keep that up to date, and switch nothing off"
+_FIX = "Leave path validation to a current TLS library, and switch none of it off"
 
 
 class PeerName(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from mitm import audit
 from mitm.audit.limbo import CONTROL_NAME, load_limbo
 from mitm.errors import UserError
+from tests.programs import mitm_demo
 
 SAMPLE = Path(__file__).parent / "data" / "limbo-sample.json"
 
@@ -278,3 +280,43 @@ def test_a_key_that_does_not_fit_is_unsupported_with_openssls_reason(tmp_path: P
     (finding,) = play(suite, told_client).findings
     assert finding.outcome == "unsupported"
     assert finding.reason == "OpenSSL refuses to present it: key values mismatch"
+
+
+CLIENT = """
+import socket, ssl, sys
+host, port, ca, name = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+context.check_hostname = True
+with socket.create_connection((host, port)) as plain:
+    with context.wrap_socket(plain, server_hostname=name) as connection:
+        connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        connection.recv(1)
+"""
+
+
+def audit_by_command(folder: Path, client: str, *names: str) -> dict[str, Any]:
+    """`mitm-demo audit --limbo` of a client of the test's own, its JSON report and exit code."""
+    program = folder / "client.py"
+    program.write_text(client)
+    file = suite_file(folder, *(TESTS[name] for name in names))
+    command = (sys.executable, program, "{host}", "{port}", "{ca}", "{name}")
+    result = mitm_demo("audit", "--json", "--limbo", file, "--", *command)
+    report: dict[str, Any] = json.loads(result.out)
+    return report | {"code": result.code}
+
+
+def test_the_command_line_plays_a_suite_of_limbos(tmp_path: Path) -> None:
+    names = (SOUND, "webpki::san::mismatch-domain-san", "rfc5280::validity::expired-1-second")
+    report = audit_by_command(tmp_path, CLIENT, *names)
+    outcomes = {f["certificate"]: f["outcome"] for f in report["findings"]}
+    assert outcomes == dict(zip(names, ("pass", "pass", "unsupported"), strict=True))
+    assert report["code"] == 0
+
+
+def test_the_command_line_tells_which_test_case_was_accepted_wrongly(tmp_path: Path) -> None:
+    careless = CLIENT.replace("check_hostname = True", "check_hostname = False")
+    name = "webpki::san::mismatch-domain-san"
+    report = audit_by_command(tmp_path, careless, SOUND, name)
+    outcomes = {f["certificate"]: f["outcome"] for f in report["findings"]}
+    assert outcomes == {SOUND: "pass", name: "vulnerable"}
+    assert report["code"] == 1
