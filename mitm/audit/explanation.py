@@ -44,12 +44,12 @@ def explain_failure(report: Report, *, strict: bool = False) -> str:
     counts = ", ".join(
         f"{report.count(outcome)} {outcome}" for outcome in OUTCOMES if report.count(outcome)
     )
-    head = (
-        f"{conclusion.reason}.\nThe client gets through with the genuine certificate, first and "
-        f"last. With the others: {counts}."
-    )
+    head = [
+        f"{conclusion.reason}.",
+        f"The client gets through with the genuine certificate. With the others: {counts}.",
+    ]
     told = report.failing(strict=strict) + report.undecided()
-    return "\n\n".join([head, *map(explain, told)])
+    return "\n\n".join(["\n".join(textwrap.fill(t, _WIDTH) for t in head), *map(explain, told)])
 
 
 def explain_control(control: Finding) -> str:
@@ -61,20 +61,27 @@ def explain_control(control: Finding) -> str:
 
 
 def remarks(report: Report, *, strict: bool = False) -> list[str]:
-    """What a build should not fail for, but its owner should know: one line a certificate."""
-    failing = {f.case.name for f in report.failing(strict=strict) + report.undecided()}
-    return [
-        remark(finding)
+    """What a build should not fail for, but the client's owner should know, in lines."""
+    told = {finding.case.name for finding in report.failing(strict=strict)}
+    lines = [
+        line
         for finding in report.findings
-        if finding.outcome != "pass" and finding.case.name not in failing
+        if finding.case.name not in told and (line := remark(finding))
     ]
+    unsupported = [finding for finding in report.findings if finding.outcome == "unsupported"]
+    if unsupported:
+        names = ", ".join(finding.case.name for finding in unsupported)
+        lines.append(plain(f"not presented: {names}: {unsupported[0].reason}"))
+    return lines
 
 
 def remark(finding: Finding) -> str:
-    """A finding in one line."""
-    return plain(
-        f"{finding.case.name}: {finding.outcome} ({finding.case.severity}): {finding.reason}"
-    )
+    """A finding in one line; "" for those that nobody has to do anything about."""
+    case = finding.case
+    # Sound clients differ in what is for information alone.
+    if finding.outcome in ("pass", "unsupported") or case.severity == "info":
+        return ""
+    return plain(f"{case.name}: {finding.outcome} ({case.severity}): {finding.reason}")
 
 
 def describe_weight(case: Case) -> str:

@@ -128,8 +128,8 @@ class Judgement:
             raise _failure(explain_control(finding)) from None
         if finding.fails(strict=self._strict):
             raise _failure(explain(finding)) from None
-        if finding.outcome != "pass":
-            remember(self._item, remark(finding))
+        if line := remark(finding):
+            remember(self._item, line)
         return error is not None and not isinstance(error, _OF_THE_TEST)
 
 
