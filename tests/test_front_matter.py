@@ -101,7 +101,7 @@ def test_a_mistake_in_yaml_is_named_by_the_files_own_line(
     [
         "name: 2024-02-30",  # no such day
         "name: \x00",
-        "name: " + 5000 * "[" + 5000 * "]",
+        "name: " + 1500 * "[" + 1500 * "]",
         "name: !!python/object/apply:os.system [ls]",
         "name: *nobody",
         "? {a: b}\n: c",

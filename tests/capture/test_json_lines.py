@@ -111,6 +111,7 @@ def test_no_half_line_stays_when_the_disk_fills_up_in_the_middle_of_one(tmp_path
     with _files_no_longer_than(room):
         log(SAMPLES[1])
         assert log.lost == 1
+    assert [_decode(line) for line in path.read_bytes().splitlines()] == [SAMPLES[0]]
     log(SAMPLES[2])  # there is room again
     log.close()
     assert log.lost == 1

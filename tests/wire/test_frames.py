@@ -338,6 +338,16 @@ def test_a_promise_without_its_stream_is_refused(flags: int) -> None:
         frames.promised_stream(RawFrame(0x5, flags, 1, b"\0\0\0"))
 
 
+def test_the_reserved_bits_mean_nothing() -> None:
+    """RFC 9113 sections 4.1, 6.6, 6.8 and 6.9: ignored when receiving."""
+    (raw,) = _read(bytes.fromhex("000000000080000001"))
+    assert raw.stream == 1
+    assert frames.detail(RawFrame(0x8, 0, 1, bytes.fromhex("80000005"))) == "+5"
+    goaway = RawFrame(0x7, 0, 0, bytes.fromhex("8000000300000000"))
+    assert frames.detail(goaway) == "NO_ERROR, last stream 3"
+    assert frames.promised_stream(RawFrame(0x5, 0, 1, bytes.fromhex("80000002"))) == 2
+
+
 def test_a_frame_is_as_long_as_the_receiver_allows() -> None:
     frame = DataFrame(1, (2**14) * b"x").serialize()
     longer = DataFrame(1, (2**14 + 1) * b"x").serialize()

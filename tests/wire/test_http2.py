@@ -244,6 +244,14 @@ def test_the_error_page_of_a_proxy_makes_no_messages_and_breaks_nothing() -> Non
     assert [sent.raw for sent in only(events.Message, seen)] == [USER]
 
 
+def test_a_response_that_names_no_type_is_read_as_the_request_was() -> None:
+    talk = Conversation()
+    talk.request()
+    talk.send("server", talk.headers("server", 1, [(":status", "200")]))
+    seen = talk.send("server", data(1, message(USER)))
+    assert [sent.raw for sent in only(events.Message, seen)] == [USER]
+
+
 def test_a_reset_ends_a_stream_for_both_sides() -> None:
     talk = Conversation()
     talk.request()

@@ -134,7 +134,7 @@ def _frames(wire: bytes) -> list[tuple[int, int, int]]:
     return found
 
 
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(_sessions(), cuts)
 def test_events_tell_exactly_what_h2_sent_however_the_bytes_are_cut(
     session: Session, where: list[int]
