@@ -1,0 +1,118 @@
+"""Which certificates a client is tried with, and for which name."""
+
+import pytest
+
+from mitm.audit import Suite, catalogue, forge_suite, select
+from mitm.errors import UserError
+
+
+def names(only: list[str], exclude: list[str] | None = None) -> set[str]:
+    return {recipe.name for recipe in select(catalogue(), only, exclude or [])}
+
+
+def test_certificates_are_chosen_by_name_severity_and_weakness() -> None:
+    recipes = catalogue()
+    assert names([]) == {recipe.name for recipe in recipes}
+    assert names(["self-signed", "wrong-host"]) == {"self-signed", "wrong-host"}
+    assert names(["should"]) == {r.name for r in recipes if r.severity == "should"}
+    for word in ("CWE-297", "cwe-297"):
+        assert names([word]) == {r.name for r in recipes if 297 in r.cwe}
+    assert names(["self-signed", "info"]) == {"self-signed"} | names(["info"])
+
+
+def test_what_is_excluded_is_left_out_of_what_is_chosen() -> None:
+    assert names(["must"], ["CWE-297", "self-signed"]) == (
+        names(["must"]) - names(["CWE-297"]) - {"self-signed"}
+    )
+
+
+def test_cases_are_chosen_as_recipes_are() -> None:
+    suite = forge_suite(select(catalogue(), ["self-signed", "wrong-host"]))
+    assert [case.name for case in select(suite.cases, ["CWE-297"])] == ["wrong-host"]
+
+
+@pytest.mark.parametrize(
+    ("only", "exclude", "said"),
+    [
+        (["self-singed"], [], "did you mean 'self-signed'?"),
+        ([], ["self-singed"], "did you mean 'self-signed'?"),
+        (["CWE-1"], [], "no certificate of the catalogue goes by 'CWE-1'"),
+        (["CWE-x"], [], "unknown certificate, severity or CWE 'CWE-x'"),
+        (["self-signed"], ["must"], "no certificate is left to try"),
+    ],
+)
+def test_a_word_that_means_nothing_is_refused(
+    only: list[str], exclude: list[str], said: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        names(only, exclude)
+    assert said in str(error.value)
+
+
+def forged(name: str, *certificates: str) -> Suite:
+    return forge_suite(select(catalogue(), certificates), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("localhost", "localhost"),
+        ("api.example.com", "localhost"),
+        # What is an address of this machine can be dialled; what is not, cannot.
+        ("127.0.0.1", "127.0.0.1"),
+        ("::1", "::1"),
+        ("192.0.2.1", "localhost"),
+    ],
+)
+def test_the_control_is_dialled_on_this_machine_whatever_the_name(name: str, host: str) -> None:
+    control = forged(name, "self-signed").control
+    assert control.server_name == name
+    assert control.host == host
+    assert control.chain is not None
+
+
+def test_a_certificate_for_an_address_is_dialled_by_address() -> None:
+    suite = forged("localhost", "ip-mismatch", "self-signed")
+    by_name = {case.name: case for case in suite.cases}
+    assert by_name["ip-mismatch"].host == by_name["ip-mismatch"].server_name == "127.0.0.1"
+    assert by_name["self-signed"].host == by_name["self-signed"].server_name == "localhost"
+
+
+def test_what_cannot_be_made_for_a_name_is_unsupported_with_its_reason() -> None:
+    (case,) = forged("localhost", "parent-domain").cases
+    assert case.chain is None
+    assert "--name" in case.unsupported
+    (case,) = forged("server.lab.mitm-demo.test", "parent-domain").cases
+    assert case.chain is not None
+    assert not case.unsupported
+
+
+def test_the_genuine_certificate_is_the_control_and_no_case() -> None:
+    suite = forged("localhost", "genuine", "self-signed")
+    assert [case.name for case in suite.cases] == ["self-signed"]
+    assert suite.control.name == "genuine"
+    assert suite.pin_pem.startswith(b"-----BEGIN CERTIFICATE-----")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "a b",
+        "*.example.com",
+        "a..b",
+        "münchen.example",
+        "localhost\n",
+        "[::1]",
+        "x" * 64,
+        "a/b",
+    ],
+)
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="neither a host name nor an IP address"):
+        forged(name, "self-signed")
+
+
+@pytest.mark.parametrize("name", ["localhost", "A.Example.COM", "xn--mnchen-3ya.example", "a_b.c"])
+def test_a_name_that_is_one_is_taken(name: str) -> None:
+    assert forged(name, "self-signed").control.server_name == name
