@@ -190,14 +190,14 @@ def test_bytes_that_come_a_few_at_a_time_cost_no_more_than_in_proportion() -> No
     for start in range(0, len(wire), 32):
         read += list(reader.feed(wire[start : start + 32]))
     assert [len(frame.payload) for frame in read] == [size]
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 5
 
 
 def test_a_message_in_tiny_frames_costs_no_more_than_in_proportion() -> None:
-    """Copied at each step, these would be 137 GB."""
+    """Copied at each step, these would be 270 GB."""
     talk = Conversation()
     talk.request()
-    size, step = MAX_MESSAGE_SIZE, 64
+    size, step = MAX_MESSAGE_SIZE, 32
     started = time.process_time()
     talk.send("client", data(1, b"\0" + size.to_bytes(4, "big")))
     tiny = data(1, step * b"x").serialize()
@@ -205,4 +205,4 @@ def test_a_message_in_tiny_frames_costs_no_more_than_in_proportion() -> None:
     for _ in range(size // step // 16):
         seen += only(events.Message, talk.feed("client", 16 * tiny))
     assert [sent.size for sent in seen] == [size]
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 5
