@@ -1,7 +1,7 @@
 """Makes the chain that a recipe describes."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -15,7 +15,15 @@ from mitm.pki.authority import LIFETIME, WARNING, Authorities, constrained_to, k
 from mitm.pki.chain import Chain
 from mitm.pki.keys import Key
 from mitm.pki.names import distinguished, fill, general, is_ip
-from mitm.pki.recipe import BasicConstraints, Link, NameConstraints, Recipe, offset, purpose
+from mitm.pki.recipe import (
+    AuthorityLink,
+    BasicConstraints,
+    Link,
+    NameConstraints,
+    Recipe,
+    offset,
+    purpose,
+)
 from mitm.pki.unsupported import Unsupported
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
@@ -59,7 +67,7 @@ def forge(recipe: Recipe, name: str, authorities: Authorities, now: datetime) ->
         raise UserError(f"certificate {recipe.name}: {error}") from None
 
 
-class _Issuer(NamedTuple):
+class _Signer(NamedTuple):
     """Who signs a link.
 
     Attributes:
@@ -72,6 +80,15 @@ class _Issuer(NamedTuple):
     anchored: bool
 
 
+class _Made(NamedTuple):
+    """A certificate of the chain, and who it makes of its holder: the signer of the next."""
+
+    certificate: bytes
+    issuer: x509.Name
+    holder: _Signer
+    send: bool
+
+
 class _Forge:
     """The making of one chain, from the root down: an issuer is there before what it signs."""
 
@@ -82,61 +99,66 @@ class _Forge:
         self._now = now
 
     def chain(self) -> Chain:
-        sent: list[bytes] = []
-        subjects: list[str] = []
         anchor = self._authorities.lab.pem
-        issuer: _Issuer | None = None
+        above: list[_Made] = []
         for depth, link in reversed(list(enumerate(self._recipe.chain))):
-            if not isinstance(link, Link):
-                issuer = self._authority(link.authority)
-                certificate = self._authorities[link.authority].certificate.public_bytes(
-                    Encoding.DER
-                )
-                send = link.send
-            else:
-                key = keys.generate("ec-p256" if link.key == "rsa-512" else link.key)
-                subject = self._subject(link, depth)
-                signer = self._signer(link, issuer)
-                root = signer is None
-                signer = signer or _Issuer(subject, key, self._now + LIFETIME, link.trusted)
-                leaf_issuer = self._distinguished(link.issuer) if link.issuer else signer.name
-                certificate, not_after = self._certificate(
-                    link, depth, subject, key, signer._replace(name=leaf_issuer)
-                )
+            if isinstance(link, Link):
+                made = self._link(link, depth, above[-1].holder if above else None)
                 if link.trusted:
-                    anchor = der.pem("CERTIFICATE", certificate)
-                send = link.send if link.send is not None else depth == 0 or not root
-                issuer = _Issuer(subject, key, not_after, signer.anchored or link.trusted)
-            if send:
-                sent.append(certificate)
-                subjects.append(issuer.name.rfc4514_string())
-        sent.reverse()
-        subjects.reverse()
+                    anchor = der.pem("CERTIFICATE", made.certificate)
+            else:
+                made = self._authority(link)
+            above.append(made)
+        leaf = above[-1]
+        sent = [made for made in reversed(above) if made.send]
         if self._recipe.reverse:
             sent[1:] = reversed(sent[1:])
-            subjects[1:] = reversed(subjects[1:])
         return Chain(
             name=self._recipe.name,
-            certificates=tuple(sent),
-            key_pem=_private_pem(self._recipe.chain[0], key),
+            certificates=tuple(made.certificate for made in sent),
+            key_pem=_private_pem(self._recipe.chain[0], leaf.holder.key),
             anchor_pem=anchor,
-            subjects=tuple(subjects),
-            issuer=leaf_issuer.rfc4514_string(),
+            subjects=tuple(made.holder.name.rfc4514_string() for made in sent),
+            issuer=leaf.issuer.rfc4514_string(),
             tls=self._recipe.tls,
         )
 
-    def _authority(self, which: str) -> _Issuer:
+    def _authority(self, link: AuthorityLink) -> _Made:
+        certificate = self._authorities[link.authority].certificate
+        return _Made(
+            certificate.public_bytes(Encoding.DER),
+            certificate.issuer,
+            self._authority_as_signer(link.authority),
+            link.send,
+        )
+
+    def _authority_as_signer(self, which: Literal["lab", "attacker"]) -> _Signer:
         authority = self._authorities[which]
         certificate = authority.certificate
-        return _Issuer(
+        return _Signer(
             certificate.subject, authority.key, certificate.not_valid_after_utc, which == "lab"
         )
 
-    def _signer(self, link: Link, above: _Issuer | None) -> _Issuer | None:
-        """Who signs a link, None for itself."""
-        if link.signed_by in ("lab", "attacker"):
-            return self._authority(link.signed_by)
-        return None if link.signed_by == "self" else above
+    def _link(self, link: Link, depth: int, above: _Signer | None) -> _Made:
+        key = keys.generate("ec-p256" if link.key == "rsa-512" else link.key)
+        subject = self._subject(link, depth)
+        itself = _Signer(subject, key, self._now + LIFETIME, link.trusted)
+        match link.signed_by:
+            case "lab" | "attacker":
+                signer = self._authority_as_signer(link.signed_by)
+            case "self":
+                signer = itself
+            case _:
+                signer = above or itself
+        if link.issuer is not None:
+            signer = signer._replace(name=self._distinguished(link.issuer))
+        certificate, not_after = self._certificate(link, depth, subject, key, signer)
+        return _Made(
+            certificate,
+            signer.name,
+            _Signer(subject, key, not_after, signer.anchored or link.trusted),
+            send=link.send if link.send is not None else depth == 0 or signer.key is not key,
+        )
 
     def _subject(self, link: Link, depth: int) -> x509.Name:
         if link.subject is not None:
@@ -151,7 +173,7 @@ class _Forge:
         return subject
 
     def _certificate(
-        self, link: Link, depth: int, subject: x509.Name, key: Key, issuer: _Issuer
+        self, link: Link, depth: int, subject: x509.Name, key: Key, issuer: _Signer
     ) -> tuple[bytes, datetime]:
         not_after = issuer.not_after
         if link.not_after:
@@ -180,7 +202,7 @@ class _Forge:
         return certificate, not_after
 
     def _extensions(
-        self, link: Link, depth: int, key: Key, issuer: _Issuer
+        self, link: Link, depth: int, key: Key, issuer: _Signer
     ) -> list[tuple[x509.ExtensionType, bool]]:
         ca = _is_ca(link, depth)
         extensions: list[tuple[x509.ExtensionType, bool]] = []
