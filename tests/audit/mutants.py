@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpc
+import h2.connection
 from cryptography import x509
 from cryptography.x509 import verification
 from cryptography.x509.oid import NameOID
@@ -27,9 +28,6 @@ from grpclib.encoding.base import CodecBase
 from mitm.audit import Endpoint
 
 SECONDS = 20.0
-
-# What a client of HTTP/2 says first (RFC 9113 section 3.4): the preface, an empty SETTINGS frame.
-HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 METHOD = "/users.v1.Users/GetUser"
 
@@ -95,6 +93,21 @@ def ssl_anything_old(endpoint: Endpoint) -> None:
     context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     _call(endpoint, context)
+
+
+def ssl_too_late(endpoint: Endpoint) -> None:
+    """Checks the name once it has asked, and reports a failure that helps nobody any more."""
+    context = _verifying(endpoint)
+    context.check_hostname = False
+    with _connected(endpoint, context) as connection:
+        _ask(connection)
+        _has_the_name(_covers)(endpoint, _sent_chain(connection))
+
+
+def ssl_silent(endpoint: Endpoint) -> None:
+    """Has no hole, but keeps it to itself that it has left."""
+    with contextlib.suppress(OSError, Left):
+        ssl_correct(endpoint)
 
 
 def ssl_or_plaintext(endpoint: Endpoint) -> None:
@@ -223,7 +236,14 @@ def _connected(endpoint: Endpoint, context: ssl.SSLContext) -> Iterator[ssl.SSLS
 
 
 def _ask(connection: socket.socket) -> None:
-    connection.sendall(HELLO)
+    """Call a method of gRPC over HTTP/2, with an empty message."""
+    http2 = h2.connection.H2Connection()
+    http2.initiate_connection()
+    fields = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": METHOD}
+    fields |= {"content-type": "application/grpc", "te": "trailers"}
+    http2.send_headers(1, list(fields.items()))
+    http2.send_data(1, bytes(5), end_stream=True)
+    connection.sendall(http2.data_to_send())
     connection.recv(1)
 
 

@@ -249,6 +249,9 @@ CLIENTS: dict[Callable[[audit.Endpoint], None], Expected] = {
     mutants.ssl_anything_old: Expected(
         (OPENSSL | ALPN) - STRENGTH - {"version", "anonymous", "null cipher"}
     ),
+    # What they report of themselves is not what they do.
+    mutants.ssl_too_late: Expected(OPENSSL, none_at_all),
+    mutants.ssl_silent: Expected(OPENSSL | ALPN),
     mutants.ssl_or_plaintext: Expected(frozenset(), none_at_all),
     mutants.ssl_common_name: Expected(OPENSSL | ALPN, common_name, None),
     mutants.ssl_substring: Expected(OPENSSL | ALPN, substring, None),
