@@ -1,0 +1,208 @@
+"""The audit as a whole: controls first and last, so many at once, and in a stable order."""
+
+import asyncio
+import ssl
+
+import pytest
+
+from mitm.audit import (
+    ClientRun,
+    Endpoint,
+    Finding,
+    Suite,
+    catalogue,
+    forge_suite,
+    run_audit,
+    select,
+    stand_in,
+)
+from mitm.errors import UserError
+from tests.proxy.stage import LoopFactory, run
+
+NAMES = ["attacker-ca", "long-chain", "parent-domain", "self-signed", "wrong-host"]
+
+
+@pytest.fixture(scope="module")
+def suite() -> Suite:
+    return forge_suite(select(catalogue(), NAMES))
+
+
+class Client:
+    """An asyncio client that takes the genuine certificate first, whatever it does later.
+
+    Args:
+        verify: whether it verifies the others.
+        late: how many of its first connections wait for those after them.
+    """
+
+    def __init__(self, *, verify: bool = True, late: int = 0) -> None:
+        self._verify = verify
+        self._late = late
+        self._others_done = asyncio.Event()
+        self.ports: list[int] = []
+        self.at_once = 0
+        self.most_at_once = 0
+
+    async def __call__(self, endpoint: Endpoint) -> ClientRun:
+        self.ports.append(endpoint.port)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self._connect(endpoint, number=len(self.ports))
+        finally:
+            self.at_once -= 1
+
+    async def _connect(self, endpoint: Endpoint, number: int) -> ClientRun:
+        # The first is the control, and tried by itself.
+        if 1 < number <= 1 + self._late:
+            await self._others_done.wait()
+        elif number > 1 + self._late:
+            self._others_done.set()
+        context = ssl.create_default_context(cafile=endpoint.ca_file)
+        if not self._verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        try:
+            reader, writer = await asyncio.open_connection(
+                endpoint.host, endpoint.port, ssl=context, server_hostname=endpoint.name
+            )
+        except ssl.SSLError as error:
+            return ClientRun(str(error), failed=True)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await reader.read()
+        writer.close()
+        return ClientRun()
+
+
+def test_a_client_that_verifies_and_one_that_does_not(suite: Suite, loop: LoopFactory) -> None:
+    async def main() -> None:
+        async with stand_in() as upstream:
+            good = await run_audit(suite, Client(), upstream)
+            assert good.conclusive
+            assert not good.failing()
+            assert {f.case.name: f.outcome for f in good.findings} == {
+                "attacker-ca": "pass",
+                "long-chain": "pass",
+                "parent-domain": "unsupported",
+                "self-signed": "pass",
+                "wrong-host": "pass",
+            }
+            bad = await run_audit(suite, Client(verify=False), upstream)
+            assert bad.conclusive
+            assert [f.case.name for f in bad.failing()] == [
+                "attacker-ca",
+                "self-signed",
+                "wrong-host",
+            ]
+
+    run(main(), loop)
+
+
+def test_the_controls_are_first_and_last_and_each_certificate_has_a_port_of_its_own(
+    suite: Suite,
+) -> None:
+    told: list[Finding] = []
+
+    async def main() -> None:
+        client = Client()
+        async with stand_in() as upstream:
+            await run_audit(suite, client, upstream, jobs=4, on_finding=told.append)
+        # Two controls, four certificates, and one that cannot be presented.
+        assert len(client.ports) == 6
+
+    run(main())
+    assert len(told) == 7
+    assert told[0].case.name == told[-1].case.name == "genuine"
+    assert "genuine" not in {finding.case.name for finding in told[1:-1]}
+
+
+def test_the_order_is_the_suites_whatever_ends_first(suite: Suite, loop: LoopFactory) -> None:
+    told: list[Finding] = []
+
+    async def main() -> None:
+        async with stand_in() as upstream:
+            client = Client(late=2)
+            report = await run_audit(suite, client, upstream, jobs=4, on_finding=told.append)
+        assert [f.case.name for f in report.findings] == NAMES
+
+    run(main(), loop)
+    ended = [f.case.name for f in told]
+    assert ended.index("wrong-host") < ended.index("attacker-ca")
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 4])
+def test_so_many_are_tried_at_once(suite: Suite, jobs: int) -> None:
+    async def main() -> None:
+        # With several jobs, as many wait for the others as leave one job free for those.
+        client = Client(late=jobs - 1)
+        async with stand_in() as upstream:
+            await run_audit(suite, client, upstream, jobs=jobs)
+        assert client.most_at_once == jobs
+
+    run(main())
+
+
+def test_a_first_control_that_fails_is_the_end(suite: Suite) -> None:
+    runs = 0
+
+    async def refuse(endpoint: Endpoint) -> ClientRun:
+        nonlocal runs
+        runs += 1
+        return ClientRun("no", failed=True)
+
+    async def main() -> None:
+        async with stand_in() as upstream:
+            report = await run_audit(suite, refuse, upstream)
+        assert [c.outcome for c in report.controls] == ["inconclusive"]
+        assert report.findings == ()
+        assert not report.conclusive
+
+    run(main())
+    assert runs == 1
+
+
+def test_a_last_control_that_fails_is_told_with_what_was_found(suite: Suite) -> None:
+    async def main() -> None:
+        client = Client(verify=False)
+
+        async def tiring(endpoint: Endpoint) -> ClientRun:
+            return await client(endpoint) if len(client.ports) < 5 else ClientRun("tired")
+
+        async with stand_in() as upstream:
+            report = await run_audit(suite, tiring, upstream)
+        assert [c.outcome for c in report.controls] == ["pass", "inconclusive"]
+        assert len(report.failing()) == 3
+        assert not report.conclusive
+
+    run(main())
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_client_that_cannot_be_started_is_one_error_whenever_that_shows(
+    suite: Suite, at: int
+) -> None:
+    async def main() -> None:
+        client = Client()
+
+        async def vanishing(endpoint: Endpoint) -> ClientRun:
+            if len(client.ports) + 1 >= at:
+                raise UserError("cannot start it")
+            return await client(endpoint)
+
+        async with stand_in() as upstream:
+            with pytest.raises(UserError, match="cannot start it"):
+                await run_audit(suite, vanishing, upstream, jobs=3)
+
+    run(main())
+
+
+def test_a_bug_in_a_client_under_test_is_not_hidden(suite: Suite) -> None:
+    async def main() -> None:
+        async def broken(endpoint: Endpoint) -> ClientRun:
+            raise RuntimeError("a bug")
+
+        async with stand_in() as upstream:
+            with pytest.raises(RuntimeError, match="a bug"):
+                await run_audit(suite, broken, upstream)
+
+    run(main())
