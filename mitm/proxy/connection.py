@@ -100,8 +100,7 @@ class Connection:
         except Exception as error:
             # A chain that OpenSSL refuses to present, for example. It must not be the end of the
             # record as well.
-            cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
-            end = _EndError("attacker", "error", f"{type(cause).__name__}: {cause}")
+            end = _EndError("attacker", "error", f"{type(error).__name__}: {error}")
         seen = self._watcher.seen if self._watcher else {"client": 0, "server": 0}
         self._emit(
             events.Closed,
@@ -152,9 +151,12 @@ class Connection:
             schema=self._task.schema,
             on_event=self._task.on_event,
         )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._pump("client", client, server))
-            group.create_task(self._pump("server", server, client))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump("client", client, server))
+                group.create_task(self._pump("server", server, client))
+        except ExceptionGroup as errors:
+            raise self._first_end or errors.exceptions[0] from None
 
     async def _sniff(self, reader: asyncio.StreamReader) -> tuple[bytes, Hello | None]:
         """Read until it is clear what the client speaks: TLS, or HTTP/2 in plaintext (None)."""
@@ -294,8 +296,7 @@ class Connection:
             sink.send_end(notify=end.how == "close-notify" or source.tls is None)
         else:
             # TLS has failed, and with it both directions (RFC 8446 section 6.2).
-            source.close()
-            sink.close()
+            raise end
 
     def _end_of(self, party: Literal["client", "server"], peer: Peer) -> _EndError:
         assert peer.end is not None

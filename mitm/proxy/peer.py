@@ -155,10 +155,6 @@ class Peer:
             )
         self._writer.transport.abort()
 
-    def close(self) -> None:
-        """Let go of the socket, once the peer has taken what was sent."""
-        self._writer.close()
-
     async def _flush_tls(self) -> None:
         assert self.tls is not None
         data = self.tls.to_send()

@@ -133,11 +133,26 @@ class End:
         return self._tls
 
     async def handshake(
-        self, context: ssl.SSLContext, *, server_side: bool = False, name: str | None = None
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        name: str | None = None,
+        then: Callable[[ssl.SSLObject], object] = lambda tls: None,
     ) -> None:
-        """Complete a handshake; raises what `ssl` raises, after its alert has been sent."""
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
-        await self._do(self._tls.do_handshake)
+        """Complete a handshake; raises what `ssl` raises, after its alert has been sent.
+
+        Args:
+            then: says more in the same breath as the last of the handshake.
+        """
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
+        self._tls = tls
+
+        def step() -> None:
+            tls.do_handshake()
+            then(tls)
+
+        await self._do(step)
 
     async def _do(self, step: Callable[[], T]) -> T:
         while True:
@@ -169,6 +184,11 @@ class End:
         else:
             self.writer.write(data)
             await self.writer.drain()
+
+    async def send_without_end(self) -> None:
+        """Send until it is known that nobody takes it."""
+        while True:
+            await self.send(bytes(2**18))
 
     async def read(self) -> bytes:
         """Whatever comes next; b"" at the end, be it close_notify or FIN."""

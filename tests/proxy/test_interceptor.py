@@ -323,6 +323,17 @@ def test_a_stop_in_the_middle_of_a_stop_loses_nothing(props: Props, loop: LoopFa
     run(main(), loop)
 
 
+async def a_client_that_does_not_read(stage: Stage) -> tuple[End, End]:
+    """And its server; more is on its way to it than the kernel holds."""
+    client, server = await stage.connect()
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    flood = asyncio.create_task(server.send(bytes(2**25)))
+    await stage.seen.wait(events.ApplicationData, direction="server")
+    flood.cancel()
+    await asyncio.wait([flood])
+    return client, server
+
+
 def test_a_peer_that_does_not_take_its_last_bytes_is_cut_off(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,18 +341,26 @@ def test_a_peer_that_does_not_take_its_last_bytes_is_cut_off(
 
     async def main() -> None:
         async with a_stage(props) as stage:
-            client, server = await stage.connect_plaintext()
-            # The client reads nothing, and more is on its way to it than the kernel holds.
-            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            flood = asyncio.create_task(server.send(bytes(2**25)))
-            await stage.seen.wait(events.ApplicationData, direction="server")
-            await client.finish()
-            assert await server.read() == b""
-            server.reset()
-            await asyncio.wait([flood])
-            assert flood.exception() is None or isinstance(flood.exception(), OSError)
+            client, _ = await a_client_that_does_not_read(stage)
+            client.writer.write(b"\x17\x03\x03\x00\x20" + bytes(32))  # a broken record
+            assert (await stage.seen.closed()).how == "error"
             await stage.interceptor.drain(LIMIT)
-            assert stage.seen.one(events.Closed)
+            with pytest.raises(ConnectionError):
+                await client.send_without_end()
+
+    run(main(), loop)
+
+
+def test_a_stop_does_not_wait_for_a_peer_that_does_not_read(
+    props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CLOSE_LIMIT", 2 * LIMIT)
+
+    async def main() -> None:
+        async with a_stage(props) as stage:
+            await a_client_that_does_not_read(stage)
+            await stage.interceptor.__aexit__(None, None, None)
+            assert stage.seen.one(events.Closed).reason == "the interceptor was stopped"
 
     run(main(), loop)
 
