@@ -1,0 +1,404 @@
+"""`mitm-demo audit`, as its users run it: on the project's client, on `curl` and on `ssl`."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from mitm import content
+from tests import programs
+from tests.programs import MITM_DEMO, Result, alive, mitm_demo, refused, running, serving
+
+PYTHON_CLIENT = (sys.executable, str(content.CLIENTS / "python" / "client.py"))
+TOKEN = "a-secret-of-the-test-0123456789"  # noqa: S105
+
+# Enough to tell a careless client: who signed it, whose name, and one that must be accepted.
+SOME = "attacker-ca,wrong-host,mixed-case"
+
+# A client in Python's ssl. Its fifth argument makes it careless.
+SSL_CLIENT = """
+import socket, ssl, sys
+host, port, ca, name, *careless = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+if careless:
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+with socket.create_connection((host, int(port)), timeout=10) as plain:
+    with context.wrap_socket(plain, server_hostname=name) as tls:
+        tls.sendall(b"EHLO client\\r\\n")
+        tls.recv(100)
+"""
+SSL = (sys.executable, "-c", SSL_CLIENT, "{host}", "{port}", "{ca}", "{name}")
+
+
+def audit(*words: str | Path, only: str = SOME) -> Result:
+    """Audit a client; options first, then `--` and its command."""
+    choice = ("--only", only) if only else ()
+    return mitm_demo("audit", *choice, *words)
+
+
+def policy(name: str, *arguments: str) -> tuple[str, ...]:
+    """The command of the project's own client with a policy."""
+    target = ("--target", "{target}", "--token", TOKEN)
+    return ("--", *PYTHON_CLIENT, "--policy", name, *target, *arguments)
+
+
+def told(result: Result) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(result.out)
+    return report
+
+
+def outcomes(report: dict[str, Any]) -> dict[str, str]:
+    return {finding["certificate"]: finding["outcome"] for finding in report["findings"]}
+
+
+# The project's own client
+
+
+def test_ca_file_comes_out_clean_of_the_whole_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Some eighty runs of a client that takes a while to start.
+    monkeypatch.setattr(programs, "LIMIT", 110)
+    result = audit("--json", *policy("ca-file", "--ca", "{ca}"), only="")
+    assert result.code == 0, result.out
+    report = told(result)
+    assert [control["outcome"] for control in report["controls"]] == ["pass", "pass"]
+    assert set(outcomes(report)) == set(content.markdown_files(content.CERTS)) - {"genuine"}
+    wrong = {f["certificate"] for f in report["findings"] if f["outcome"] == "vulnerable"}
+    assert not wrong & {f["certificate"] for f in report["findings"] if f["severity"] == "must"}
+    assert report["failing"] == []
+    assert report["summary"]["inconclusive"] == 0
+
+
+def test_pinned_comes_out_clean_and_rejects_every_other_leaf_by_right() -> None:
+    result = audit("--json", *policy("pinned", "--pin", "{pin}"))
+    assert result.code == 0, result.out
+    report = told(result)
+    assert [control["outcome"] for control in report["controls"]] == ["pass", "pass"]
+    assert outcomes(report) == {
+        "attacker-ca": "pass",
+        "mixed-case": "too-strict",
+        "wrong-host": "pass",
+    }
+
+
+def test_skip_verify_is_vulnerable_with_the_token_as_evidence() -> None:
+    result = audit("--json", *policy("skip-verify"))
+    assert result.code == 1
+    assert TOKEN not in result.out + result.err
+    report = told(result)
+    # It fetches the certificate and trusts that alone: the name in it is checked.
+    assert outcomes(report) == {
+        "attacker-ca": "vulnerable",
+        "mixed-case": "pass",
+        "wrong-host": "pass",
+    }
+    assert report["failing"] == ["attacker-ca"]
+    (found,) = (f for f in report["findings"] if f["certificate"] == "attacker-ca")
+    assert found["evidence"]["credentials"] == ["authorization"]
+    (call,) = found["evidence"]["calls"]
+    assert call["method"] == "/users.v1.UserService/GetUser"
+    assert call["metadata"]["authorization"].startswith("Bearer a-se… (")
+    assert found["fix"]
+
+
+def test_no_ca_is_inconclusive_because_its_control_fails() -> None:
+    result = audit("--json", *policy("no-ca"))
+    assert result.code == 3
+    report = told(result)
+    assert [control["outcome"] for control in report["controls"]] == ["too-strict"]
+    assert report["findings"] == []
+    assert "{ca}" in report["advice"][0]
+
+
+def test_a_client_without_tls_is_vulnerable_to_everything() -> None:
+    result = audit("--json", *policy("insecure"))
+    assert result.code == 1
+    assert told(result)["failing"] == ["attacker-ca", "wrong-host"]
+    assert "no encryption" in told(result)["findings"][0]["reason"]
+
+
+# Other TLS clients
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "failing"), [((), 0, []), (("x",), 1, ["attacker-ca", "wrong-host"])]
+)
+def test_pythons_ssl(words: tuple[str, ...], code: int, failing: list[str]) -> None:
+    result = audit("--json", "--", *SSL, *words)
+    assert result.code == code, result.out
+    assert told(result)["failing"] == failing
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is needed: apt install curl")
+@pytest.mark.parametrize(
+    ("words", "code", "failing"), [((), 0, []), (("-k",), 1, ["attacker-ca", "wrong-host"])]
+)
+def test_curl(words: tuple[str, ...], code: int, failing: list[str]) -> None:
+    curl = ("curl", "-q", "-sS", "--noproxy", "*", "--cacert", "{ca}", "https://{target}/")
+    result = audit("--json", "--", *curl, *words)
+    assert result.code == code, result.out
+    assert told(result)["failing"] == failing
+
+
+def test_a_longer_name_lets_more_be_tried() -> None:
+    only = "parent-domain,wildcard-too-deep"
+    short = audit("--json", "--", *SSL, only=only)
+    assert outcomes(told(short))["parent-domain"] == "unsupported"
+    name = "server.lab.mitm-demo.test"
+    long = audit("--json", "--name", name, "--", *SSL, only=only)
+    assert outcomes(told(long)) == {"parent-domain": "pass", "wildcard-too-deep": "pass"}
+    careless = audit("--json", "--name", name, "--", *SSL, "x", only=only)
+    assert told(careless)["failing"] == ["parent-domain", "wildcard-too-deep"]
+
+
+# What a client says and what it is answered
+
+
+def test_the_calls_are_answered_as_asked() -> None:
+    result = audit("--json", "--respond", "NOT_FOUND", *policy("ca-file", "--ca", "{ca}"))
+    assert result.code == 0
+    assert "NOT_FOUND" in told(result)["controls"][0]["client_said"]
+
+
+def test_ones_own_server_answers_in_place_of_the_stand_in(tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    assert mitm_demo("certs", lab).code == 0
+    cert = ("--cert", lab / "server.pem", "--key", lab / "server.key")
+    with serving(*cert) as (_, address):
+        port = address.rpartition(":")[2]
+        upstream = ("--upstream", f"localhost:{port}")
+        client = policy("ca-file", "--ca", "{ca}")
+        result = audit("--json", *upstream, "--ca", lab / "ca.pem", *client)
+        assert result.code == 0, result.err
+        # Which a stand-in does not know.
+        assert "Nicolas" in told(result)["controls"][0]["client_said"]
+        careless = audit("--json", *upstream, "--ca", lab / "ca.pem", *policy("skip-verify"))
+        assert careless.code == 1
+        # The wrong server is not sent anything.
+        wrong = audit(*upstream, "--ca", lab / "attacker-ca.pem", *client)
+        assert "its certificate does not verify" in refused(wrong)
+
+
+def test_the_client_is_told_by_its_environment_as_well() -> None:
+    program = SSL_CLIENT.replace(
+        "sys.argv[1:]", "[os.environ[f'MITM_{n}'] for n in ('HOST', 'PORT', 'CA', 'NAME')]"
+    ).replace("import socket", "import os, socket")
+    assert audit("--", sys.executable, "-c", program).code == 0
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("", "the client never connected"),
+        ("raise KeyError('no such option')", "KeyError: 'no such option'"),
+        (
+            SSL_CLIENT.replace("tls.sendall", "(lambda _: 0)").replace("tls.recv(100)", ""),
+            "without",
+        ),
+        ("import time; time.sleep(600)", "did not end within 1 s"),
+    ],
+)
+def test_a_client_that_cannot_pass_the_control_proves_nothing(program: str, said: str) -> None:
+    command = (sys.executable, "-c", program, *SSL[3:])
+    result = audit("--timeout", "1", "--", *command)
+    assert result.code == 3
+    assert said in result.out
+    assert "Exit code 3, nothing is proved" in result.out
+    assert "passed" not in result.out
+
+
+# The report
+
+
+def test_the_table_says_what_was_read_and_how_to_mend_it() -> None:
+    result = audit(*policy("skip-verify"), only=f"{SOME},parent-domain")
+    assert result.code == 1
+    lines = result.out.splitlines()
+    (row,) = (n for n, line in enumerate(lines) if line.startswith("  attacker-ca "))
+    assert "/users.v1.UserService/GetUser; 1 message; credentials: authorization" in lines[row]
+    assert "fix: " in lines[row + 1]
+    (row,) = (n for n, line in enumerate(lines) if line.startswith("  parent-domain "))
+    assert "give a longer one with --name" in lines[row]
+    assert "mixed-case, wrong-host" in lines
+    assert lines[-1] == "Exit code 1, a build fails: 1 certificate treated wrongly: attacker-ca"
+    assert "\x1b[" not in result.out
+    assert result.err == ""
+
+
+def test_the_progress_is_shown_on_a_terminal_alone() -> None:
+    """The reports are on stdout, so that they can be piped while it runs."""
+    leader, follower = pty.openpty()
+    shown = bytearray()
+
+    def read() -> None:
+        # At its end a pseudo-terminal is an error, EIO.
+        try:
+            while data := os.read(leader, 65_536):
+                shown.extend(data)
+        except OSError:
+            return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    command = [MITM_DEMO, "audit", "--only", "attacker-ca", "--json", "--", *SSL]
+    environment = os.environ | {"TERM": "xterm"}
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=follower, timeout=60, env=environment
+        )
+    finally:
+        os.close(follower)
+        reader.join()
+        os.close(leader)
+    assert done.returncode == 0
+    assert b"certificates" in shown
+    assert b"/3" in shown
+    assert json.loads(done.stdout)["exit_code"] == 0
+
+
+def test_reports_are_written_beside_the_table(tmp_path: Path) -> None:
+    junit, sarif = tmp_path / "audit.xml", tmp_path / "audit.sarif"
+    result = audit("--junit", junit, "--sarif", sarif, *policy("skip-verify"))
+    assert result.code == 1
+    suite = ElementTree.parse(junit).getroot()[0]  # noqa: S314
+    assert suite.get("failures") == "1"
+    (run,) = json.loads(sarif.read_text())["runs"]
+    assert [r["ruleId"] for r in run["results"]] == ["attacker-ca"]
+    assert run["invocations"][0]["exitCode"] == 1
+    for path in (junit, sarif):
+        assert TOKEN not in path.read_text()
+    assert sorted(tmp_path.iterdir()) == [sarif, junit]
+
+
+def test_a_baseline_lets_pass_what_is_known_and_nothing_else(tmp_path: Path) -> None:
+    known = tmp_path / "known.json"
+    careless, careful = (*SSL, "x"), SSL
+    first = audit("--json", "--", *careless, only="attacker-ca")
+    assert first.code == 1
+    known.write_text(first.out)
+    again = audit("--baseline", known, "--", *careless, only="attacker-ca")
+    assert again.code == 0
+    assert "known from the baseline" in again.out
+    more = audit("--baseline", known, "--json", "--", *careless)
+    assert more.code == 1
+    assert told(more)["failing"] == ["wrong-host"]
+    assert told(more)["known"] == ["attacker-ca"]
+    mended = audit("--baseline", known, "--", *careful)
+    assert mended.code == 0
+    assert "Fixed since the baseline: attacker-ca" in mended.out
+
+
+def test_strict_counts_a_client_that_rejects_what_is_sound() -> None:
+    """Without it that passes, see above."""
+    assert audit("--strict", *policy("pinned", "--pin", "{pin}"), only="mixed-case").code == 1
+    assert audit("--strict", "--", *SSL, only="mixed-case").code == 0
+
+
+def test_words_are_repeated_or_joined_by_commas() -> None:
+    result = mitm_demo(
+        *("audit", "--json", "--only", "CWE-297,mixed-case", "--only", "attacker-ca"),
+        *("--exclude", "should,info", "--exclude", "wrong-host", "--", *SSL),
+    )
+    names = set(outcomes(told(result)))
+    assert {"mixed-case", "attacker-ca", "wrong-san"} <= names
+    assert "wrong-host" not in names
+    assert {f["severity"] for f in told(result)["findings"]} == {"must"}
+
+
+# Wrong input
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "name the client's command: mitm-demo audit -- ./my-client {target} {ca}"),
+        (("--ca", "ca.pem", "--", "true"), "--ca is for --upstream"),
+        (("--upstream", "localhost:1", "--respond", "OK", "--", "true"), "--respond is for"),
+        (("--upstream", "example.com:443", "--", "true"), "add --allow-host example.com"),
+        (("--upstream", "nonsense", "--", "true"), "write HOST:PORT"),
+        (("--respond", "FINE", "--", "true"), "unknown gRPC status 'FINE'"),
+        (("--only", "self-singed", "--", "true"), "did you mean 'self-signed'?"),
+        (("--exclude", "must,should,info", "--", "true"), "no certificate is left"),
+        (("--name", "a b", "--", "true"), "neither a host name nor an IP address"),
+        (("--jobs", "0", "--", "true"), "--jobs"),
+        (("--timeout", "0", "--", "true"), "--timeout"),
+        (("--baseline", "nowhere.json", "--", "true"), "--baseline: cannot read nowhere.json"),
+        (("--junit", "nowhere/a.xml", "--", "true"), "--junit: cannot write"),
+        (("--sarif", "nowhere/a.sarif", "--", "true"), "--sarif: cannot write"),
+        (("--limbo", "nowhere.json", "--", "true"), "nowhere.json"),
+        (("--", "./no-such-client"), "cannot start ./no-such-client: No such file"),
+        (("--nolny", "x", "--", "true"), "--nolny"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(words: tuple[str, ...], said: str) -> None:
+    assert said in refused(mitm_demo("audit", *words))
+
+
+def test_options_after_the_command_are_its_own() -> None:
+    """With and without `--`."""
+    ask = "import sys; sys.exit(' '.join(sys.argv[1:]))"
+    for dashes in ((), ("--",)):
+        command = (*dashes, sys.executable, "-c", ask, "--json", "--strict", "--ca", "{ca}")
+        result = audit(*command)
+        assert result.code == 3
+        assert "--json --strict --ca /" in result.out
+
+
+# Interruption
+
+HANGING = """
+import os, signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+with open(sys.argv[1], "w") as fifo:
+    fifo.write(f"{os.getpid()} {child.pid}")
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_no_process_and_no_directory(tmp_path: Path, number: signal.Signals) -> None:
+    fifo, temporary, junit = tmp_path / "pids", tmp_path / "tmp", tmp_path / "audit.xml"
+    os.mkfifo(fifo)
+    temporary.mkdir()
+    command = (MITM_DEMO, "audit", "--junit", junit, "--", sys.executable, "-c", HANGING, fifo)
+    with running(*command, TMPDIR=str(temporary)) as process:
+        family = [int(pid) for pid in fifo.read_text().split()]
+        assert all(map(alive, family))
+        assert list(temporary.iterdir())
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (out, err.strip()) == ("", "")
+    assert not any(map(alive, family))
+    assert list(temporary.iterdir()) == []
+    assert not junit.exists()
+
+
+def test_nothing_is_left_behind_by_a_whole_audit(tmp_path: Path) -> None:
+    result = mitm_demo("audit", "--only", SOME, "--", *SSL, TMPDIR=str(tmp_path))
+    assert result.code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+# x509-limbo
+
+
+def test_a_suite_of_x509_limbos_is_tried_in_place_of_the_catalogue() -> None:
+    sample = Path(__file__).parent.parent / "audit" / "data" / "limbo-sample.json"
+    result = mitm_demo("audit", "--json", "--limbo", sample, "--", *SSL)
+    report = told(result)
+    assert report["controls"][0]["outcome"] == "pass", report["controls"]
+    names = [case["id"] for case in json.loads(sample.read_text())["testcases"]]
+    assert list(outcomes(report)) == names
+    assert report["summary"]["pass"] > 0
+    careless = told(mitm_demo("audit", "--json", "--limbo", sample, "--", *SSL, "x"))
+    assert careless["summary"]["vulnerable"] > report["summary"]["vulnerable"]
