@@ -1,4 +1,8 @@
-"""The audit: forged certificates, tried one after the other on any client."""
+"""The audit: forged certificates, tried one after the other on any client.
+
+From Python it is one call, `run`. What it is made of is here as well, for those who put it together
+in another way.
+"""
 
 from mitm.audit.case import CONTROL, Case, Suite, catalogue, forge_suite, select
 from mitm.audit.command import Command

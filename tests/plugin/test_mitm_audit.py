@@ -186,11 +186,13 @@ def test_what_only_good_clients_reject_is_told_of_and_fails_under_strict(run: Ru
         import clients
 
         def test_client(mitm_audit):
-            mitm_audit(clients.checks_nothing, only=["no-san"])
+            mitm_audit(clients.checks_nothing, only=["no-san", "must-staple"])
         """
     result = run(tests)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["test_it.py::test_client: no-san: vulnerable (should): accepted*"])
+    # Of what is for information alone, nothing is told.
+    result.stdout.no_fnmatch_line("*must-staple*")
     run(tests, "--mitm-strict").assert_outcomes(failed=1)
 
 
