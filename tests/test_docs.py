@@ -1,5 +1,6 @@
 """Every command that the documentation shows does what it says."""
 
+import os
 import re
 import shlex
 import signal
@@ -41,6 +42,8 @@ def test_the_commands_of_a_block_work_one_after_the_other(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # A client under audit may be mitm-demo itself.
+    monkeypatch.setenv("PATH", f"{Path(MITM_DEMO).parent}{os.pathsep}{os.environ['PATH']}")
     ports = {"50051", *re.findall(r"\b50\d\d\d\b", block)}
     free = {port: _free_port() for port in ports}
     with ExitStack() as stack:
