@@ -89,7 +89,7 @@ def measure(files: Files) -> report.Results:
         print(f"round {number}/{ROUNDS}, run {DEMO}: {demo[-1]:.2f} s", file=sys.stderr)
     return report.Results(
         started=started,
-        load_before=load_before,
+        load=(load_before, os.getloadavg()[0]),
         rounds=ROUNDS,
         workloads=WORKLOADS,
         straight=STRAIGHT,

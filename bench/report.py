@@ -39,14 +39,14 @@ class Results(NamedTuple):
     """What was measured.
 
     Attributes:
-        load_before: the machine's load average before the first round.
+        load: the machine's load average over a minute, before the first round and after the last.
         straight: the way without the interceptor; `intercepted` those with it.
         calls: what each round measured, by workload and way.
         demo_seconds: wall time of `mitm-demo run` of each round.
     """
 
     started: datetime
-    load_before: float
+    load: tuple[float, float]
     rounds: int
     workloads: Sequence[Workload]
     straight: str
@@ -131,7 +131,7 @@ def page(results: Results, machine: Sequence[tuple[str, str]]) -> str:
                 [
                     *machine,
                     ("When", f"{results.started:%Y-%m-%d %H:%M} UTC"),
-                    ("Load average before", f"{results.load_before:.2f}"),
+                    ("Load average", "before {:.2f}, after {:.2f}".format(*results.load)),
                 ],
             ),
             "",

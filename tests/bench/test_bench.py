@@ -97,7 +97,7 @@ def test_the_page_gives_medians_spread_and_ratios_of_the_same_round() -> None:
     }
     results = Results(
         started=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
-        load_before=0.5,
+        load=(0.5, 3.0),
         rounds=3,
         workloads=[FEW],
         straight="straight",
@@ -115,3 +115,4 @@ def test_the_page_gives_medians_spread_and_ratios_of_the_same_round() -> None:
     assert "2.75 (1.00 to 3.00) s" in page
     assert "2 cores: not reached" in page
     assert "| CPU | a CPU |" in page
+    assert "| Load average | before 0.50, after 3.00 |" in page
