@@ -111,39 +111,33 @@ def test_one_at_a_time_is_what_a_function_can_count_on() -> None:
 
 
 def test_a_function_that_hangs_is_left_to_itself() -> None:
-    released = threading.Event()
-    threads = []
+    released, ended = threading.Event(), threading.Event()
 
     def client(server: audit.Endpoint) -> None:
-        threads.append(threading.current_thread())
-        if len(threads) > 1:
-            released.wait()
-        clients.checks(server)
+        released.wait()
+        ended.set()
 
-    report = audit.run(client, only=["self-signed"], timeout=2)
+    report = audit.run(client, only=["self-signed"], timeout=0.1)
+    (control,) = report.controls
+    assert control.outcome == "inconclusive"
+    assert control.reason == "the client did not end within 0.1 s"
+    # That it comes to its end after all is no error.
     released.set()
-    for thread in threads:
-        thread.join()
-    (finding,) = report.findings
-    assert finding.outcome == "inconclusive"
-    assert finding.reason == "the client did not end within 2 s"
+    assert ended.wait(clients.LIMIT)
 
 
 def test_an_async_function_that_hangs_is_cancelled() -> None:
     cancelled = threading.Event()
-    runs = itertools.count()
 
     async def client(server: audit.Endpoint) -> None:
-        if next(runs) == 1:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.set()
-                raise
-        await clients.checks_async(server)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
-    report = audit.run(client, only=["self-signed"], timeout=2)
-    assert outcomes(report) == {"self-signed": "inconclusive"}
+    report = audit.run(client, only=["self-signed"], timeout=0.1)
+    assert not report.conclusive
     assert cancelled.wait(clients.LIMIT)
 
 
