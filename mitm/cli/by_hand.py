@@ -46,8 +46,8 @@ def certs(directory: Path, only: str | None, name: str, force: bool) -> None:
     mitm-demo certs --only self-signed lab
 
     ca.pem is what clients trust; server.pem and server.key are the server's; attacker-ca.pem,
-    attacker.pem and attacker.key the attacker's. All are valid for a day and for this machine's
-    own names only. Nothing is installed anywhere.
+    attacker.pem and attacker.key the attacker's. All are valid for a day, and the keys of both CAs
+    are gone when this ends. Nothing is installed anywhere.
 
     With --only, NAME.pem is the chain to present, NAME.key the key to it, and NAME.ca.pem what a
     client under test is to trust.
