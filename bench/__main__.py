@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import report, tools
+from bench import audit, report, tools
 from bench.report import Measurement
 from bench.tools import Workload
 from mitm import pki
@@ -62,10 +62,11 @@ def main() -> int:
         tools.find()
         with tempfile.TemporaryDirectory(prefix="mitm-demo-bench-") as directory:
             results = measure(Files(Path(directory)))
+        audited = audit.section(audit.measure())
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    text = report.page(results, report.machine())
+    text = report.page(results, report.machine(), audited)
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(text)
     print(text)

@@ -76,8 +76,12 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def page(results: Results, machine: Sequence[tuple[str, str]]) -> str:
-    """The whole page, in Markdown."""
+def page(results: Results, machine: Sequence[tuple[str, str]], audit: Sequence[str] = ()) -> str:
+    """The whole page, in Markdown.
+
+    Args:
+        audit: the lines of the section on audits.
+    """
     return "\n".join(
         [
             "# Performance",
@@ -123,6 +127,8 @@ def page(results: Results, machine: Sequence[tuple[str, str]]) -> str:
             "",
             f"Goal: at most {DEMO_GOAL} s on 2 cores: "
             f"{_verdict(median(results.demo_seconds), DEMO_GOAL)}.",
+            "",
+            *audit,
             "",
             "## The machine",
             "",
