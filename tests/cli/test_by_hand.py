@@ -102,6 +102,40 @@ def test_certs_writes_private_files_and_never_overwrites_unasked(tmp_path: Path)
     assert (directory / "ca.pem").read_bytes() != before
 
 
+def test_certs_writes_a_single_certificate_of_the_catalogue(tmp_path: Path) -> None:
+    written = mitm_demo("certs", "--only", "attacker-ca", tmp_path)
+    assert written.code == 0
+    names = {"attacker-ca.pem", "attacker-ca.key", "attacker-ca.ca.pem"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert {Path(line).name for line in written.out.splitlines()} == names
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    before = (tmp_path / "attacker-ca.pem").read_bytes()
+    assert "add --force" in refused(mitm_demo("certs", "--only", "attacker-ca", tmp_path))
+    assert (tmp_path / "attacker-ca.pem").read_bytes() == before
+    assert mitm_demo("certs", "--only", "attacker-ca", "--force", tmp_path).code == 0
+    assert (tmp_path / "attacker-ca.pem").read_bytes() != before
+
+
+def test_a_single_certificate_is_what_its_recipe_says_beside_its_ca(tmp_path: Path) -> None:
+    """A server that presents it is refused with that CA, and the genuine one is not."""
+    for name, code in (("genuine", 0), ("wrong-host", 1)):
+        assert mitm_demo("certs", "--only", name, tmp_path).code == 0
+        cert = ("--cert", tmp_path / f"{name}.pem", "--key", tmp_path / f"{name}.key")
+        with serving(*cert) as (_, address):
+            assert call(address, "ca-file", "--ca", tmp_path / f"{name}.ca.pem").code == code
+
+
+def test_a_single_certificate_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    short = mitm_demo("certs", "--only", "parent-domain", tmp_path)
+    assert "too few labels" in refused(short)
+    name = ("--name", "server.lab.mitm-demo.test")
+    assert mitm_demo("certs", "--only", "parent-domain", *name, tmp_path).code == 0
+    assert "did you mean 'wrong-host'?" in refused(
+        mitm_demo("certs", "--only", "wrong-hots", tmp_path)
+    )
+    assert "neither a host name" in refused(mitm_demo("certs", "--name", "a b", tmp_path))
+
+
 def test_certs_says_where_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot write to" in refused(mitm_demo("certs", tmp_path / "file" / "below"))

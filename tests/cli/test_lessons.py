@@ -8,7 +8,7 @@ from mitm import content
 from mitm.lab import scenarios
 from tests.programs import mitm_demo, refused, scenario_file
 
-COMMANDS = ("run", "list", "show", "proxy", "certs", "serve", "call", "doctor")
+COMMANDS = ("run", "audit", "list", "show", "proxy", "certs", "serve", "call", "doctor")
 
 
 def test_list_names_every_scenario_certificate_and_client() -> None:
@@ -20,6 +20,27 @@ def test_list_names_every_scenario_certificate_and_client() -> None:
 
 
 # One certificate of each kind stands for all: they are shown by the same few lines.
+def test_list_shows_one_kind_if_asked_to() -> None:
+    listed = {kind: mitm_demo("list", kind).out for kind in ("scenarios", "certs", "clients")}
+    names = {"scenarios": "skip-verify", "certs": "wrong-host", "clients": "python"}
+    for kind, out in listed.items():
+        assert {k for k, name in names.items() if f" {name} " in out} == {kind}
+    assert "'certificates' is not one of" in refused(mitm_demo("list", "certificates"))
+
+
+def test_list_certs_shows_severity_weakness_and_expectation() -> None:
+    out = mitm_demo("list", "certs").out
+    rows = {cells[1]: cells[2:5] for line in out.splitlines() if (cells := _cells(line))}
+    assert rows["wrong-host"] == ["must", "297", "rejects"]
+    assert rows["mixed-case"] == ["must", "", "accepts"]
+    assert rows["no-san"][0] == "should"
+
+
+def _cells(line: str) -> list[str]:
+    cells = [cell.strip() for cell in line.split("│")]
+    return cells if len(cells) == 7 else []
+
+
 @pytest.mark.parametrize("name", [*scenarios(), "genuine", "nul-in-san", "tls-1.0"])
 def test_show_prints_the_lesson(name: str) -> None:
     result = mitm_demo("show", name)
