@@ -62,7 +62,7 @@ class Peer:
                 tls.receive(data)
             await self._flush_tls()
         except TlsError as error:
-            await self._fail(error)
+            self._fail(error)
             return False
         except OSError:
             self.end = "reset"
@@ -87,7 +87,7 @@ class Peer:
                     return b""
                 self.tls.receive(data)
         except TlsError as error:
-            await self._fail(error)
+            self._fail(error)
             return b""
         except OSError:
             self.end = "reset"
@@ -156,17 +156,22 @@ class Peer:
         self._writer.transport.abort()
 
     async def _flush_tls(self) -> None:
+        if self._write_tls():
+            await self._writer.drain()
+
+    def _write_tls(self) -> bool:
+        """Hand what TLS has to say of its own to the socket; whether there was anything."""
         assert self.tls is not None
         data = self.tls.to_send()
         # After its FIN this side has nothing more to say, be it an alert.
-        if data and not self._ended and not self._writer.is_closing():
-            self._writer.write(data)
-            await self._writer.drain()
+        if not data or self._ended or self._writer.is_closing():
+            return False
+        self._writer.write(data)
+        return True
 
-    async def _fail(self, error: TlsError) -> None:
+    def _fail(self, error: TlsError) -> None:
         self.alert = error.alert
         self.end = "alert" if error.alert else "error"
         self.reason = "" if error.alert else str(error)
-        # The alert that says so to the peer, who may be gone already.
-        with contextlib.suppress(OSError):
-            await self._flush_tls()
+        # The alert that says so to the peer; a peer that does not read is not waited for.
+        self._write_tls()

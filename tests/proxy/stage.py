@@ -33,6 +33,9 @@ with contextlib.suppress(ImportError):
 
 LOCALHOST = Address("127.0.0.1", 0)
 
+# Who has stopped reading is told from who is slow by so many seconds without progress.
+STALLED = 0.2
+
 # Seconds after which a test hangs. Generous: the machine may be busy.
 LIMIT = 60
 
@@ -189,6 +192,17 @@ class End:
         """Send until it is known that nobody takes it."""
         while True:
             await self.send(bytes(2**18))
+
+    async def flood(self, reader: "End") -> None:
+        """Send to an end that no longer reads, until all buffers between the two are full."""
+        transport = reader.writer.transport
+        transport.pause_reading()  # type: ignore[attr-defined]
+        sending = asyncio.create_task(self.send(bytes(2**25)))
+        left = -1
+        while left != (left := self.writer.transport.get_write_buffer_size()) or not left:
+            await asyncio.wait([sending], timeout=STALLED)
+        sending.cancel()
+        await asyncio.wait([sending])
 
     async def read(self) -> bytes:
         """Whatever comes next; b"" at the end, be it close_notify or FIN."""

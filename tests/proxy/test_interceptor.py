@@ -233,11 +233,7 @@ async def clients_in_every_phase(stage: Stage) -> list[End]:
 
     # The last one is held up: what it sends is not read.
     flooding = await stage.connect()
-    flooding[1].writer.transport.pause_reading()  # type: ignore[attr-defined]
-    flood = asyncio.create_task(flooding[0].send(bytes(2**25)))
-    await stage.seen.wait(events.ApplicationData, direction="client", connection=5)
-    flood.cancel()
-    await asyncio.wait([flood])
+    await flooding[0].flood(flooding[1])
     flooding[1].writer.transport.resume_reading()  # type: ignore[attr-defined]
     return [silent, handshaking, its_server, *idle, *half_closed, *flooding]
 
@@ -323,17 +319,6 @@ def test_a_stop_in_the_middle_of_a_stop_loses_nothing(props: Props, loop: LoopFa
     run(main(), loop)
 
 
-async def a_client_that_does_not_read(stage: Stage) -> tuple[End, End]:
-    """And its server; more is on its way to it than the kernel holds."""
-    client, server = await stage.connect()
-    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    flood = asyncio.create_task(server.send(bytes(2**25)))
-    await stage.seen.wait(events.ApplicationData, direction="server")
-    flood.cancel()
-    await asyncio.wait([flood])
-    return client, server
-
-
 def test_a_peer_that_does_not_take_its_last_bytes_is_cut_off(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +326,8 @@ def test_a_peer_that_does_not_take_its_last_bytes_is_cut_off(
 
     async def main() -> None:
         async with a_stage(props) as stage:
-            client, _ = await a_client_that_does_not_read(stage)
+            client, server = await stage.connect()
+            await server.flood(client)
             client.writer.write(b"\x17\x03\x03\x00\x20" + bytes(32))  # a broken record
             assert (await stage.seen.closed()).how == "error"
             await stage.interceptor.drain(LIMIT)
@@ -358,7 +344,8 @@ def test_a_stop_does_not_wait_for_a_peer_that_does_not_read(
 
     async def main() -> None:
         async with a_stage(props) as stage:
-            await a_client_that_does_not_read(stage)
+            client, server = await stage.connect()
+            await server.flood(client)
             await stage.interceptor.__aexit__(None, None, None)
             assert stage.seen.one(events.Closed).reason == "the interceptor was stopped"
 

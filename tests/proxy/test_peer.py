@@ -15,6 +15,7 @@ from tests.proxy.stage import (
     LIMIT,
     LOCALHOST,
     PREFACE,
+    STALLED,
     VERSIONS,
     End,
     LoopFactory,
@@ -25,9 +26,6 @@ from tests.proxy.stage import (
     run,
     server_context,
 )
-
-# A reader that has stopped is told from a slow one by this many seconds without progress.
-STALLED = 0.3
 
 # More than the kernel's buffers between client and server can hold; see tcp_wmem in tcp(7).
 FLOOD = 48 * 2**20
@@ -302,12 +300,7 @@ def test_a_writer_that_does_not_read_learns_that_its_reader_is_gone(
     async def main() -> None:
         async with a_stage(props) as stage:
             writer, reader = await a_pair(stage, direction, "TLSv1.3")
-            writer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            flood = asyncio.create_task(reader.send(bytes(2**25)))
-            other = "server" if direction == "client" else "client"
-            await stage.seen.wait(events.ApplicationData, direction=other)
-            flood.cancel()
-            await asyncio.wait([flood])
+            await reader.flood(writer)
             reader.reset()
             with pytest.raises(ConnectionError):
                 await writer.send_without_end()
