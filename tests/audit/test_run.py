@@ -19,7 +19,7 @@ from mitm.audit import (
 from mitm.errors import UserError
 from tests.proxy.stage import LoopFactory, run
 
-NAMES = ["attacker-ca", "long-chain", "parent-domain", "self-signed", "wrong-host"]
+NAMES = ["attacker-ca", "ip-mismatch", "long-chain", "parent-domain", "self-signed", "wrong-host"]
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,7 @@ def test_a_client_that_verifies_and_one_that_does_not(suite: Suite, loop: LoopFa
             assert not good.failing()
             assert {f.case.name: f.outcome for f in good.findings} == {
                 "attacker-ca": "pass",
+                "ip-mismatch": "pass",
                 "long-chain": "pass",
                 "parent-domain": "unsupported",
                 "self-signed": "pass",
@@ -91,6 +92,7 @@ def test_a_client_that_verifies_and_one_that_does_not(suite: Suite, loop: LoopFa
             assert bad.conclusive
             assert [f.case.name for f in bad.failing()] == [
                 "attacker-ca",
+                "ip-mismatch",
                 "self-signed",
                 "wrong-host",
             ]
@@ -107,27 +109,39 @@ def test_the_controls_are_first_and_last_and_each_certificate_has_a_port_of_its_
         client = Client()
         async with stand_in() as upstream:
             await run_audit(suite, client, upstream, jobs=4, on_finding=told.append)
-        # Two controls, four certificates, and one that cannot be presented.
-        assert len(client.ports) == 6
+        # Two controls, five certificates, and one that cannot be presented.
+        assert len(client.ports) == 7
 
     run(main())
-    assert len(told) == 7
+    assert len(told) == 8
     assert told[0].case.name == told[-1].case.name == "genuine"
     assert "genuine" not in {finding.case.name for finding in told[1:-1]}
 
 
 def test_the_order_is_the_suites_whatever_ends_first(suite: Suite, loop: LoopFactory) -> None:
-    told: list[Finding] = []
+    told: list[str] = []
 
     async def main() -> None:
+        client, others_done = Client(), asyncio.Event()
+
+        def tell(finding: Finding) -> None:
+            told.append(finding.case.name)
+            if len(told) == len(NAMES):
+                others_done.set()
+
+        async def slow_to_an_address(endpoint: Endpoint) -> ClientRun:
+            # One certificate alone is dialled by address.
+            if endpoint.host == "127.0.0.1":
+                await others_done.wait()
+            return await client(endpoint)
+
         async with stand_in() as upstream:
-            client = Client(late=2)
-            report = await run_audit(suite, client, upstream, jobs=4, on_finding=told.append)
+            report = await run_audit(suite, slow_to_an_address, upstream, jobs=2, on_finding=tell)
         assert [f.case.name for f in report.findings] == NAMES
 
     run(main(), loop)
-    ended = [f.case.name for f in told]
-    assert ended.index("wrong-host") < ended.index("attacker-ca")
+    assert told[0] == told[-1] == "genuine"
+    assert told[-2] == "ip-mismatch"
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 4])
@@ -166,12 +180,12 @@ def test_a_last_control_that_fails_is_told_with_what_was_found(suite: Suite) -> 
         client = Client(verify=False)
 
         async def tiring(endpoint: Endpoint) -> ClientRun:
-            return await client(endpoint) if len(client.ports) < 5 else ClientRun("tired")
+            return await client(endpoint) if len(client.ports) < 6 else ClientRun("tired")
 
         async with stand_in() as upstream:
             report = await run_audit(suite, tiring, upstream)
         assert [c.outcome for c in report.controls] == ["pass", "inconclusive"]
-        assert len(report.failing()) == 3
+        assert len(report.failing()) == 4
         assert not report.conclusive
 
     run(main())
