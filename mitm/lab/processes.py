@@ -87,11 +87,14 @@ class Program:
 
     async def end(self) -> None:
         """End it, with the children that it has started and left behind."""
-        if self._process.returncode is None:
-            self._signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), GRACE)
-        self._signal(signal.SIGKILL)
+        try:
+            if self._process.returncode is None:
+                self._signal(signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), GRACE)
+        finally:
+            # Also if a second Ctrl-C has no patience with it.
+            self._signal(signal.SIGKILL)
         await self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:

@@ -383,6 +383,35 @@ def test_ctrl_c_leaves_no_process_and_no_directory(tmp_path: Path, number: signa
     assert not junit.exists()
 
 
+STUBBORN = """
+import os, signal, sys
+def refuse(number, frame):
+    with open(sys.argv[1], "w") as fifo:
+        fifo.write("told to end")
+signal.signal(signal.SIGTERM, refuse)
+with open(sys.argv[1], "w") as fifo:
+    fifo.write(str(os.getpid()))
+while True:
+    signal.pause()
+"""
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_client_that_will_not_end(tmp_path: Path) -> None:
+    fifo, temporary = tmp_path / "fifo", tmp_path / "tmp"
+    os.mkfifo(fifo)
+    temporary.mkdir()
+    command = (MITM_DEMO, "audit", "--", sys.executable, "-c", STUBBORN, fifo)
+    with running(*command, TMPDIR=str(temporary)) as process:
+        client = int(fifo.read_text())
+        process.send_signal(signal.SIGINT)
+        assert fifo.read_text() == "told to end"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not alive(client)
+    assert list(temporary.iterdir()) == []
+
+
 def test_nothing_is_left_behind_by_a_whole_audit(tmp_path: Path) -> None:
     result = mitm_demo("audit", "--only", SOME, "--", *SSL, TMPDIR=str(tmp_path))
     assert result.code == 0
