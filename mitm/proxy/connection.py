@@ -16,6 +16,7 @@ from mitm import events, pki
 from mitm.address import Address, is_ip
 from mitm.events import Direction, Event, Party
 from mitm.proxy.peer import READ_SIZE, Peer
+from mitm.proxy.tap import Tap, dial, take_over
 from mitm.proxy.watcher import PREFACE, Watcher
 from mitm.tls import (
     Hello,
@@ -49,6 +50,7 @@ class Task(NamedTuple):
     choose: Callable[[Hello], pki.Chain]
     schema: Schema
     on_event: Callable[[Event], None]
+    tap: Tap | None
 
 
 class _EndError(Exception):
@@ -129,7 +131,7 @@ class Connection:
             self._socket.close()
 
     async def _intercept(self) -> None:
-        reader, writer = await asyncio.open_connection(sock=self._socket)
+        reader, writer = await take_over(self._socket, self._address, self._task.tap)
         self._writers.append(writer)
         received, hello = await self._sniff(reader)
         server = await self._dial(hello)
@@ -190,11 +192,11 @@ class Connection:
         address = self._task.upstream
         try:
             async with asyncio.timeout(DIAL_LIMIT):
-                reader, writer = await asyncio.open_connection(*address)
+                reader, writer = await dial(address, self._task.tap)
                 self._writers.append(writer)
                 local = Address(*writer.get_extra_info("sockname")[:2])
                 server = Peer(reader, writer)
-                leg = _upstream_leg(hello, address.host) if hello else None
+                leg = _upstream_leg(hello, address.host, self._task.tap) if hello else None
                 if leg and self._task.upstream_tls and not await server.handshake(leg):
                     raise self._unreachable(f"the TLS handshake failed: {_why(server)}")
         except TimeoutError:
@@ -216,7 +218,7 @@ class Connection:
 
     async def _accept_tls(self, client: Peer, chain: pki.Chain, alpn: str | None) -> None:
         """Complete the handshake with the client, over the certificate chosen for it."""
-        tls = TlsLeg(_client_context(chain, alpn), server_side=True)
+        tls = TlsLeg(_client_context(chain, alpn, self._task.tap), server_side=True)
         self._phase = "handshake"
         self._emit(
             events.CertificatePresented,
@@ -334,26 +336,33 @@ def _so_far(received: bytes) -> str:
     return f"received {len(received)} bytes" + (f": {received[:16]!r}" if received else "")
 
 
-def _upstream_leg(hello: Hello, host: str) -> TlsLeg:
+def _upstream_leg(hello: Hello, host: str, tap: Tap | None) -> TlsLeg:
     """TLS towards the server, with the name and the protocols that the client asked for."""
     # A protocol is 255 bytes at the most (RFC 7301 section 3.1), but not always when spelled out.
     alpn = tuple(protocol for protocol in hello.alpn if len(protocol) < 256)
     name = hello.server_name or (None if is_ip(host) else host)
-    return TlsLeg(_upstream_context(alpn), server_side=False, server_name=name)
+    return TlsLeg(_upstream_context(alpn, tap), server_side=False, server_name=name)
 
 
 @lru_cache(maxsize=64)
-def _upstream_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
+def _upstream_context(alpn: tuple[str, ...], tap: Tap | None) -> ssl.SSLContext:
     """TLS towards the server. It is not verified: an attacker has no reason to ask who it is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if alpn:
         context.set_alpn_protocols(list(alpn))
-    return context
+    return _logged(context, tap)
 
 
 @lru_cache(maxsize=256)
-def _client_context(chain: pki.Chain, alpn: str | None) -> ssl.SSLContext:
+def _client_context(chain: pki.Chain, alpn: str | None, tap: Tap | None) -> ssl.SSLContext:
     """TLS towards the client, which is offered just the protocol that the server chose."""
-    return pki.ssl_context(chain, alpn)
+    return _logged(pki.ssl_context(chain, alpn), tap)
+
+
+def _logged(context: ssl.SSLContext, tap: Tap | None) -> ssl.SSLContext:
+    """Have the secrets of a context's connections written to the tap's key log."""
+    if tap:
+        context.keylog_filename = tap.key_log
+    return context

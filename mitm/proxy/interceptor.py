@@ -15,6 +15,7 @@ from mitm.errors import UserError
 from mitm.events import Event
 from mitm.pki import Chain
 from mitm.proxy.connection import Connection, Task, explain
+from mitm.proxy.tap import Tap
 from mitm.tls import Hello
 from mitm.wire import Schema
 
@@ -57,6 +58,7 @@ class Interceptor:
         schema: descriptors that messages are shown through; without, they are shown as bytes.
         on_event: called with each event as it happens; it must not block for long or raise.
         upstream_tls: False if the server takes plaintext only, whatever the client speaks.
+        tap: is shown the bytes of all sockets and the secrets of the TLS on them, to record them.
     """
 
     def __init__(
@@ -68,9 +70,10 @@ class Interceptor:
         schema: Schema = _NO_SCHEMA,
         on_event: Callable[[Event], None] = lambda event: None,
         upstream_tls: bool = True,
+        tap: Tap | None = None,
     ) -> None:
         self._listen = listen
-        self._task = Task(upstream, upstream_tls, choose, schema, on_event)
+        self._task = Task(upstream, upstream_tls, choose, schema, on_event, tap)
         self._connections: set[asyncio.Task[None]] = set()
         self._accepted = 0
         self._listeners: list[socket.socket] = []

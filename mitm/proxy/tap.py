@@ -1,0 +1,184 @@
+"""Shows the bytes of sockets, as they pass on the wire, to whoever records them.
+
+Where there is no tap, the streams are asyncio's own, and nothing here costs anything.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+from typing import Any, Protocol
+
+from mitm.address import Address
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Flow(Protocol):
+    """Is shown what passes on one socket."""
+
+    def received(self, data: bytes) -> None:
+        """The peer has sent bytes, which are looked at next."""
+
+    def sent(self, data: bytes) -> None:
+        """Bytes were handed to the socket."""
+
+    def received_end(self, *, reset: bool) -> None:
+        """The peer has ended its direction with FIN, or the whole connection with RST."""
+
+    def sent_end(self, *, reset: bool) -> None:
+        """This side has."""
+
+
+class Tap(Protocol):
+    """Is shown every socket, and the secrets of the TLS on it.
+
+    Secrets are appended to the key log while a handshake goes on: those for bytes that are sent
+    before they are sent, those for bytes that were received when these are looked at.
+
+    Attributes:
+        key_log: a file for `ssl.SSLContext.keylog_filename`.
+    """
+
+    key_log: str
+
+    def __hash__(self) -> int:
+        """By identity: TLS contexts are kept for each tap."""
+        ...
+
+    def opened(self, local: Address, remote: Address, *, dialled: bool) -> Flow:
+        """A connection has come about.
+
+        Args:
+            local: this side's address.
+            remote: the peer's.
+            dialled: whether this side is the one that dialled.
+        """
+
+    def settle(self) -> None:
+        """What was received so far has been looked at."""
+
+
+async def take_over(accepted: socket.socket, remote: Address, tap: Tap | None) -> Streams:
+    """Streams on a socket that was accepted.
+
+    Args:
+        accepted: the socket.
+        remote: the client's address.
+        tap: is shown what passes; None for nobody.
+    """
+    if tap is None:
+        return await asyncio.open_connection(sock=accepted)
+    local = Address(*accepted.getsockname()[:2])
+    reader, writer = await _open(tap, sock=accepted)
+    writer.show(tap.opened(local, remote, dialled=False))
+    return reader, writer
+
+
+async def dial(address: Address, tap: Tap | None) -> Streams:
+    """Streams to an address.
+
+    Args:
+        address: whom to dial.
+        tap: is shown what passes; None for nobody.
+
+    Raises:
+        OSError: nobody could be reached.
+        UnicodeError: the host is no host name.
+    """
+    if tap is None:
+        return await asyncio.open_connection(*address)
+    reader, writer = await _open(tap, host=address.host, port=address.port)
+    local, remote = map(writer.get_extra_info, ("sockname", "peername"))
+    if not local or not remote:
+        # It was reset already: the socket has no peer any more.
+        writer.transport.abort()
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+    writer.show(tap.opened(Address(*local[:2]), Address(*remote[:2]), dialled=True))
+    return reader, writer
+
+
+async def _open(tap: Tap, **where: Any) -> tuple["_Reader", "_Writer"]:
+    # What asyncio.open_connection does, with classes of our own.
+    loop = asyncio.get_running_loop()
+    reader = _Reader(tap, loop)
+    lifetime = _Lifetime(reader, loop=loop)
+    transport, _ = await loop.create_connection(lambda: lifetime, **where)
+    return reader, _Writer(transport, lifetime, reader, loop)
+
+
+class _Reader(asyncio.StreamReader):
+    """Shows what is read, when it is read.
+
+    Whoever asks for more is done with what came before.
+    """
+
+    flow: Flow
+
+    def __init__(self, tap: Tap, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._tap = tap
+
+    async def read(self, n: int = -1) -> bytes:
+        self._tap.settle()
+        try:
+            data = await super().read(n)
+        except OSError:
+            self.flow.received_end(reset=True)
+            raise
+        if data:
+            self.flow.received(data)
+        else:
+            self.flow.received_end(reset=False)
+        return data
+
+
+class _Lifetime(asyncio.StreamReaderProtocol):
+    """Shows that a connection was reset, which need not be anybody's to read."""
+
+    flow: Flow | None = None
+    closed = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.flow and exc:
+            self.flow.received_end(reset=True)
+        elif self.flow and not self.closed:
+            self.flow.sent_end(reset=True)
+
+
+class _Writer(asyncio.StreamWriter):
+    """Shows what is written."""
+
+    flow: Flow
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        lifetime: _Lifetime,
+        reader: _Reader,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(transport, lifetime, reader, loop)
+        self._reader_side = reader
+        self._lifetime = lifetime
+
+    def show(self, flow: Flow) -> None:
+        """Begin to show the connection."""
+        self.flow = self._reader_side.flow = self._lifetime.flow = flow
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        alive = not self.is_closing()
+        super().write(data)
+        if alive:
+            self.flow.sent(bytes(data))
+
+    def write_eof(self) -> None:
+        super().write_eof()
+        self.flow.sent_end(reset=False)
+
+    def close(self) -> None:
+        if not self.is_closing():
+            self.flow.sent_end(reset=False)
+        self._lifetime.closed = True
+        super().close()
