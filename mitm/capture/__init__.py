@@ -1,7 +1,8 @@
-"""Where events go: the console, and JSON lines."""
+"""Where events go: the console, JSON lines; and the packets they were read from: pcapng."""
 
 from mitm.capture.console import EventPrinter, plain
 from mitm.capture.json_lines import JsonLines
 from mitm.capture.masking import masked
+from mitm.capture.recorder import Recorder
 
-__all__ = ["EventPrinter", "JsonLines", "masked", "plain"]
+__all__ = ["EventPrinter", "JsonLines", "Recorder", "masked", "plain"]

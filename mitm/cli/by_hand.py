@@ -13,9 +13,10 @@ import click
 from mitm import content, pki
 from mitm.address import Address, guard, is_ip, parse
 from mitm.audit.case import must_be_a_name
-from mitm.capture import EventPrinter, JsonLines
+from mitm.capture import EventPrinter
 from mitm.cli import report
-from mitm.cli.run import in_loop, report_lost
+from mitm.cli.recording import Recording, recording_options
+from mitm.cli.run import in_loop
 from mitm.errors import UserError
 from mitm.events import Event
 from mitm.lab import load_client
@@ -140,7 +141,7 @@ def call(
     help="A certificate of the catalogue, or a PEM chain of your own.",
 )
 @click.option("--key", type=_FILE, help="The key to a PEM chain of your own.")
-@click.option("--events", type=_FILE, help="Write every event as a JSON line; mode 0600.")
+@recording_options
 @_ALLOW_HOST
 def proxy(
     listen: str,
@@ -148,6 +149,8 @@ def proxy(
     cert: str,
     key: Path | None,
     events: Path | None,
+    pcap: Path | None,
+    keylog: Path | None,
     allow_host: tuple[str, ...],
 ) -> None:
     """Intercept between any client and its server, and log what is read, until Ctrl-C.
@@ -156,16 +159,13 @@ def proxy(
     mitm-demo proxy
     mitm-demo proxy --upstream localhost:50051 --cert self-signed
     mitm-demo proxy --cert lab/attacker.pem --key lab/attacker.key
+    mitm-demo proxy --pcap calls.pcapng --keylog calls.keys
     """
     server = guard(parse(upstream), allow_host)
     here = guard(parse(listen), allow_host)
     chain = _chain(cert, key, server)
-    log = JsonLines(events) if events else None
-    try:
-        in_loop(_intercept(here, server, chain, log))
-    finally:
-        if log:
-            report_lost(log)
+    with Recording(events, pcap, keylog) as recording:
+        in_loop(_intercept(here, server, chain, recording))
 
 
 def _chain(cert: str, key: Path | None, server: Address) -> pki.Chain:
@@ -193,14 +193,13 @@ def _chain(cert: str, key: Path | None, server: Address) -> pki.Chain:
 
 
 async def _intercept(
-    listen: Address, upstream: Address, chain: pki.Chain, log: JsonLines | None
+    listen: Address, upstream: Address, chain: pki.Chain, recording: Recording
 ) -> None:
     console = report.console()
     printer = EventPrinter(console, frames=True)
 
     def on_event(event: Event) -> None:
-        if log:
-            log(event)
+        recording(event)
         printer(event)
 
     async with Interceptor(
@@ -209,6 +208,7 @@ async def _intercept(
         choose=lambda _: chain,
         schema=Schema.load(content.PROTO / "users.binpb"),
         on_event=on_event,
+        tap=recording.tap,
     ) as interceptor:
         console.print(
             f"listening on {interceptor.address}, presenting {chain.name}, "

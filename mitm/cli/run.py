@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
-from mitm.capture import EventPrinter, JsonLines
+from mitm.capture import EventPrinter
 from mitm.cli import report
+from mitm.cli.recording import Recording, recording_options
 from mitm.events import Event
 from mitm.lab import Client, Outcome, Scenario, load_client, load_scenario, play, scenarios
 
@@ -30,14 +31,15 @@ T = TypeVar("T")
     help="Time that the client is given for each leg.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a scenario, one a line.")
-@click.option(
-    "--events",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write every event as a JSON line. Holds what was decrypted, unmasked; mode 0600.",
-)
+@recording_options
 def run(
-    scenario: tuple[str, ...], client: str, timeout: float, as_json: bool, events: Path | None
+    scenario: tuple[str, ...],
+    client: str,
+    timeout: float,
+    as_json: bool,
+    events: Path | None,
+    pcap: Path | None,
+    keylog: Path | None,
 ) -> int:
     """Play scenarios against a real client and server, and judge them.
 
@@ -47,6 +49,9 @@ def run(
     mitm-demo run ./mine.md          your own
     mitm-demo run --json             for programs
     mitm-demo run pinned --events events.jsonl
+    mitm-demo run pinned --pcap pinned.pcapng
+
+    --pcap and --keylog take the leg under attack, from both sides of the interceptor.
 
     Exit code: 0 if every verdict was the expected one, 1 if not, 2 for wrong input.
     """
@@ -56,13 +61,11 @@ def run(
     chosen = load_client(client)
     for each in loaded:
         chosen.must_know(each.policy)
-    log = JsonLines(events) if events else None
     console = report.console()
-    try:
-        outcomes = in_loop(_play_all(loaded, chosen, timeout, None if as_json else console, log))
-    finally:
-        if log:
-            report_lost(log)
+    with Recording(events, pcap, keylog) as recording:
+        outcomes = in_loop(
+            _play_all(loaded, chosen, timeout, None if as_json else console, recording)
+        )
     if len(outcomes) > 1 and not as_json:
         report.summary(console, outcomes)
     return 0 if all(outcome.matched for outcome in outcomes) else 1
@@ -73,11 +76,11 @@ async def _play_all(
     client: Client,
     timeout: float,
     console: Console | None,
-    log: JsonLines | None,
+    recording: Recording,
 ) -> list[Outcome]:
     outcomes = []
     for scenario in loaded:
-        outcomes.append(await play_one(scenario, client, timeout, console, log))
+        outcomes.append(await play_one(scenario, client, timeout, console, recording))
         if console is None:
             click.echo(json.dumps(report.as_json(outcomes[-1]), ensure_ascii=False))
             sys.stdout.flush()
@@ -89,30 +92,24 @@ async def play_one(
     client: Client,
     timeout: float,
     console: Console | None,
-    log: JsonLines | None = None,
+    recording: Recording | None = None,
 ) -> Outcome:
     """Play one scenario and show it as it happens, if there is a console to show it on."""
     printer = EventPrinter(console, frames=False) if console else None
 
     def on_event(event: Event) -> None:
-        if log:
-            log(event)
+        if recording:
+            recording(event)
         if printer:
             printer(event)
 
     if console:
         report.cast(console, scenario, client)
-    outcome = await play(scenario, client, timeout=timeout, on_event=on_event)
+    tap = recording.tap if recording else None
+    outcome = await play(scenario, client, timeout=timeout, on_event=on_event, tap=tap)
     if console:
         report.outcome(console, outcome)
     return outcome
-
-
-def report_lost(log: JsonLines) -> None:
-    """Close a log, and say so if it is not complete."""
-    log.close()
-    if log.lost:
-        click.echo(f"mitm-demo: {log.lost} events could not be written", err=True)
 
 
 def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:

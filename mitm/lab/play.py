@@ -19,6 +19,7 @@ from mitm.lab.client import Client, run_client
 from mitm.lab.scenario import Scenario
 from mitm.lab.server import RunningServer, running_server
 from mitm.proxy import Interceptor
+from mitm.proxy.tap import Tap
 from mitm.verdict import ClientReport, LegResult, judge_genuine, judge_intercepted
 from mitm.wire import Schema
 
@@ -96,7 +97,12 @@ class Lab(msgspec.Struct, frozen=True):
 
 
 async def play(
-    scenario: Scenario, client: Client, *, timeout: float, on_event: Callable[[Event], None]
+    scenario: Scenario,
+    client: Client,
+    *,
+    timeout: float,
+    on_event: Callable[[Event], None],
+    tap: Tap | None = None,
 ) -> Outcome:
     """Play both legs of a scenario, for real, and judge them.
 
@@ -105,6 +111,7 @@ async def play(
         client: the client program.
         timeout: seconds that the client is given for each leg.
         on_event: called with each event as it happens.
+        tap: is shown what passes on the sockets of the interceptor.
 
     Raises:
         UserError: the client does not know the scenario's policy, or client or server cannot be
@@ -130,6 +137,7 @@ async def play(
             choose=lambda _: lab.chain,
             schema=lab.schema,
             on_event=see,
+            tap=tap,
         ) as interceptor:
             target = Address(NAME, interceptor.address.port)
             on_event(_started(scenario, "intercepted", target))

@@ -1,0 +1,83 @@
+"""What commands write down besides what they show: events, packets, TLS secrets."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import click
+
+from mitm.capture import JsonLines, Recorder
+from mitm.events import Event
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def recording_options(command: F) -> F:
+    """Give a command `--events`, `--pcap` and `--keylog`."""
+    for option in (
+        click.option("--keylog", type=_FILE, metavar="FILE", help=_KEY_LOG),
+        click.option("--pcap", type=_FILE, metavar="FILE", help=_PCAP),
+        click.option("--events", type=_FILE, metavar="FILE", help=_EVENTS),
+    ):
+        command = option(command)
+    return command
+
+
+_EVENTS = "Write every event as a JSON line. Holds what was decrypted, unmasked; mode 0600."
+_PCAP = (
+    "Write the packets, for Wireshark. Holds the TLS secrets, and so all that was decrypted, "
+    "unmasked; mode 0600."
+)
+_KEY_LOG = (
+    "Write the TLS secrets, in the format of SSLKEYLOGFILE. They open every capture of these "
+    "connections; mode 0600."
+)
+
+
+class Recording:
+    """The files that a command was asked to write, for `with`; it is complete when that ends.
+
+    What could not be written is reported then, in a line on stderr for each file.
+
+    Args:
+        events, pcap, keylog: the files; None for none.
+
+    Raises:
+        UserError: a file cannot be made.
+
+    Attributes:
+        tap: for the `Interceptor`; None if nobody wants packets or secrets.
+    """
+
+    def __init__(
+        self, events: Path | None, pcap: Path | None = None, keylog: Path | None = None
+    ) -> None:
+        self._log = JsonLines(events) if events else None
+        self.tap = Recorder(pcap, keylog) if pcap or keylog else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        losses = []
+        if self._log:
+            self._log.close()
+            losses.append(self._log.loss)
+        if self.tap:
+            self.tap.close()
+            losses += self.tap.losses
+        for loss in filter(None, losses):
+            click.echo(f"mitm-demo: {loss}", err=True)
+
+    def __call__(self, event: Event) -> None:
+        """Write an event down."""
+        if self._log:
+            self._log(event)
