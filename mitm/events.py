@@ -68,12 +68,14 @@ class UpstreamConnected(Event, frozen=True, tag="upstream-connected"):
         local: the interceptor's own address on this socket, as the server sees it.
         version: TLS version, None without TLS.
         alpn: the protocol that the server chose.
+        stand_in: it is not the server, but the attacker's own, which answers in its place.
     """
 
     address: str
     local: str
     version: str | None = None
     alpn: str | None = None
+    stand_in: bool = False
 
 
 class UpstreamFailed(Event, frozen=True, tag="upstream-failed"):
@@ -190,6 +192,41 @@ class Message(Event, frozen=True, tag="message"):
     truncated: bool = False
 
 
+class Rewritten(Event, frozen=True, tag="rewritten"):
+    """The interceptor has sent on something else than it received.
+
+    `Message` and `Headers` events always tell what was received.
+
+    Attributes:
+        direction: who sent what was changed.
+        part: of the call.
+        type: of a message, its full name.
+        before: as it was received: a message as JSON; of headers, the fields that were changed.
+        after: as it was sent on.
+    """
+
+    direction: Direction
+    stream: int
+    method: str
+    part: Literal["message", "metadata", "status"]
+    before: dict[str, object]
+    after: dict[str, object]
+    type: str = ""
+
+
+class NotRewritten(Event, frozen=True, tag="not-rewritten"):
+    """What was to be changed, but could not be; it is relayed as it came.
+
+    Attributes:
+        direction: who sent it; of a whole connection, the client.
+        stream: 0 for the whole connection.
+    """
+
+    direction: Direction
+    stream: int
+    reason: str
+
+
 class ParseFailed(Event, frozen=True, tag="parse-failed"):
     """The bytes are not what they should be; the relay goes on, unparsed from here."""
 
@@ -230,6 +267,8 @@ AnyEvent = (
     | Frame
     | Headers
     | Message
+    | Rewritten
+    | NotRewritten
     | ParseFailed
     | Closed
 )

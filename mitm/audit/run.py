@@ -8,8 +8,8 @@ from mitm import pki
 from mitm.audit.case import Case, Suite
 from mitm.audit.finding import ClientRun, Finding, Report
 from mitm.audit.listener import Endpoint, Listener, Upstream
-from mitm.audit.stand_in import StandIn
 from mitm.errors import UserError
+from mitm.proxy import StandIn
 
 Client = Callable[[Endpoint], Awaitable[ClientRun]]
 

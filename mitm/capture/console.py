@@ -87,6 +87,8 @@ class EventPrinter:
                 return [("client", what + f"{len(event.cipher_suites)} cipher suites", "")]
             case events.Plaintext():
                 return [("client", "speaks HTTP/2 without TLS: no certificate is needed", "red")]
+            case events.UpstreamConnected(stand_in=True):
+                return [("attacker", "dials no server: it answers by itself", "yellow")]
             case events.UpstreamConnected():
                 alpn = plain(event.alpn or "none")
                 how = f"{event.version}, ALPN {alpn}" if event.version else "no TLS"
@@ -112,6 +114,12 @@ class EventPrinter:
                 flags = f" {'|'.join(event.flags)}" if event.flags else ""
                 what = f"{event.type}{flags} {plain(event.detail)}".rstrip()
                 return [(_WAYS[event.direction], what, "dim")]
+            case events.Rewritten():
+                return _describe_change(event)
+            case events.NotRewritten():
+                what = "the connection" if not event.stream else "this"
+                why = plain(event.reason)
+                return [("attacker", f"leaves {what} as it is: {why}", "yellow")]
             case events.ParseFailed():
                 what = f"no longer parsed, still relayed: {plain(event.reason)}"
                 return [(_WAYS[event.direction], what, "yellow")]
@@ -150,6 +158,19 @@ def _describe_message(event: events.Message) -> str:
     if event.raw is not None:
         text += f" raw {_cut(event.raw.hex(), 2 * _RAW_LIMIT)}"
     return text + (" (compressed)" if event.compressed else "")
+
+
+def _describe_change(event: events.Rewritten) -> list[tuple[str, str, str]]:
+    """Both versions, one below the other."""
+    name = event.type.rpartition(".")[2] or event.part
+    to = "server" if event.direction == "client" else "client"
+    lines = [("attacker", f"changes the {name} on its way to the {to}", "bold magenta")]
+    for when, fields in (("from", event.before), ("to", event.after)):
+        if event.part != "message":
+            fields = {n: masked(n, str(value)) for n, value in fields.items()}
+        shown = plain(json.dumps(fields, ensure_ascii=False)) if fields else "nothing"
+        lines.append(("attacker", f"  {when:<4} {_cut(shown, _VALUE_LIMIT)}", "magenta"))
+    return lines
 
 
 def _cut(text: str, limit: int) -> str:

@@ -1,5 +1,6 @@
 """The interceptor: stands between a client and its server, and tells what it sees."""
 
 from mitm.proxy.interceptor import Interceptor
+from mitm.proxy.stand_in import StandIn
 
-__all__ = ["Interceptor"]
+__all__ = ["Interceptor", "StandIn"]

@@ -14,8 +14,8 @@ import pytest
 
 from mitm.address import Address
 from mitm.audit import stand_in, status_code
-from mitm.audit.stand_in import StandIn
 from mitm.errors import UserError
+from mitm.proxy import StandIn
 from tests.proxy.stage import LoopFactory, run
 
 UNARY = "/some.Service/Unary"

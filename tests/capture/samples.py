@@ -80,6 +80,18 @@ SAMPLES: list[Event] = [
         raw=b"\x00\xffraw",
         truncated=True,
     ),
+    events.Rewritten(
+        time=AT,
+        connection=1,
+        direction="server",
+        stream=1,
+        method="/users.v1.UserService/GetUser",
+        part="message",
+        type="users.v1.User",
+        before={"id": "1", "name": "Nicolas"},
+        after={"id": "1", "name": "Mallory"},
+    ),
+    events.NotRewritten(time=AT, connection=1, direction="server", stream=1, reason="too long"),
     events.ParseFailed(time=AT, connection=1, direction="client", reason="not HTTP/2"),
     events.Closed(
         time=AT,

@@ -1,4 +1,4 @@
-"""A server that answers whatever it is asked, so that a client can be audited without its own."""
+"""A server that answers whatever it is asked, where there is none behind the interceptor."""
 
 import asyncio
 from types import TracebackType
@@ -10,10 +10,7 @@ import h2.events
 import h2.exceptions
 
 from mitm.address import Address
-from mitm.errors import UserError
-from mitm.wire.grpc import STATUS_NAMES, is_grpc
-
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
+from mitm.wire.http2 import PREFACE
 
 # The five bytes before a message (gRPC over HTTP/2, "Length-Prefixed-Message"), and no message:
 # every field of the answer has its default value.
@@ -23,18 +20,14 @@ _EMPTY_MESSAGE = bytes(5)
 _HTTP_1_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-def status_code(text: str) -> int:
-    """Read a gRPC status, by its name or number.
+HeaderFields = list[tuple[bytes, bytes]]
 
-    Raises:
-        UserError: there is none of that name.
-    """
-    name = text.upper()
-    if name in STATUS_NAMES:
-        return STATUS_NAMES.index(name)
-    if text.isascii() and text.isdigit() and int(text) < len(STATUS_NAMES):
-        return int(text)
-    raise UserError(f"unknown gRPC status {text!r}: write UNAUTHENTICATED, say, or 16")
+
+def carries_grpc(headers: HeaderFields) -> bool:
+    """Whether the content-type is `application/grpc`, alone or before `+proto` or `;charset`."""
+    # As bytes: of whatever kind the others are (RFC 9110 section 5.5), only one matters.
+    content_type = dict(headers).get(b"content-type", b"")
+    return content_type.partition(b";")[0].partition(b"+")[0] == b"application/grpc"
 
 
 class StandIn:
@@ -98,13 +91,13 @@ class _Connection(asyncio.Protocol):
             self._receive(self._h2, data)
         elif not self._answered:
             self._first += data
-            if self._first.startswith(_PREFACE):
+            if self._first.startswith(PREFACE):
                 config = h2.config.H2Configuration(client_side=False)
                 self._h2 = h2.connection.H2Connection(config)
                 # At once: many clients wait for SETTINGS before they send a request.
                 self._h2.initiate_connection()
                 self._receive(self._h2, self._first)
-            elif not _PREFACE.startswith(self._first):
+            elif not PREFACE.startswith(self._first):
                 self._answered = True
                 self._transport.write(_HTTP_1_ANSWER)
                 self._transport.write_eof()
@@ -123,9 +116,7 @@ class _Connection(asyncio.Protocol):
     def _handle(self, connection: h2.connection.H2Connection, event: h2.events.Event) -> None:
         match event:
             case h2.events.RequestReceived(stream_id=int(stream), headers=headers):
-                # As bytes: of whatever kind they are (RFC 9110 section 5.5), only one matters.
-                content_type = cast(dict[bytes, bytes], dict(headers)).get(b"content-type", b"")
-                self._open[stream] = is_grpc(content_type.decode("latin-1"))
+                self._open[stream] = carries_grpc(headers)
                 answer = [(":status", "200")]
                 if self._open[stream]:
                     answer.append(("content-type", "application/grpc"))
