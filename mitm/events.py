@@ -12,6 +12,9 @@ Direction = Literal["client", "server"]
 
 Party = Literal["client", "attacker", "server"]
 
+Source = Literal["descriptors", "proto", "descriptor-set", "reflection", "guess"]
+"""Whose word it is what a message says."""
+
 
 class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, kw_only=True):
     """What all events have in common.
@@ -46,6 +49,28 @@ class Connected(Event, frozen=True, tag="connected"):
     """A client has connected to the interceptor."""
 
     client: str
+
+
+class Destination(Event, frozen=True, tag="destination"):
+    """Where a client wants to go, when it was not the interceptor that it dialled.
+
+    Attributes:
+        address: what it asks an HTTP proxy for, or was going to before it was redirected.
+    """
+
+    address: str
+
+
+class Tunnelled(Event, frozen=True, tag="tunnelled"):
+    """The host is not under test: its connection is passed on untouched and unread.
+
+    Attributes:
+        address: what was dialled.
+        name: the host: what the ClientHello says, or else the destination.
+    """
+
+    address: str
+    name: str
 
 
 class ClientHello(Event, frozen=True, tag="client-hello"):
@@ -158,7 +183,9 @@ class Headers(Event, frozen=True, tag="headers"):
 
     Attributes:
         kind: `trailers-only` is a response that ends at once (gRPC over HTTP/2).
+        stream: over HTTP/1.1, which has none, the number of the request on its connection.
         method: the call's path, `/users.v1.UserService/GetUser`, also on what answers it.
+        details: what `grpc-status-details-bin` says: a `google.rpc.Status` as JSON.
     """
 
     direction: Direction
@@ -167,6 +194,7 @@ class Headers(Event, frozen=True, tag="headers"):
     method: str
     headers: tuple[tuple[str, str], ...]
     end_stream: bool = False
+    details: dict[str, object] | None = None
 
 
 class Message(Event, frozen=True, tag="message"):
@@ -174,11 +202,17 @@ class Message(Event, frozen=True, tag="message"):
 
     Attributes:
         type: full name by the descriptors, "" if they do not know the method.
-        size: length of the message in bytes, without its five bytes of prefix.
+        size: length of the message in bytes as it was sent, without its five bytes of prefix.
         compressed: the flag in the prefix.
-        value: the message as JSON through the descriptors; None if they do not fit.
+        value: the message as JSON; None if it could not be read at all.
         raw: the bytes, where `value` does not account for all of them; cut at the limit.
         truncated: the message was too long to be kept whole.
+        decoded_by: whose word `value` is: of the descriptors at hand, .proto files, a descriptor
+            set, the server's reflection service; or a guess, as there is nobody's or it does not
+            fit. "" where there is no value.
+        encoding: how a compressed message is compressed, as in `grpc-encoding`.
+        decompressed_size: its length without the compression, which `value` and `raw` are without
+            too; None if it is not compressed, or is left so.
     """
 
     direction: Direction
@@ -190,6 +224,9 @@ class Message(Event, frozen=True, tag="message"):
     value: dict[str, object] | None = None
     raw: bytes | None = None
     truncated: bool = False
+    decoded_by: Literal[""] | Source = ""
+    encoding: str = ""
+    decompressed_size: int | None = None
 
 
 class Rewritten(Event, frozen=True, tag="rewritten"):
@@ -240,13 +277,13 @@ class Closed(Event, frozen=True, tag="closed"):
     Attributes:
         by: who ended it first.
         how: `close-notify` is a clean end of TLS; `eof` a FIN without one; `reset` a RST.
-        phase: how far the client's side had come.
+        phase: how far the client's side had come; `tunnelled` if nothing was looked at.
         client_bytes: application bytes from the client; server_bytes: to it.
     """
 
     by: Party
     how: Literal["alert", "close-notify", "eof", "reset", "time-limit", "not-tls", "error"]
-    phase: Literal["hello", "handshake", "established"]
+    phase: Literal["hello", "handshake", "established", "tunnelled"]
     client_bytes: int = 0
     server_bytes: int = 0
     reason: str = ""
@@ -256,6 +293,8 @@ AnyEvent = (
     LegStarted
     | LegEnded
     | Connected
+    | Destination
+    | Tunnelled
     | ClientHello
     | Plaintext
     | UpstreamConnected

@@ -1,8 +1,13 @@
 """Length-prefixed gRPC messages (gRPC over HTTP/2, "Requests"), out of the payloads of DATA."""
 
+import base64
+import binascii
+import re
 import struct
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
+from mitm.errors import UserError
 from mitm.wire.frames import ProtocolError
 
 # What gRPC implementations take by default (GRPC_DEFAULT_MAX_RECV_MESSAGE_LENGTH in the C core;
@@ -20,7 +25,19 @@ MAX_HELD = 4 * MAX_MESSAGE_SIZE
 # of the largest size 3,355,443, and each becomes an event.
 MAX_IN_FRAME = 65_536
 
+Framing = Literal["grpc", "web", "web-text"]
+
+_FRAMINGS: dict[str, Framing] = {
+    "application/grpc": "grpc",
+    "application/grpc-web": "web",
+    "application/grpc-web-text": "web-text",
+}
+
 _PREFIX = struct.Struct(">BL")
+_COMPRESSED, _TRAILERS = 0x01, 0x80  # flags of the prefix; the second one is gRPC-Web's
+
+# Base64 up to its padding. Padding elsewhere than at the end of four letters is an error.
+_PADDED = re.compile(rb"[^=]+={0,2}|=")
 
 # https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 STATUS_NAMES = (
@@ -53,14 +70,34 @@ def status_name(grpc_status: str) -> str:
     return grpc_status
 
 
-def is_grpc(content_type: str) -> bool:
-    """Whether a request of this content-type carries gRPC messages.
+def status_code(text: str) -> int:
+    """Read a gRPC status, by its name or number.
 
-    `application/grpc`, alone or before `+proto` or `;charset`; not `application/grpc-web`, whose
-    trailers are messages of their own.
+    Raises:
+        UserError: there is none of that name.
     """
-    name = "application/grpc"
-    return content_type.startswith(name) and content_type[len(name) : len(name) + 1] in "+;"
+    name = text.upper()
+    if name in STATUS_NAMES:
+        return STATUS_NAMES.index(name)
+    if text.isascii() and text.isdigit() and int(text) < len(STATUS_NAMES):
+        return int(text)
+    raise UserError(f"unknown gRPC status {text!r}: write UNAUTHENTICATED, say, or 16")
+
+
+def is_grpc(content_type: str) -> bool:
+    """Whether a request of this content-type carries gRPC messages, and is no gRPC-Web."""
+    return framing(content_type) == "grpc"
+
+
+@lru_cache(maxsize=64)
+def framing(content_type: str) -> Framing | None:
+    """How a request or response of this content-type carries gRPC messages, None if it does not.
+
+    The names alone, or before `+proto` or `;charset`: `application/grpc`; `application/grpc-web`,
+    whose trailers are a message of their own; `application/grpc-web-text`, which is that in base64
+    (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md).
+    """
+    return _FRAMINGS.get(content_type.partition(";")[0].partition("+")[0].strip())
 
 
 class RawMessage(NamedTuple):
@@ -69,12 +106,14 @@ class RawMessage(NamedTuple):
     Attributes:
         size: its length in bytes, without the prefix.
         data: its bytes; the first of them if `truncated`.
+        trailers: it is no message, but the trailers of gRPC-Web.
     """
 
     compressed: bool
     size: int
     data: bytes
     truncated: bool
+    trailers: bool = False
 
 
 class Budget:
@@ -94,13 +133,21 @@ class MessageReader:
 
     Args:
         budget: shared by all readers of a connection.
+        framing: how the messages are carried.
+
+    Attributes:
+        framing: the same.
+        encoding: how compressed messages are compressed, by the `grpc-encoding` header.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, framing: Framing = "grpc") -> None:
+        self.framing = framing
+        self.encoding = ""
         self._budget = budget
+        self._known_flags = _COMPRESSED if framing == "grpc" else _COMPRESSED | _TRAILERS
         self._prefix = b""
         self._in_message = False
-        self._compressed = False
+        self._flags = 0
         self._size = 0
         self._missing = 0
         self._room = 0  # how many bytes of the message are kept: the first ones
@@ -110,7 +157,7 @@ class MessageReader:
         """Take the content of the next DATA frame and give the messages that it completes.
 
         Raises:
-            ProtocolError: the compressed flag is neither 0 nor 1, or there are more than
+            ProtocolError: a flag is set that has no meaning, or there are more than
                 `MAX_IN_FRAME` messages.
         """
         messages: list[RawMessage] = []
@@ -143,10 +190,9 @@ class MessageReader:
             self._prefix = prefix
             return len(data)
         self._prefix = b""
-        flag, self._size = _PREFIX.unpack(prefix)
-        if flag > 1:
-            raise ProtocolError(f"gRPC message with compressed flag {flag}, neither 0 nor 1")
-        self._compressed = flag == 1
+        self._flags, self._size = _PREFIX.unpack(prefix)
+        if self._flags & ~self._known_flags:
+            raise ProtocolError(f"gRPC message with unknown flags 0x{self._flags:02x}")
         self._missing = self._size
         self._room = self._size if self._size <= MAX_MESSAGE_SIZE else TRUNCATED_SIZE
         self._in_message = True
@@ -167,4 +213,38 @@ class MessageReader:
             data = bytes(self._kept + data)
             self.close()
         self._in_message = False
-        return RawMessage(self._compressed, self._size, data[: self._room], self._room < self._size)
+        return RawMessage(
+            self._flags & _COMPRESSED != 0,
+            self._size,
+            data[: self._room],
+            self._room < self._size,
+            self._flags & _TRAILERS != 0,
+        )
+
+
+class TextReader(MessageReader):
+    """The same for gRPC-Web in base64, which may be padded at the end of any part of it."""
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__(budget, "web-text")
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[RawMessage]:
+        """As of any reader.
+
+        Raises:
+            ProtocolError: also if it is not base64.
+        """
+        data = self._rest + data
+        whole = len(data) - len(data) % 4
+        self._rest = data[whole:]
+        try:
+            parts = [base64.b64decode(p, validate=True) for p in _PADDED.findall(data[:whole])]
+        except binascii.Error:
+            raise ProtocolError("gRPC-Web text that is not base64") from None
+        return super().feed(b"".join(parts))
+
+
+def reader(framing: Framing, budget: Budget) -> MessageReader:
+    """What reads the messages of a content-type."""
+    return TextReader(budget) if framing == "web-text" else MessageReader(budget, framing)

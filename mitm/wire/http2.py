@@ -6,10 +6,11 @@ from typing import Literal, NamedTuple
 
 import hpack
 
-from mitm.events import Direction, Event, Frame, Headers, Message, ParseFailed
-from mitm.wire import frames
+from mitm.events import Direction, Event, Frame, Headers, ParseFailed
+from mitm.wire import frames, grpc
+from mitm.wire.calls import Call, error_details
 from mitm.wire.frames import FrameReader, ProtocolError, RawFrame
-from mitm.wire.grpc import Budget, MessageReader, RawMessage, is_grpc
+from mitm.wire.grpc import Budget, MessageReader
 from mitm.wire.header_blocks import HeaderDecoder, HeaderList
 from mitm.wire.schema import Schema
 
@@ -287,6 +288,7 @@ class Http2Parser:
                 method=stream.method,
                 headers=headers,
                 end_stream=block.end_stream,
+                details=error_details(headers, self._schema) if block.end_stream else None,
             )
         )
         if block.end_stream:
@@ -304,18 +306,25 @@ class Http2Parser:
         if block.promised or (direction == "client" and not stream.requested):
             stream.requested = True
             stream.method = fields.get(":path", "")[:METHOD_KEPT]
-            if is_grpc(fields.get("content-type", "")):
+            if framing := grpc.framing(fields.get("content-type", "")):
                 for open_direction in stream.open:
-                    stream.open[open_direction] = MessageReader(self._budget)
+                    stream.open[open_direction] = grpc.reader(framing, self._budget)
+                if client := stream.open.get("client"):
+                    client.encoding = fields.get("grpc-encoding", "")
             return "push" if block.promised else "request"
         if direction == "client" or stream.answered:
             return "trailers"
         if fields.get(":status", "").startswith("1"):
             return "informational"
         stream.answered = True
-        if not is_grpc(fields.get("content-type", "application/grpc")):
-            # A proxy's error page, say, which names its type: its content is no message.
-            stream.open[direction] = None
+        if reader := stream.open[direction]:
+            type_ = fields.get("content-type")
+            framing = reader.framing if type_ is None else grpc.framing(type_)
+            if framing != reader.framing:
+                # A proxy's error page, say, which names its type: its content is no message.
+                reader = stream.open[direction] = framing and grpc.reader(framing, self._budget)
+            if reader:
+                reader.encoding = fields.get("grpc-encoding", "")
         return "trailers-only" if block.end_stream else "response"
 
     def _data(
@@ -328,33 +337,11 @@ class Http2Parser:
             return
         reader = stream.open[direction]
         if reader:
+            call = Call(self._connection, direction, frame.stream, stream.method, self._schema)
             for raw in reader.feed(data):
-                events.append(self._message(direction, frame.stream, stream.method, raw, time))
+                events.append(call.event(raw, reader.encoding, time))
         if frame.flags & frames.END_STREAM:
             self._end(direction, frame.stream, stream)
-
-    def _message(
-        self, direction: Direction, stream: int, method: str, message: RawMessage, time: float
-    ) -> Message:
-        value: dict[str, object] | None = None
-        raw: bytes | None = message.data
-        if message.compressed or message.truncated:
-            type_ = self._schema.type_name(method, direction)
-        else:
-            type_, value, raw = self._schema.decode(method, direction, message.data)
-        return Message(
-            time=time,
-            connection=self._connection,
-            direction=direction,
-            stream=stream,
-            method=method,
-            type=type_,
-            size=message.size,
-            compressed=message.compressed,
-            value=value,
-            raw=raw,
-            truncated=message.truncated,
-        )
 
     def _is_idle(self, stream: int) -> bool:
         """Whether a stream was never opened (RFC 9113 section 5.1.1): odd ones are the client's."""

@@ -8,8 +8,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, SettingsFrame
 
 from mitm import content
-from mitm.events import Direction, Event, ParseFailed
+from mitm.events import Direction, Event, Message, ParseFailed
 from mitm.wire import Http2Parser, Schema
+from tests.wire.guessed import encoded
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 GET_USER = "/users.v1.UserService/GetUser"
@@ -27,6 +28,15 @@ E = TypeVar("E", bound=Event)
 def message(data: bytes, *, compressed: bool = False) -> bytes:
     """A gRPC message with its prefix."""
     return bytes([compressed]) + len(data).to_bytes(4, "big") + data
+
+
+def content_of(event: Message) -> bytes:
+    """The bytes of a message that no descriptors were there for: as they are, or as guessed."""
+    if event.raw is not None:
+        return event.raw
+    assert event.decoded_by == "guess"
+    assert event.value is not None
+    return encoded(event.value)
 
 
 def data(stream: int, content: bytes, *flags: str) -> DataFrame:

@@ -9,7 +9,7 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, StreamReset
 
 from mitm.events import Direction, Headers, Message
-from tests.wire.conversation import message
+from tests.wire.conversation import content_of, message
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -238,8 +238,8 @@ def told(event: Headers | Message) -> Said:
         return Said(
             event.direction, event.stream, event.kind, event.method, content, event.end_stream
         )
-    assert event.size == len(event.raw or b"")
-    content = event.compressed, event.raw
+    content = event.compressed, content_of(event)
+    assert event.size == len(content[1])
     return Said(event.direction, event.stream, "message", event.method, content)
 
 

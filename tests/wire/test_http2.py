@@ -29,6 +29,7 @@ from tests.wire.conversation import (
     USER,
     USERS,
     Conversation,
+    content_of,
     data,
     failure,
     message,
@@ -124,7 +125,7 @@ def test_padding_is_no_part_of_a_message() -> None:
     assert only(events.Message, talk.send("client", half)) == []
     rest = DataFrame(1, message(REQUEST)[4:], flags=["PADDED"], pad_length=0)
     (sent,) = only(events.Message, talk.send("client", rest))
-    assert sent.raw == REQUEST
+    assert content_of(sent) == REQUEST
 
 
 def test_messages_are_put_together_over_frames_and_taken_apart_within_one() -> None:
@@ -134,7 +135,11 @@ def test_messages_are_put_together_over_frames_and_taken_apart_within_one() -> N
     seen = talk.send("client", data(1, wire[:3]), data(1, wire[3:30]), data(1, wire[30:]))
     told = [type(event).__name__ for event in seen]
     assert told == ["Frame", "Frame", "Message", "Message", "Frame", "Message"]
-    assert [sent.raw for sent in only(events.Message, seen)] == [b"one", b"", 300 * b"three"]
+    assert [content_of(sent) for sent in only(events.Message, seen)] == [
+        b"one",
+        b"",
+        300 * b"three",
+    ]
 
 
 def test_interleaved_streams_keep_their_messages_apart() -> None:
@@ -149,7 +154,9 @@ def test_interleaved_streams_keep_their_messages_apart() -> None:
             seen += talk.send("client", data(stream, wire[start : start + 2]))
     sent = only(events.Message, seen)
     assert {one.stream: one.method for one in sent} == methods
-    assert {one.stream: one.raw for one in sent} == {s: m.encode() for s, m in methods.items()}
+    assert {one.stream: content_of(one) for one in sent} == {
+        s: m.encode() for s, m in methods.items()
+    }
 
 
 def test_both_directions_of_a_stream_are_read_apart() -> None:
@@ -161,7 +168,7 @@ def test_both_directions_of_a_stream_are_read_apart() -> None:
     seen += talk.send("server", data(1, answered[:6]))
     seen += talk.send("client", data(1, asked[6:]))
     seen += talk.send("server", data(1, answered[6:]))
-    told = [(one.direction, one.raw) for one in only(events.Message, seen)]
+    told = [(one.direction, content_of(one)) for one in only(events.Message, seen)]
     assert told == [("client", b"ask"), ("server", b"answer")]
 
 
@@ -241,7 +248,7 @@ def test_the_error_page_of_a_proxy_makes_no_messages_and_breaks_nothing() -> Non
     assert [type(event) for event in seen] == [events.Frame, events.Headers, events.Frame]
     talk.response(3)
     seen = talk.send("server", data(3, message(USER)))
-    assert [sent.raw for sent in only(events.Message, seen)] == [USER]
+    assert [content_of(sent) for sent in only(events.Message, seen)] == [USER]
 
 
 def test_a_response_that_names_no_type_is_read_as_the_request_was() -> None:
@@ -249,7 +256,7 @@ def test_a_response_that_names_no_type_is_read_as_the_request_was() -> None:
     talk.request()
     talk.send("server", talk.headers("server", 1, [(":status", "200")]))
     seen = talk.send("server", data(1, message(USER)))
-    assert [sent.raw for sent in only(events.Message, seen)] == [USER]
+    assert [content_of(sent) for sent in only(events.Message, seen)] == [USER]
 
 
 def test_a_reset_ends_a_stream_for_both_sides() -> None:
@@ -335,7 +342,9 @@ def test_a_pushed_call_is_told_as_one() -> None:
         (2, "response", "/pushed.P/Ush"),
         (2, "trailers", "/pushed.P/Ush"),
     ]
-    assert [(sent.stream, sent.raw) for sent in only(events.Message, seen)] == [(2, b"pushed")]
+    assert [(sent.stream, content_of(sent)) for sent in only(events.Message, seen)] == [
+        (2, b"pushed")
+    ]
     assert talk.parser.open_streams == 1
 
 

@@ -1,0 +1,83 @@
+"""What the metadata of a call says: texts, times, bytes, and the details of an error."""
+
+import base64
+import re
+from functools import lru_cache
+from urllib.parse import unquote
+
+from mitm.wire.error_details import error_details
+from mitm.wire.schema import Schema
+
+# Seconds in the units of `grpc-timeout` (gRPC over HTTP/2, "Requests").
+_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+_SHOWN_IN = (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+
+
+def percent_decoded(grpc_message: str) -> str:
+    """The text of a `grpc-message`; bytes that are not UTF-8 become backslash escapes."""
+    return unquote(grpc_message, errors="backslashreplace")
+
+
+def timeout_in_words(grpc_timeout: str) -> str:
+    """A `grpc-timeout`: `4960m` as `4.96 s`; what is no timeout unchanged."""
+    matched = _TIMEOUT.fullmatch(grpc_timeout)
+    if not matched:
+        return grpc_timeout
+    seconds = int(matched[1]) * _UNITS[matched[2]]
+    for unit, size in _SHOWN_IN:
+        # A rounding error below 1 s is no reason to say 1000 ms.
+        if seconds >= size * (1 - 1e-9):
+            return f"{seconds / size:.10g} {unit}"
+    return "0 s"
+
+
+def binary_metadata(value: str) -> list[bytes] | None:
+    """The bytes in the value of a `-bin` header, with padding or without; None if it holds none.
+
+    Several values of one name may have been joined by commas (gRPC over HTTP/2, "Requests").
+    """
+    try:
+        return [_unbase64(each.strip()) for each in value.split(",")]
+    except ValueError:  # binascii.Error is one
+        return None
+
+
+def _unbase64(text: str) -> bytes:
+    bare = text.rstrip("=")
+    return base64.b64decode(bare + -len(bare) % 4 * "=", validate=True)
+
+
+def status_details(value: str, schema: Schema) -> dict[str, object] | None:
+    """What a `grpc-status-details-bin` says: a `google.rpc.Status` as JSON, None if it is none.
+
+    A detail has its type as `@type`, as in the JSON form of Protocol Buffers; its fields are read
+    by the schema, as one of google/rpc/error_details.proto, or guessed.
+
+    Args:
+        value: of the header.
+        schema: what is known of the services.
+    """
+    decoded = binary_metadata(value)
+    if decoded is None or len(decoded) != 1:
+        return None
+    known = _error_details()
+    status = known.parse("google.rpc.Status", decoded[0])
+    if status is None:
+        return None
+    details: list[object] = []
+    for each in status.details:  # type: ignore[attr-defined]
+        name = each.type_url.rpartition("/")[2]
+        read = schema.decode_type(name, each.value)
+        if read.source in (None, "guess"):
+            read = known.decode_type(name, each.value)
+        fields = read.value
+        if fields is None:
+            fields = {"value": base64.b64encode(each.value).decode()}
+        details.append({"@type": each.type_url} | fields)
+    return {"code": status.code, "message": status.message, "details": details}  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=1)
+def _error_details() -> Schema:
+    return Schema(error_details())

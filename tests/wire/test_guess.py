@@ -1,0 +1,206 @@
+"""Messages without a schema: what is recognised, and that no reading is untrue of the bytes."""
+
+import base64
+import json
+import struct
+import time
+
+import pytest
+from google.protobuf import struct_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mitm.wire.guess import MAX_DEPTH, MAX_FIELDS, MAX_PACKED, guess
+from tests.wire.guessed import encoded, field, varint
+
+_UUID = "123e4567-e89b-12d3-a456-426614174000"
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"", {}),
+        # The examples of the encoding guide of Protocol Buffers.
+        (b"\x08\x96\x01", {"1": 150}),
+        (b"\x12\x07testing", {"2": "testing"}),
+        (b"\x1a\x03\x08\x96\x01", {"3": {"1": 150}}),
+        (
+            b"\x32\x06\x03\x8e\x02\x9e\xa7\x05",
+            {"6": {"bytes": "A44CnqcF", "varints": [3, 270, 86942]}},
+        ),
+        # int64 -2, and the largest number that is exact in JSON
+        (
+            b"\x08\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            {"1": {"varint": "18446744073709551614", "signed": "-2"}},
+        ),
+        (b"\x08" + varint(2**53 - 1), {"1": 9007199254740991}),
+        (b"\x08" + varint(2**53), {"1": {"varint": "9007199254740992"}}),
+        (
+            b"\x09" + struct.pack("<d", 0.5),
+            {"1": {"fixed64": "4602678819172646912", "double": 0.5}},
+        ),
+        (b"\x0d" + struct.pack("<f", 1.5), {"1": {"fixed32": 1069547520, "float": 1.5}}),
+        # 7 as a float would be 9.8e-45, and nobody means that.
+        (b"\x0d" + struct.pack("<L", 7), {"1": {"fixed32": 7}}),
+        (b"\x0d" + struct.pack("<f", float("nan")), {"1": {"fixed32": 2143289344}}),
+        (b"\x13\x08\x01\x14", {"2": {"group": {"1": 1}}}),
+        (b"\x08\x01\x08\x02", {"1": [1, 2]}),
+        (b"\x0a\x00", {"1": ""}),
+        (field(1, "Jörg 👩‍👧\n".encode()), {"1": "Jörg 👩‍👧\n"}),
+        (field(1, b"Hi"), {"1": "Hi"}),  # and a message with a 105 in its field 9
+        (field(1, b"\xff\xfe\xfd\xfc"), {"1": {"bytes": "//79/A=="}}),
+        # A text that is a message as well: both are told.
+        (
+            field(1, field(1, _UUID.encode())),
+            {"1": {"string": f"\n${_UUID}", "message": {"1": _UUID}}},
+        ),
+        (
+            field(4, struct.pack("<2d", 1.5, 2.5)),
+            {
+                "4": {
+                    "bytes": "AAAAAAAA+D8AAAAAAAAEQA==",
+                    "varints": [*6 * [0], 8184, *6 * [0], 4, 64],
+                    "doubles": [1.5, 2.5],
+                    "floats": [0.0, 1.9375, 0.0, 2.0625],
+                }
+            },
+        ),
+    ],
+)
+def test_a_field_is_read_as_what_it_most_likely_is(data: bytes, value: dict[str, object]) -> None:
+    read, exact = guess(data)
+    assert exact
+    assert read == value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x08",  # a field without its value
+        b"\x12\x7fshort",  # a length beyond the end
+        b"\x12" + varint(2**63),
+        b"\x00\x01",  # field number 0
+        b"\x0b",  # a group that never ends
+        b"\x0c",  # one that ends before it begins
+        b"\x0b\x14",  # another group's end
+        b"\x0e\x01",  # wire type 6
+        b"\x08" + 10 * b"\xff" + b"\x01",  # a number of 11 bytes
+        b"\x08" + 9 * b"\xff" + b"\x02",  # a number of 65 bits
+        varint(2**32 | 8) + b"\x01",  # a field number beyond the largest
+    ],
+)
+def test_what_is_no_message_is_not_read(data: bytes) -> None:
+    assert guess(data) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"\x08\x81\x00", {"1": 1}),  # a number longer than need be
+        (b"\x88\x00\x01", {"1": 1}),
+        (b"\x0a\x81\x00a", {"1": "a"}),
+        (b"\x08\x01\x10\x02\x08\x03", {"1": [1, 3], "2": 2}),  # an order that is not shown
+    ],
+)
+def test_a_reading_that_leaves_something_out_says_so(data: bytes, value: object) -> None:
+    assert guess(data) == (value, False)
+
+
+def test_within_a_message_the_same_is_shown_as_bytes() -> None:
+    """No encoder writes such messages, so that they are none; and nothing of them is lost."""
+    inner = b"\x08\x81\x00"
+    assert guess(field(1, inner)) == ({"1": {"bytes": base64.b64encode(inner).decode()}}, True)
+
+
+@given(st.binary(max_size=300))
+def test_whatever_is_shown_of_any_bytes_is_true_of_them(data: bytes) -> None:
+    value, exact = guess(data)
+    assert value is not None or not exact
+    if value is not None:
+        json.dumps(value, allow_nan=False)
+        assert (encoded(value) == data) == exact
+
+
+_numbers = st.integers(1, 2**29 - 1)
+_fields = st.recursive(
+    st.one_of(
+        st.builds(lambda n, v: varint(n << 3) + varint(v), _numbers, st.integers(0, 2**64 - 1)),
+        st.builds(lambda n, v: varint(n << 3 | 1) + v, _numbers, st.binary(min_size=8, max_size=8)),
+        st.builds(lambda n, v: varint(n << 3 | 5) + v, _numbers, st.binary(min_size=4, max_size=4)),
+        st.builds(field, _numbers, st.one_of(st.binary(max_size=30), st.text().map(str.encode))),
+        st.builds(
+            lambda n, v: field(n, b"".join(map(varint, v))),
+            _numbers,
+            st.lists(st.integers(0, 2**64 - 1), max_size=5),
+        ),
+    ),
+    lambda inner: st.one_of(
+        st.builds(lambda n, v: field(n, b"".join(v)), _numbers, st.lists(inner, max_size=4)),
+        st.builds(
+            lambda n, v: varint(n << 3 | 3) + b"".join(v) + varint(n << 3 | 4),
+            _numbers,
+            st.lists(inner, max_size=4),
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(_fields, max_size=6))
+def test_every_message_is_read_and_comes_back_byte_for_byte_unless_it_says_otherwise(
+    fields: list[bytes],
+) -> None:
+    data = b"".join(fields)
+    value, exact = guess(data)
+    assert value is not None
+    json.dumps(value, allow_nan=False)
+    assert (encoded(value) == data) == exact
+
+
+def test_the_messages_of_a_real_encoder_come_back_byte_for_byte() -> None:
+    described = struct_pb2.DESCRIPTOR.serialized_pb
+    assert FileDescriptorProto.FromString(described).name == "google/protobuf/struct.proto"
+    value, exact = guess(described)
+    assert exact
+    assert value
+    assert encoded(value) == described
+    assert value["1"] == "google/protobuf/struct.proto"
+    assert isinstance(value["4"], list)
+    assert value["4"][0]["1"] == "Struct"
+
+
+def test_messages_as_deep_as_they_are_looked_into_cost_little() -> None:
+    data = b"\x08\x01\x10\x80\x01"
+    for _ in range(10 * MAX_DEPTH):
+        data = field(3, data)
+    started = time.process_time()
+    value, exact = guess(data)
+    assert exact
+    assert value
+    assert encoded(value) == data
+    groups = 10_000 * b"\x0b" + 10_000 * b"\x0c"
+    assert guess(groups) == (None, False)
+    assert time.process_time() - started < 1
+
+
+def test_a_message_of_very_many_fields_is_not_read() -> None:
+    read, exact = guess(MAX_FIELDS * b"\x08\x01")
+    assert exact
+    assert read == {"1": MAX_FIELDS * [1]}
+    assert guess((MAX_FIELDS + 1) * b"\x08\x01") == (None, False)
+    started = time.process_time()
+    # Each is no message before its end has been seen.
+    assert guess(100_000 * field(1, 30 * b"\x08\x01" + b"\x00")) == (None, False)
+    assert time.process_time() - started < 2
+
+
+def test_packed_numbers_are_not_looked_for_in_long_data() -> None:
+    read, _ = guess(field(1, MAX_PACKED * b"\0"))
+    assert isinstance(read, dict)
+    assert isinstance(read["1"], dict)
+    assert read["1"]["varints"] == MAX_PACKED * [0]
+    read, _ = guess(field(1, (MAX_PACKED + 8) * b"\0"))
+    assert isinstance(read, dict)
+    assert isinstance(read["1"], dict)
+    assert list(read["1"]) == ["bytes"]
