@@ -218,7 +218,8 @@ class Rules:
             forged.append((b"grpc-message", quote(message, safe=_PLAIN).encode()))
         names = (b"grpc-status", b"grpc-message", b"grpc-status-details-bin")
         present = [field for field in headers if field[0] in names]
-        if sorted(present) == forged:
+        # An empty grpc-message is none.
+        if [field for field in sorted(present) if field[1]] == sorted(forged):
             return None
         rest = [field for field in headers if field[0] not in names]
         return Changed(rest + forged, _texts(present), _texts(forged))
