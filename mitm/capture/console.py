@@ -8,9 +8,19 @@ from rich.text import Text
 from mitm import events
 from mitm.capture.masking import masked
 from mitm.events import Direction, Event
+from mitm.wire.grpc import status_name
+from mitm.wire.status import binary_metadata, percent_decoded, timeout_in_words
 
 _VALUE_LIMIT = 400
 _RAW_LIMIT = 32
+
+# Whose word a message's content is, where it is not the service's own descriptors.
+_SOURCES = {
+    "guess": "guessed",
+    "proto": "by .proto",
+    "descriptor-set": "by descriptor set",
+    "reflection": "by reflection",
+}
 
 # Frames that Headers and Message events tell of, in full and with their meaning.
 _CARRIERS = {"HEADERS", "CONTINUATION", "PUSH_PROMISE", "DATA"}
@@ -79,6 +89,11 @@ class EventPrinter:
         match event:
             case events.Connected():
                 return [("client", f"connects from {event.client}", "")]
+            case events.Destination():
+                return [("client", f"wants to reach {event.address}", "")]
+            case events.Tunnelled():
+                what = f"{plain(event.name)} is not under test: passed on to {event.address}, unread"
+                return [("attacker", what, "dim")]
             case events.ClientHello():
                 name = plain(event.server_name or "no name")
                 alpn = plain(", ".join(event.alpn)) or "none"
@@ -133,9 +148,7 @@ class EventPrinter:
         if event.kind == "request":
             what = f"calls {plain(event.method)}"
         elif "grpc-status" in headers:
-            status = headers["grpc-status"]
-            said = headers.get("grpc-message", "")
-            what = f"{event.kind}: grpc-status {plain(f'{status} {said}'.strip())}"
+            what = f"{event.kind}: {_describe_status(headers)}"
         else:
             what = f"{event.kind} {plain(headers.get(':status', ''))}".rstrip()
         lines = [(way, what, "cyan")]
@@ -143,13 +156,16 @@ class EventPrinter:
             if name not in _ROUTINE:
                 shown = masked(name, value)
                 style = "red" if shown != value else "dim"
+                if shown == value:
+                    shown = _in_words(name, value, event.details)
                 text = _cut(f"{plain(name)}: {plain(shown)}", _VALUE_LIMIT)
                 lines.append((way, f"  {text}", style))
         return lines
 
 
 def _describe_message(event: events.Message) -> str:
-    name = event.type.rpartition(".")[2] or "message"
+    guessed = event.decoded_by == "guess"
+    name = (not guessed and event.type.rpartition(".")[2]) or "message"
     if event.value is not None:
         shown = plain(json.dumps(event.value, ensure_ascii=False))
         text = f"{name} {_cut(shown, _VALUE_LIMIT)}"
@@ -157,7 +173,33 @@ def _describe_message(event: events.Message) -> str:
         text = f"{name} of {event.size} bytes"
     if event.raw is not None:
         text += f" raw {_cut(event.raw.hex(), 2 * _RAW_LIMIT)}"
-    return text + (" (compressed)" if event.compressed else "")
+    remarks = [_SOURCES[event.decoded_by]] if event.decoded_by in _SOURCES else []
+    if guessed and event.type:
+        remarks = [f"guessed: no {plain(event.type)}"]
+    if event.compressed:
+        how = plain(event.encoding)
+        remarks.append("compressed" + (f" with {_cut(how, _RAW_LIMIT)}" if how else ""))
+    if event.truncated:
+        remarks.append("cut")
+    return text + (f" ({', '.join(remarks)})" if remarks else "")
+
+
+def _describe_status(headers: dict[str, str]) -> str:
+    status, said = headers["grpc-status"], percent_decoded(headers.get("grpc-message", ""))
+    name = status_name(status)
+    words = status if name == status else f"{status} {name}"
+    return plain(f"grpc-status {words}" + (f": {said}" if said else ""))
+
+
+def _in_words(name: str, value: str, details: dict[str, object] | None) -> str:
+    """A header's value as a person reads it."""
+    if name == "grpc-timeout":
+        return timeout_in_words(value)
+    if name == "grpc-status-details-bin" and details is not None:
+        return json.dumps(details, ensure_ascii=False)
+    if name.endswith("-bin") and (decoded := binary_metadata(value)) is not None:
+        return ", ".join(each.hex() or "(nothing)" for each in decoded)
+    return value
 
 
 def _describe_change(event: events.Rewritten) -> list[tuple[str, str, str]]:
@@ -191,6 +233,7 @@ def describe_close(event: events.Closed) -> str:
     when = {
         "hello": "before any certificate",
         "handshake": "during the handshake",
+        "tunnelled": "unread",
         "established": f"after {event.client_bytes} application bytes from the client",
     }[event.phase]
     return f"{how}, {when}" + (f": {plain(event.reason)}" if event.reason else "")

@@ -161,13 +161,82 @@ def test_a_call_is_told_by_method_message_and_status() -> None:
     assert "calls /a.B/C" in _line(_headers())
     assert "response 200" in _line(_headers((":status", "200"), kind="response"))
     trailers = _headers(("grpc-status", "5"), ("grpc-message", "no such user"), kind="trailers")
-    assert "trailers: grpc-status 5 no such user" in _line(trailers)
+    assert "trailers: grpc-status 5 NOT_FOUND: no such user" in _line(trailers)
     assert 'User {"name": "Jörg"}' in _line(_message({"name": "Jörg"}))
 
 
 def test_a_message_that_was_not_decoded_is_shown_raw() -> None:
     line = _line(_message(None, b"\x08\x01\xff", compressed=True))
     assert "User of 3 bytes raw 0801ff (compressed)" in line
+
+
+def test_it_is_said_whose_word_a_message_is() -> None:
+    value: dict[str, object] = {"1": 5}
+    guessed = _line(_message(value, decoded_by="guess"))
+    assert guessed.endswith('message {"1": 5} (guessed: no users.v1.User)')
+    assert _line(_message(value, decoded_by="descriptors")).endswith('User {"1": 5}')
+    for source, words in (
+        ("proto", "by .proto"),
+        ("descriptor-set", "by descriptor set"),
+        ("reflection", "by reflection"),
+    ):
+        assert _line(_message(value, decoded_by=source)).endswith(f'User {{"1": 5}} ({words})')
+
+
+def test_it_is_said_how_a_message_was_compressed() -> None:
+    line = _line(_message({}, compressed=True, encoding="gzip", decoded_by="reflection"))
+    assert line.endswith("User {} (by reflection, compressed with gzip)")
+    line = _line(_message(None, b"\xff", compressed=True, encoding="snappy"))
+    assert line.endswith("User of 3 bytes raw ff (compressed with snappy)")
+    assert _line(_message(None, b"\xff", truncated=True)).endswith("raw ff (cut)")
+
+
+def test_a_status_is_told_by_name_and_its_message_decoded() -> None:
+    def told(status: str, said: str) -> str:
+        trailers = _headers(("grpc-status", status), ("grpc-message", said), kind="trailers")
+        return _line(trailers).partition("trailers: ")[2]
+
+    assert told("0", "") == "grpc-status 0 OK"
+    assert told("7", "J%C3%B6rg may not%21") == "grpc-status 7 PERMISSION_DENIED: Jörg may not!"
+    assert told("99", "%zz 100%") == "grpc-status 99: %zz 100%"
+    assert told("2", "%ff%1b[2J") == r"grpc-status 2 UNKNOWN: \xff\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("grpc-timeout", "4960m", "4.96 s"),
+        ("x-trace-bin", "AAEC", "000102"),
+        ("x-trace-bin", "AAECAw", "00010203"),
+        ("x-trace-bin", "AAECAw==, /w", "00010203, ff"),
+        ("x-trace-bin", "not base64", "not base64"),
+        ("grpc-status-details-bin", "CAU", "0805"),
+    ],
+)
+def test_metadata_is_told_in_words(name: str, value: str, shown: str) -> None:
+    _, line = _lines(_headers((name, value)))
+    assert line.endswith(f"{name}: {shown}")
+
+
+def test_a_credential_in_bytes_is_masked_all_the_same() -> None:
+    _, line = _lines(_headers(("x-token-bin", "AAECAwQFBgcICQoLDA0ODw==")))
+    assert "000102" not in line
+    assert "masked" in line
+
+
+def test_the_details_of_an_error_are_opened() -> None:
+    trailers = events.Headers(
+        time=_AT,
+        connection=1,
+        direction="server",
+        stream=1,
+        kind="trailers",
+        method="/a.B/C",
+        headers=(("grpc-status", "5"), ("grpc-status-details-bin", "CAU")),
+        details={"code": 5, "message": "none", "details": []},
+    )
+    _, line = _lines(trailers)
+    assert line.endswith('grpc-status-details-bin: {"code": 5, "message": "none", "details": []}')
 
 
 def test_a_long_message_is_cut() -> None:
