@@ -5,7 +5,7 @@ compromise (gRPC's C core checks the host name after it), and an alert is not ne
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -19,7 +19,7 @@ Verdict = Literal[
 ]
 GenuineVerdict = Literal["connected", "failed"]
 InterceptedVerdict = Literal["exposed", "compromised", "aborted", "unreached", "inconclusive"]
-Reached = Literal["nothing", "bytes", "preface", "headers", "messages"]
+Reached = Literal["nothing", "bytes", "preface", "headers", "messages", "altered"]
 
 _PREFACE = b"PRI * HTTP/2.0"  # RFC 9113 section 3.4
 _LEVELS: tuple[Reached, ...] = ("nothing", "bytes", "preface", "headers", "messages")
@@ -77,6 +77,24 @@ class Call(msgspec.Struct, frozen=True):
     status: str = ""
 
 
+class Altered(msgspec.Struct, frozen=True):
+    """What the interceptor sent on in the place of something; credentials are masked.
+
+    Attributes:
+        sender: who had sent the original.
+        part: of the call: a message, metadata, the status.
+        type: of a message, its full name.
+        before: a message as JSON; of headers, the fields that were changed.
+        after: the same as the other side was given it.
+    """
+
+    sender: events.Direction
+    part: str
+    type: str
+    before: dict[str, object]
+    after: dict[str, object]
+
+
 class Ending(msgspec.Struct, frozen=True):
     """How one connection ended.
 
@@ -98,14 +116,17 @@ class Evidence(msgspec.Struct, frozen=True):
 
     Attributes:
         reached: how far it could read: nothing, some bytes that are not HTTP/2, the HTTP/2 preface
-            only, headers with metadata, or whole messages.
+            only, headers with metadata, or whole messages; `altered` if moreover the client reports
+            what the attacker wrote.
         credentials: names of the credentials that were read.
+        altered: what was changed on its way.
     """
 
     reached: Reached
     calls: tuple[Call, ...] = ()
     credentials: tuple[str, ...] = ()
     connections: tuple[Ending, ...] = ()
+    altered: tuple[Altered, ...] = ()
 
 
 class LegResult(msgspec.Struct, frozen=True):
@@ -146,6 +167,8 @@ def judge_intercepted(
         calls: what the server recorded during this leg.
     """
     evidence = collect_evidence(seen)
+    if _believed(evidence.altered, client):
+        evidence = msgspec.structs.replace(evidence, reached="altered")
     verdict, reason = _weigh(seen, evidence, client, calls)
     return LegResult(verdict, reason, client, tuple(calls), evidence)
 
@@ -162,6 +185,10 @@ def _weigh(
     if sent:
         # What was decrypted was decrypted, whatever the other witnesses say: they are quoted.
         dissent = _dissent(evidence, client, calls, around)
+        if evidence.reached == "altered":
+            dissent = "; the client believed an altered answer" + dissent
+        elif any(each.sender == "server" for each in evidence.altered):
+            dissent = "; the answer was altered, which the client does not repeat" + dissent
         if any(e.encrypted for e in sent):
             what = "the client sent application data over the forged certificate"
             return "compromised", f"{what}, and it was decrypted{dissent}"
@@ -209,6 +236,34 @@ def _dissent(
     return ""
 
 
+def _believed(altered: Sequence[Altered], client: ClientReport) -> bool:
+    """Whether the client reports what was written in the server's place, and not what it replaced.
+
+    Values are compared, not fields: a client may name fields as it likes.
+    """
+    if not client.succeeded:
+        return False
+    said = set(_values(client.answer))
+    for each in altered:
+        if each.sender == "server" and each.part == "message":
+            before, after = set(_values(each.before)), set(_values(each.after))
+            if after - before and after - before <= said and not (before - after) & said:
+                return True
+    return False
+
+
+def _values(value: object) -> Iterator[str]:
+    """The values in a JSON value, as text: a 64-bit number is text in the form of Protobuf."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _values(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _values(each)
+    else:
+        yield str(value)
+
+
 class _Reading:
     """One call, as it is being put together."""
 
@@ -235,6 +290,7 @@ def collect_evidence(seen: Sequence[Event]) -> Evidence:
     accepted: set[int] = set()
     alerts: dict[tuple[int, events.Party], str] = {}
     endings = []
+    altered = []
     for event in seen:
         match event:
             case events.ApplicationData(direction="client"):
@@ -255,6 +311,8 @@ def collect_evidence(seen: Sequence[Event]) -> Evidence:
                 if reading := calls.get((event.connection, event.stream)):
                     shown = event.value if event.value is not None else (event.raw or b"").hex()
                     reading.messages[event.direction].append(shown)
+            case events.Rewritten():
+                altered.append(_altered(event))
             case events.HandshakeCompleted():
                 accepted.add(event.connection)
             case events.Alert():
@@ -270,4 +328,16 @@ def collect_evidence(seen: Sequence[Event]) -> Evidence:
         tuple(reading.call() for reading in calls.values()),
         tuple(credentials),
         tuple(endings),
+        tuple(altered),
     )
+
+
+def _altered(event: events.Rewritten) -> Altered:
+    before, after = event.before, event.after
+    if event.part != "message":
+        before, after = _masked(before), _masked(after)
+    return Altered(event.direction, event.part, event.type, before, after)
+
+
+def _masked(fields: dict[str, object]) -> dict[str, object]:
+    return {name: masked(name, str(value)) for name, value in fields.items()}

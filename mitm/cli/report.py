@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mitm.capture import plain
 from mitm.lab import Client, Outcome, Scenario
-from mitm.verdict import LegResult
+from mitm.verdict import Altered, LegResult
 
 _STYLES = {
     "connected": "green",
@@ -34,6 +34,8 @@ def cast(console: Console, scenario: Scenario, client: Client) -> None:
     rows = Table.grid(padding=(0, 2))
     rows.add_row("client", f"{client.title}, policy {scenario.policy}")
     rows.add_row("attacker", f"presents the certificate {scenario.certificate.name!r}")
+    for rule in scenario.rewrite:
+        rows.add_row("", f"changes what passes: {rule}")
     mode = "TLS, a certificate from the lab's CA" if scenario.server == "tls" else "no TLS"
     rows.add_row("server", f"users.v1.UserService, {mode}")
     console.print(Padding(rows, (1, 0, 0, 2)))
@@ -58,6 +60,9 @@ def outcome(console: Console, outcome: Outcome) -> None:
     for who, what, style in _evidence(outcome.intercepted):
         rows.add_row(f"  {who}", Text(what, style=style))
     console.print(rows)
+    assert outcome.intercepted.evidence is not None
+    for altered in outcome.intercepted.evidence.altered:
+        console.print(Padding(_side_by_side(altered), (1, 0, 0, 2)))
     console.print(Padding(Text(outcome.scenario.point, style="bold"), (1, 2)))
     if outcome.scenario.fix:
         console.print(Text("How to fix it", style="bold underline"))
@@ -101,6 +106,33 @@ def _evidence(result: LegResult) -> Iterator[tuple[str, str, str]]:
                 yield "", f"{way} {plain(json.dumps(message, ensure_ascii=False))}", "red"
     for served in result.server_calls:
         yield "server", f"recorded {plain(served.method)} {served.status} from {served.peer}", ""
+
+
+def _side_by_side(altered: Altered) -> Table:
+    """Both versions of what was changed, field by field."""
+    receiver = "client" if altered.sender == "server" else "server"
+    table = Table.grid(padding=(0, 3))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    name = altered.type.rpartition(".")[2] or altered.part
+    table.add_row(
+        Text(name, style="bold"),
+        Text(f"the {altered.sender} sent", style="bold"),
+        Text(f"the {receiver} was given", style="bold"),
+    )
+    for field in altered.before | altered.after:
+        before, after = (
+            plain(_shown(each[field])) if field in each else ""
+            for each in (altered.before, altered.after)
+        )
+        style = "bold red" if before != after else ""
+        table.add_row(plain(field), Text(before), Text(after, style=style))
+    return table
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 _HOW = {

@@ -22,6 +22,7 @@ from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
 from mitm.verdict import ClientReport, LegResult, judge_genuine, judge_intercepted
 from mitm.wire import Schema
+from mitm.wire.rewrite import Rules
 
 # The name under test: the client dials it, the genuine certificate is valid for it.
 NAME = "localhost"
@@ -136,6 +137,7 @@ async def play(
             upstream=lab.server.address,
             choose=lambda _: lab.chain,
             schema=lab.schema,
+            rules=Rules(scenario.rewrite, lab.schema),
             on_event=see,
             tap=tap,
         ) as interceptor:

@@ -8,6 +8,8 @@ import msgspec
 from mitm import content, front_matter, pki
 from mitm.errors import UserError
 from mitm.verdict import GenuineVerdict, InterceptedVerdict
+from mitm.wire import Schema
+from mitm.wire.rewrite import Rules
 
 # Every policy that a client may be asked to follow: client/README.md.
 Policy = Literal["insecure", "skip-verify", "no-ca", "ca-file", "system-roots", "pinned"]
@@ -28,6 +30,7 @@ class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate: str
     expected: Expected
     point: str
+    rewrite: list[str] = []
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -35,6 +38,7 @@ class Scenario(msgspec.Struct, frozen=True):
 
     Attributes:
         point: the lesson in one sentence.
+        rewrite: rules by which the attacker changes what passes, as of `proxy --rewrite`.
         lesson: the body of the file, as Markdown.
     """
 
@@ -47,6 +51,7 @@ class Scenario(msgspec.Struct, frozen=True):
     expected: Expected
     point: str
     lesson: str
+    rewrite: tuple[str, ...] = ()
 
     @property
     def fix(self) -> str:
@@ -74,6 +79,10 @@ def load_scenario(name: str) -> Scenario:
         recipe = pki.load_recipe(front.certificate)
     except UserError as error:
         raise UserError(f"{path}: certificate: {error}") from None
+    try:
+        Rules(front.rewrite, Schema.load(content.PROTO / "users.binpb"))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     return Scenario(
         name=path.stem,
         title=front.title,
@@ -84,4 +93,5 @@ def load_scenario(name: str) -> Scenario:
         expected=front.expected,
         point=front.point,
         lesson=lesson,
+        rewrite=tuple(front.rewrite),
     )

@@ -15,7 +15,9 @@ import msgspec
 from mitm import events, pki
 from mitm.address import Address, is_ip
 from mitm.events import Direction, Event, Party
+from mitm.proxy.endpoint import BrokenError
 from mitm.proxy.peer import READ_SIZE, Peer
+from mitm.proxy.rewriting import Rewriting
 from mitm.proxy.tap import Tap, dial, take_over
 from mitm.proxy.watcher import PREFACE, Watcher
 from mitm.tls import (
@@ -27,6 +29,7 @@ from mitm.tls import (
     tls_record,
 )
 from mitm.wire import Schema
+from mitm.wire.rewrite import Rules
 
 # Seconds. nginx gives a client 60 s for its header and 60 s for its TLS handshake, Envoy 15 s for
 # transport sockets. On one machine a peer that needs longer than this has stopped.
@@ -51,6 +54,8 @@ class Task(NamedTuple):
     schema: Schema
     on_event: Callable[[Event], None]
     tap: Tap | None
+    rules: Rules | None = None
+    stand_in: bool = False
 
 
 class _EndError(Exception):
@@ -83,7 +88,12 @@ class Connection:
         self._address = address
         self._task = task
         self._phase: Literal["hello", "handshake", "established"] = "hello"
+        self._opening = b""  # what the client has sent before it is clear how to go on
         self._watcher: Watcher | None = None
+        self._rewriting: Rewriting | None = None
+        self._left_alone = ""  # why nothing is changed here that was to be
+        self._gone: set[Direction] = set()  # whoever has ended its direction
+        self._progress = asyncio.Event()
         self._first_end: _EndError | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -133,15 +143,14 @@ class Connection:
     async def _intercept(self) -> None:
         reader, writer = await take_over(self._socket, self._address, self._task.tap)
         self._writers.append(writer)
-        received, hello = await self._sniff(reader)
+        self._opening, hello = await self._sniff(reader)
         server = await self._dial(hello)
-        client = Peer(reader, writer, received)
+        client = Peer(reader, writer, self._opening)
         if hello:
             chain = self._task.choose(hello)
             if chain.tls.plaintext:
-                client = Peer(
-                    reader, writer, await self._answer_in_plaintext(reader, writer, chain)
-                )
+                self._opening = await self._answer_in_plaintext(reader, writer, chain)
+                client = Peer(reader, writer, self._opening)
             else:
                 alpn = server.tls.alpn if server.tls else _alpn(hello)
                 await self._accept_tls(client, chain, alpn)
@@ -153,12 +162,34 @@ class Connection:
             schema=self._task.schema,
             on_event=self._task.on_event,
         )
+        if self._task.rules:
+            self._begin_to_rewrite(self._task.rules, client, server)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump("client", client, server))
                 group.create_task(self._pump("server", server, client))
         except ExceptionGroup as errors:
             raise self._first_end or errors.exceptions[0] from None
+
+    def _begin_to_rewrite(self, rules: Rules, client: Peer, server: Peer) -> None:
+        """Become an HTTP/2 endpoint towards both peers, if HTTP/2 is what they speak."""
+        # RFC 9113 sections 3.2 and 3.3: agreed on by ALPN, or known beforehand where there is no
+        # TLS. What else a client speaks shows too late to begin in its place.
+        alpn = client.tls.alpn if client.tls else None
+        if alpn != "h2" and (client.tls or not self._opening.startswith(PREFACE)):
+            reason = f"ALPN is {alpn or 'not used'}, not h2" if client.tls else "not HTTP/2"
+            self._left_alone = reason
+            return
+        self._rewriting = Rewriting(
+            self._number,
+            encrypted=client.tls is not None,
+            schema=self._task.schema,
+            rules=rules,
+            on_event=self._task.on_event,
+        )
+        self._watcher = self._rewriting.watcher
+        self._rewriting.start()
+        self._send_rewritten(self._rewriting, {"client": client, "server": server})
 
     async def _sniff(self, reader: asyncio.StreamReader) -> tuple[bytes, Hello | None]:
         """Read until it is clear what the client speaks: TLS, or HTTP/2 in plaintext (None)."""
@@ -209,6 +240,7 @@ class Connection:
             local=str(local),
             version=server.tls.version if server.tls else None,
             alpn=server.tls.alpn if server.tls else None,
+            stand_in=self._task.stand_in,
         )
         return server
 
@@ -278,27 +310,70 @@ class Connection:
 
     async def _pump(self, direction: Direction, source: Peer, sink: Peer) -> None:
         """Relay one direction: write first, look after, then wait for room."""
-        assert self._watcher is not None
+        other: Direction = "server" if direction == "client" else "client"
         while data := await source.receive():
-            sink.send(data)
-            # Also what can no longer be relayed was sent by its sender, and read here.
-            self._watcher.feed(direction, data)
+            if self._rewriting:
+                self._rewrite(self._rewriting, direction, data, {direction: source, other: sink})
+                # The source is answered as well; how it ended, its own pump says.
+                with contextlib.suppress(OSError):
+                    await source.flush()
+            else:
+                sink.send(data)
+                # Also what can no longer be relayed was sent by its sender, and read here.
+                if self._watcher:
+                    self._watcher.feed(direction, data)
+                if self._left_alone:
+                    reason, self._left_alone = self._left_alone, ""
+                    self._emit(events.NotRewritten, direction=direction, stream=0, reason=reason)
             try:
                 await sink.flush()
             except OSError:
                 # The pump that reads from the sink says how it went.
                 source.reset()
-                return
+                break
+        self._gone.add(direction)
+        self._progress.set()
+        if source.end is None:
+            return
         end = self._end_of(direction, source)
         self._first_end = self._first_end or end
         if end.how == "reset":
             sink.reset()
         elif end.how in ("eof", "close-notify"):
+            await self._until_taken(other)
             # In plaintext a FIN is all there is to say so.
             sink.send_end(notify=end.how == "close-notify" or source.tls is None)
         else:
             # TLS has failed, and with it both directions (RFC 8446 section 6.2).
             raise end
+
+    def _rewrite(
+        self, rewriting: Rewriting, direction: Direction, data: bytes, peers: dict[Direction, Peer]
+    ) -> None:
+        broken: BrokenError | None = None
+        try:
+            rewriting.receive(direction, data)
+        except BrokenError as error:
+            broken = error
+        self._send_rewritten(rewriting, peers)
+        self._progress.set()
+        if broken:
+            reason = f"the {direction}'s HTTP/2 cannot be changed: {broken}"
+            self._first_end = self._first_end or _EndError("attacker", "error", reason)
+            raise self._first_end
+
+    def _send_rewritten(self, rewriting: Rewriting, peers: dict[Direction, Peer]) -> None:
+        """Write first, look after."""
+        for party, due in rewriting.to_send().items():
+            if due:
+                peers[party].send(due)
+        rewriting.tell()
+
+    async def _until_taken(self, party: Direction) -> None:
+        """Wait until a peer has taken what waits for its windows, or never will."""
+        while self._rewriting and self._rewriting.waits_for(party) and party not in self._gone:
+            self._progress.clear()
+            await self._progress.wait()
 
     def _end_of(self, party: Literal["client", "server"], peer: Peer) -> _EndError:
         assert peer.end is not None

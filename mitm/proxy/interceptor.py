@@ -15,9 +15,11 @@ from mitm.errors import UserError
 from mitm.events import Event
 from mitm.pki import Chain
 from mitm.proxy.connection import Connection, Task, explain
+from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import Tap
 from mitm.tls import Hello
 from mitm.wire import Schema
+from mitm.wire.rewrite import Rules
 
 # Clients that wait to be accepted, on each address. A client beyond that comes a second late, when
 # its SYN is sent again (RFC 6298); nginx takes 511.
@@ -59,6 +61,10 @@ class Interceptor:
         on_event: called with each event as it happens; it must not block for long or raise.
         upstream_tls: False if the server takes plaintext only, whatever the client speaks.
         tap: is shown the bytes of all sockets and the secrets of the TLS on them, to record them.
+        rules: what is to be changed of what passes. With rules, and only then, the interceptor is
+            an HTTP/2 endpoint towards both peers.
+        impersonate: answer in the place of the server, which is not dialled and need not be there:
+            with an empty message, changed by the rules.
     """
 
     def __init__(
@@ -71,9 +77,12 @@ class Interceptor:
         on_event: Callable[[Event], None] = lambda event: None,
         upstream_tls: bool = True,
         tap: Tap | None = None,
+        rules: Rules | None = None,
+        impersonate: bool = False,
     ) -> None:
         self._listen = listen
-        self._task = Task(upstream, upstream_tls, choose, schema, on_event, tap)
+        self._task = Task(upstream, upstream_tls, choose, schema, on_event, tap, rules)
+        self._stand_in = StandIn() if impersonate else None
         self._connections: set[asyncio.Task[None]] = set()
         self._accepted = 0
         self._listeners: list[socket.socket] = []
@@ -91,6 +100,11 @@ class Interceptor:
                 f"cannot listen on {self._listen}: {explain(error)}; "
                 "choose another address with --listen"
             ) from None
+        if self._stand_in:
+            await self._stand_in.__aenter__()
+            self._task = self._task._replace(
+                upstream=self._stand_in.address, upstream_tls=False, stand_in=True
+            )
         self._watch()
         return self
 
@@ -111,6 +125,8 @@ class Interceptor:
             for connection in self._connections:
                 connection.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)
+            if self._stand_in:
+                await self._stand_in.__aexit__(exc_type, exc, traceback)
 
     @property
     def address(self) -> Address:

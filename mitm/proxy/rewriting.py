@@ -8,6 +8,7 @@ Streams have the same numbers on both.
 import struct
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
 import h2.events
@@ -155,7 +156,7 @@ class Rewriting:
         }
         self._calls: dict[int, _Call] = {}
         self._held = 0
-        self._changes: list[Event] = []
+        self._changes: list[Callable[..., Event]] = []
         self._unwatched: list[tuple[Direction, Direction, bytes]] = []
 
         def watcher(peer: Direction) -> Watcher:
@@ -214,8 +215,9 @@ class Rewriting:
             self._watchers[leg].feed(direction, data)
         self._unwatched.clear()
         changes, self._changes = self._changes, []
-        for event in changes:
-            self._on_event(event)
+        now = time.time()
+        for change in changes:
+            self._on_event(change(time=now))
 
     def _handle(self, sender: Direction, event: h2.events.Event | GoAway) -> None:
         receiver = self._ends[_OTHER[sender]]
@@ -425,8 +427,8 @@ class Rewriting:
         if changed is None:
             return headers
         self._changes.append(
-            Rewritten(
-                time=time.time(),
+            partial(
+                Rewritten,
                 connection=self._connection,
                 direction=direction,
                 stream=stream,
@@ -441,8 +443,8 @@ class Rewriting:
     def _say_changed(self, stream: int, half: _Half, before: bytes, after: bytes) -> None:
         method = self._calls[stream].method
         self._changes.append(
-            Rewritten(
-                time=time.time(),
+            partial(
+                Rewritten,
                 connection=self._connection,
                 direction=half.direction,
                 stream=stream,
@@ -456,8 +458,8 @@ class Rewriting:
 
     def _leave(self, stream: int, half: _Half, reason: str) -> None:
         self._changes.append(
-            NotRewritten(
-                time=time.time(),
+            partial(
+                NotRewritten,
                 connection=self._connection,
                 direction=half.direction,
                 stream=stream,

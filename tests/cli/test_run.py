@@ -17,6 +17,7 @@ VERDICTS = {
     "ca-file": ("connected", "aborted"),
     "system-roots": ("connected", "aborted"),
     "pinned": ("connected", "aborted"),
+    "tampered": ("connected", "compromised"),
 }
 
 
@@ -47,7 +48,7 @@ def test_all_scenarios_are_played_in_their_order_and_summed_up() -> None:
         assert genuine in row
         assert intercepted in row
         assert "yes" in row
-    assert "6 of 6 scenarios came out as expected." in summary
+    assert "7 of 7 scenarios came out as expected." in summary
 
 
 def test_skip_verify_loses_name_mail_and_token(tmp_path: Path) -> None:
