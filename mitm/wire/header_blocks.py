@@ -1,5 +1,7 @@
 """Header blocks to header lists (HPACK, RFC 7541), remembering those that come again and again."""
 
+import base64
+
 import hpack
 from hpack.table import HeaderTable
 
@@ -52,13 +54,15 @@ class HeaderDecoder:
     def decode(self, block: bytes) -> HeaderList:
         """Decode the next block; bytes that are not UTF-8 become backslash escapes.
 
+        Binary metadata of gRPC is in base64, however it was sent.
+
         Raises:
             hpack.HPACKError: the block is malformed, or the list longer than `MAX_HEADER_LIST`.
         """
         if known := self._known.get(block):
             return known
         headers = tuple(
-            (name.decode("utf-8", "backslashreplace"), value.decode("utf-8", "backslashreplace"))
+            (name.decode("utf-8", "backslashreplace"), _text(name, value))
             for name, value in self._hpack.decode(block, raw=True)
         )
         resized = bool(block) and block[0] >> 5 == _TABLE_SIZE_UPDATE
@@ -68,3 +72,11 @@ class HeaderDecoder:
             self._known[block] = headers
         self._table.changed = False
         return headers
+
+
+def _text(name: bytes, value: bytes) -> str:
+    # gRPC's C core sends binary metadata as it is, behind a zero byte, to a peer that has announced
+    # to take that (GRPC_ALLOW_TRUE_BINARY_METADATA, the setting 0xFE03).
+    if name.endswith(b"-bin") and value.startswith(b"\0"):
+        value = base64.b64encode(value[1:]).rstrip(b"=")
+    return value.decode("utf-8", "backslashreplace")

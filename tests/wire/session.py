@@ -1,5 +1,6 @@
 """A connection between two endpoints of the h2 library, and what each of them really sent."""
 
+import base64
 from collections import deque
 from typing import NamedTuple
 
@@ -244,7 +245,14 @@ def told(event: Headers | Message) -> Said:
 
 
 def _text(fields: Fields) -> list[tuple[str, str]]:
-    return [(n.decode(), v.decode("utf-8", "backslashreplace")) for n, v in fields]
+    return [(n.decode(), _in_base64(n, v).decode("utf-8", "backslashreplace")) for n, v in fields]
+
+
+def _in_base64(name: bytes, value: bytes) -> bytes:
+    """Binary metadata may also be sent as it is, behind a zero byte."""
+    if not (name.endswith(b"-bin") and value[:1] == b"\0"):
+        return value
+    return base64.b64encode(value[1:]).rstrip(b"=")
 
 
 def _endpoint(*, client: bool) -> H2Connection:

@@ -96,3 +96,22 @@ def _rest(number: int) -> bytes:
         encoded += bytes([number % 128 + 128])
         number //= 128
     return encoded + bytes([number])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        (b"x-trace-bin", b"\x00\xab\xab\xab", "q6ur"),
+        (b"x-trace-bin", b"\x00\x00", "AA"),
+        (b"x-trace-bin", b"\x00", ""),
+        # In base64 already.
+        (b"x-trace-bin", b"q6ur", "q6ur"),
+        # No binary metadata.
+        (b"x-trace", b"\x00\xab", "\x00\\xab"),
+    ],
+)
+def test_binary_metadata_is_told_in_base64_however_it_was_sent(
+    name: bytes, value: bytes, told: str
+) -> None:
+    block = hpack.Encoder().encode([(name, value)])
+    assert HeaderDecoder().decode(block) == ((name.decode(), told),)
