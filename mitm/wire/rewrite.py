@@ -163,10 +163,11 @@ class Rules:
         """
         message_class = GetMessageClass(self._types[type_name])
         message = message_class.FromString(data)
+        # Compared as bytes: a number that is not one (NaN) does not equal itself.
+        before = message.SerializeToString(deterministic=True)
         self._visit(message)
-        if message == message_class.FromString(data):
-            return None
-        return message.SerializeToString()
+        after = message.SerializeToString(deterministic=True)
+        return None if after == before else after
 
     def _visit(self, message: Message) -> None:
         """Apply the rules to a message and to those inside it."""
