@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,6 +16,7 @@ from mitm.address import Address, guard, is_ip, parse
 from mitm.audit.case import must_be_a_name
 from mitm.capture import EventPrinter
 from mitm.cli import report
+from mitm.cli.decoding import Descriptors, decoding_options
 from mitm.cli.recording import Recording, recording_options
 from mitm.cli.run import in_loop
 from mitm.errors import UserError
@@ -141,6 +143,7 @@ def call(
     help="A certificate of the catalogue, or a PEM chain of your own.",
 )
 @click.option("--key", type=_FILE, help="The key to a PEM chain of your own.")
+@decoding_options
 @recording_options
 @_ALLOW_HOST
 def proxy(
@@ -152,6 +155,7 @@ def proxy(
     pcap: Path | None,
     keylog: Path | None,
     allow_host: tuple[str, ...],
+    **descriptors: Any,
 ) -> None:
     """Intercept between any client and its server, and log what is read, until Ctrl-C.
 
@@ -160,12 +164,15 @@ def proxy(
     mitm-demo proxy --upstream localhost:50051 --cert self-signed
     mitm-demo proxy --cert lab/attacker.pem --key lab/attacker.key
     mitm-demo proxy --pcap calls.pcapng --keylog calls.keys
+    mitm-demo proxy --reflection
+    mitm-demo proxy --proto shop.proto --proto-path protos
     """
     server = guard(parse(upstream), allow_host)
     here = guard(parse(listen), allow_host)
     chain = _chain(cert, key, server)
+    schema = Descriptors(**descriptors).schema(server)
     with Recording(events, pcap, keylog) as recording:
-        in_loop(_intercept(here, server, chain, recording))
+        in_loop(_intercept(here, server, chain, schema, recording))
 
 
 def _chain(cert: str, key: Path | None, server: Address) -> pki.Chain:
@@ -193,7 +200,7 @@ def _chain(cert: str, key: Path | None, server: Address) -> pki.Chain:
 
 
 async def _intercept(
-    listen: Address, upstream: Address, chain: pki.Chain, recording: Recording
+    listen: Address, upstream: Address, chain: pki.Chain, schema: Schema, recording: Recording
 ) -> None:
     console = report.console()
     printer = EventPrinter(console, frames=True)
@@ -206,7 +213,7 @@ async def _intercept(
         listen=listen,
         upstream=upstream,
         choose=lambda _: chain,
-        schema=Schema.load(content.PROTO / "users.binpb"),
+        schema=schema,
         on_event=on_event,
         tap=recording.tap,
     ) as interceptor:
