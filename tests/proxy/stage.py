@@ -18,6 +18,7 @@ from mitm import events, pki
 from mitm.address import Address
 from mitm.events import Event
 from mitm.proxy import Interceptor
+from mitm.proxy.tap import Tap
 from mitm.tls import Hello
 from mitm.wire import Schema
 
@@ -340,6 +341,7 @@ async def a_stage(
     upstream: Address | None = None,
     upstream_tls: bool = True,
     on_event: Callable[[Event], None] | None = None,
+    tap: Tap | None = None,
 ) -> AsyncIterator[Stage]:
     """An interceptor that presents the forged chain, and a server behind it.
 
@@ -348,6 +350,7 @@ async def a_stage(
         upstream: another server.
         upstream_tls: False if it takes plaintext only.
         on_event: called with each event, after it was noted.
+        tap: is shown what passes on the interceptor's sockets.
     """
     seen = Seen()
 
@@ -366,6 +369,7 @@ async def a_stage(
             choose=choose or (lambda _: props.forged),
             schema=props.schema,
             on_event=see,
+            tap=tap,
         ) as interceptor,
     ):
         yield Stage(props, seen, server, interceptor, ends)
