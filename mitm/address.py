@@ -35,9 +35,21 @@ def parse(text: str) -> Address:
     return Address(host, int(port))
 
 
+def normal(host: str) -> str:
+    """A host in the one form in which it can be compared with others.
+
+    Names are the same in any case (RFC 4343) and with the dot of the root; an IPv6 address has many
+    forms (RFC 5952).
+    """
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host.lower().rstrip(".")
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host can only be this machine: `localhost` (RFC 6761) or a loopback address."""
-    if host.lower().rstrip(".") == "localhost":
+    if normal(host) == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -92,8 +92,8 @@ class EventPrinter:
             case events.Destination():
                 return [("client", f"wants to reach {event.address}", "")]
             case events.Tunnelled():
-                what = f"{plain(event.name)} is not under test: passed on to {event.address}, unread"
-                return [("attacker", what, "dim")]
+                what = f"{plain(event.name)} is not under test: passed on unread"
+                return [("attacker", f"{what}, to {event.address}", "dim")]
             case events.ClientHello():
                 name = plain(event.server_name or "no name")
                 alpn = plain(", ".join(event.alpn)) or "none"

@@ -8,13 +8,16 @@ import ssl
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from mitm import events, pki
-from mitm.address import Address, is_ip
+from mitm.address import Address, guard, is_ip, normal
+from mitm.errors import UserError
 from mitm.events import Direction, Event, Party
+from mitm.proxy import connect, transparent
 from mitm.proxy.endpoint import BrokenError
 from mitm.proxy.peer import READ_SIZE, Peer
 from mitm.proxy.rewriting import Rewriting
@@ -45,15 +48,21 @@ CLOSE_LIMIT = 5.0
 EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
 
 
+Mode = Literal["reverse", "connect", "transparent"]
+
+
 class Task(NamedTuple):
     """What every connection of an interceptor has in common; see `Interceptor`."""
 
-    upstream: Address
+    upstream: Address | None
     upstream_tls: bool
     choose: Callable[[Hello], pki.Chain]
     schema: Schema
     on_event: Callable[[Event], None]
     tap: Tap | None
+    mode: Mode = "reverse"
+    intercept: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
     rules: Rules | None = None
     stand_in: bool = False
 
@@ -87,8 +96,9 @@ class Connection:
         self._socket = client
         self._address = address
         self._task = task
-        self._phase: Literal["hello", "handshake", "established"] = "hello"
+        self._phase: Literal["hello", "handshake", "established", "tunnelled"] = "hello"
         self._opening = b""  # what the client has sent before it is clear how to go on
+        self._local: Address | None = None
         self._watcher: Watcher | None = None
         self._rewriting: Rewriting | None = None
         self._left_alone = ""  # why nothing is changed here that was to be
@@ -143,11 +153,31 @@ class Connection:
     async def _intercept(self) -> None:
         reader, writer = await take_over(self._socket, self._address, self._task.tap)
         self._writers.append(writer)
-        self._opening, hello = await self._sniff(reader)
-        server = await self._dial(hello)
+        if self._task.upstream and self._task.mode == "reverse":
+            address = self._task.upstream
+            hello = await self._sniff(reader)
+            name = hello.server_name if hello else None
+            self._tell(hello)
+            server = await self._dial(address)
+        else:
+            destination, address, server = await self._approach(reader, writer)
+            if self._is_under_test(destination.host):
+                hello = await self._sniff(reader)
+            else:
+                hello = await self._sniff_unless_answered(reader, server)
+            # RFC 6066 section 3: SNI is a name, and no address.
+            sni = hello.server_name if hello else None
+            name = destination.host if not sni or is_ip(sni) else sni
+            if not self._is_under_test(name):
+                self._phase = "tunnelled"
+                self._emit(events.Tunnelled, address=str(address), name=name)
+                await self._relay(Peer(reader, writer, self._opening), server)
+                return
+            self._tell(hello)
+        await self._greet(server, address, hello)
         client = Peer(reader, writer, self._opening)
         if hello:
-            chain = self._task.choose(hello)
+            chain = self._task.choose(msgspec.structs.replace(hello, server_name=name))
             if chain.tls.plaintext:
                 self._opening = await self._answer_in_plaintext(reader, writer, chain)
                 client = Peer(reader, writer, self._opening)
@@ -164,12 +194,7 @@ class Connection:
         )
         if self._task.rules:
             self._begin_to_rewrite(self._task.rules, client, server)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump("client", client, server))
-                group.create_task(self._pump("server", server, client))
-        except ExceptionGroup as errors:
-            raise self._first_end or errors.exceptions[0] from None
+        await self._relay(client, server)
 
     def _begin_to_rewrite(self, rules: Rules, client: Peer, server: Peer) -> None:
         """Become an HTTP/2 endpoint towards both peers, if HTTP/2 is what they speak."""
@@ -191,61 +216,183 @@ class Connection:
         self._rewriting.start()
         self._send_rewritten(self._rewriting, {"client": client, "server": server})
 
-    async def _sniff(self, reader: asyncio.StreamReader) -> tuple[bytes, Hello | None]:
-        """Read until it is clear what the client speaks: TLS, or HTTP/2 in plaintext (None)."""
+    async def _relay(self, client: Peer, server: Peer) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump("client", client, server))
+                group.create_task(self._pump("server", server, client))
+        except ExceptionGroup as errors:
+            raise self._first_end or errors.exceptions[0] from None
+
+    async def _approach(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[Address, Address, Peer]:
+        """Learn where the client wants to go, and dial it.
+
+        Returns:
+            Where the client wants to go, what was dialled for that, and who answered.
+        """
+        by_http = self._task.mode == "connect"
+        try:
+            if by_http:
+                destination = await self._read_request(reader)
+            else:
+                destination = transparent.original_destination(self._socket)
+            self._emit(events.Destination, address=str(destination))
+            address = self._way_to(destination)
+            server = await self._dial(address)
+        except transparent.NotRedirectedError as error:
+            raise _EndError("attacker", "error", str(error)) from None
+        except UserError as error:
+            if by_http:
+                await self._refuse(reader, writer, HTTPStatus.FORBIDDEN, str(error))
+            raise _EndError("attacker", "error", str(error)) from None
+        except _EndError as end:
+            if by_http and end.by == "attacker":
+                await self._refuse(reader, writer, HTTPStatus.BAD_GATEWAY, end.reason)
+            raise
+        except connect.RefusedError as error:
+            await self._refuse(reader, writer, error.status, str(error))
+            late = error.status == HTTPStatus.REQUEST_TIMEOUT
+            how: Literal["time-limit", "error"] = "time-limit" if late else "error"
+            raise _EndError("attacker", how, f"{error.status.value}: {error}") from None
+        except OSError:
+            raise _EndError("client", "reset") from None
+        if by_http:
+            writer.write(connect.ESTABLISHED)
+        return destination, address, server
+
+    async def _read_request(self, reader: asyncio.StreamReader) -> Address:
+        """Read a CONNECT request; what follows it begins the client's own connection."""
         received = b""
         try:
             async with asyncio.timeout(HELLO_LIMIT):
-                while True:
+                while not (request := connect.read_request(received)):
                     data = await reader.read(READ_SIZE)
                     if not data:
                         raise _EndError("client", "eof", _so_far(received))
                     received += data
-                    if received.startswith(PREFACE):
-                        self._emit(events.Plaintext)
-                        return received, None
-                    if PREFACE.startswith(received):
-                        continue
-                    if hello := read_client_hello(received):
-                        self._emit(events.ClientHello, **msgspec.structs.asdict(hello))
-                        return received, hello
         except TimeoutError:
-            reason = f"no complete ClientHello within {HELLO_LIMIT:g} s; {_so_far(received)}"
+            reason = f"no complete request within {HELLO_LIMIT:g} s; {_so_far(received)}"
+            raise connect.RefusedError(HTTPStatus.REQUEST_TIMEOUT, reason) from None
+        destination, self._opening = request
+        return destination
+
+    async def _refuse(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        status: HTTPStatus,
+        reason: str,
+    ) -> None:
+        """Answer a client that does not get its tunnel, and let it read the answer.
+
+        A socket that is closed over unread bytes is reset, and the answer is lost with it
+        (RFC 9112 section 9.6): what the client still sends is read first.
+        """
+        with contextlib.suppress(OSError, TimeoutError):
+            writer.write(connect.refusal(connect.RefusedError(status, reason)))
+            writer.write_eof()
+            async with asyncio.timeout(CLOSE_LIMIT):
+                while await reader.read(READ_SIZE):
+                    pass
+
+    def _way_to(self, destination: Address) -> Address:
+        """What to dial for a destination.
+
+        Raises:
+            UserError: it is not on this machine, and was not allowed.
+        """
+        if self._task.upstream and self._is_under_test(destination.host):
+            return self._task.upstream
+        return guard(destination, self._task.allowed)
+
+    def _is_under_test(self, name: str) -> bool:
+        return normal(name) in self._task.intercept
+
+    async def _sniff(self, reader: asyncio.StreamReader) -> Hello | None:
+        """Read until it is clear what the client speaks: TLS, or HTTP/2 in plaintext (None)."""
+        try:
+            async with asyncio.timeout(HELLO_LIMIT):
+                while True:
+                    if self._opening.startswith(PREFACE):
+                        return None
+                    begun = not PREFACE.startswith(self._opening)
+                    if begun and (hello := read_client_hello(self._opening)):
+                        return hello
+                    data = await reader.read(READ_SIZE)
+                    if not data:
+                        raise _EndError("client", "eof", _so_far(self._opening))
+                    self._opening += data
+        except TimeoutError:
+            reason = f"no complete ClientHello within {HELLO_LIMIT:g} s; {_so_far(self._opening)}"
             raise _EndError("attacker", "time-limit", reason) from None
         except MalformedHelloError as error:
-            reason = f"neither TLS nor HTTP/2: {error}; {_so_far(received)}"
+            reason = f"neither TLS nor HTTP/2: {error}; {_so_far(self._opening)}"
             raise _EndError("attacker", "not-tls", reason) from None
         except OSError:
             raise _EndError("client", "reset") from None
 
-    async def _dial(self, hello: Hello | None) -> Peer:
-        """Reach the server and speak to it as the client spoke: TLS for the same name, or none."""
-        address = self._task.upstream
+    async def _sniff_unless_answered(
+        self, reader: asyncio.StreamReader, server: Peer
+    ) -> Hello | None:
+        """Look for a ClientHello without insisting on one, or on anything; None if there is none.
+
+        With TLS it is the client that speaks first. Where the server does, it is another protocol.
+        """
+        sniffing = asyncio.create_task(self._sniff(reader))
+        listening = asyncio.create_task(server.listen())
+        try:
+            await asyncio.wait({sniffing, listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sniffing.cancel()
+            listening.cancel()
+            results = await asyncio.gather(sniffing, listening, return_exceptions=True)
+        return results[0] if isinstance(results[0], Hello) else None
+
+    def _tell(self, hello: Hello | None) -> None:
+        if hello:
+            self._emit(events.ClientHello, **msgspec.structs.asdict(hello))
+        else:
+            self._emit(events.Plaintext)
+
+    async def _dial(self, address: Address) -> Peer:
+        """Reach the server."""
         try:
             async with asyncio.timeout(DIAL_LIMIT):
                 reader, writer = await dial(address, self._task.tap)
-                self._writers.append(writer)
-                local = Address(*writer.get_extra_info("sockname")[:2])
-                server = Peer(reader, writer)
-                leg = _upstream_leg(hello, address.host, self._task.tap) if hello else None
-                if leg and self._task.upstream_tls and not await server.handshake(leg):
-                    raise self._unreachable(f"the TLS handshake failed: {_why(server)}")
         except TimeoutError:
-            raise self._unreachable(f"no answer within {DIAL_LIMIT:g} s") from None
+            raise self._unreachable(address, f"no answer within {DIAL_LIMIT:g} s") from None
         except (OSError, UnicodeError) as error:
-            raise self._unreachable(explain(error)) from None
+            raise self._unreachable(address, explain(error)) from None
+        self._writers.append(writer)
+        self._local = Address(*writer.get_extra_info("sockname")[:2])
+        return Peer(reader, writer)
+
+    async def _greet(self, server: Peer, address: Address, hello: Hello | None) -> None:
+        """Speak to the server as the client spoke: TLS for the same name, or none."""
+        if hello and self._task.upstream_tls:
+            leg = _upstream_leg(hello, address.host, self._task.tap)
+            try:
+                async with asyncio.timeout(DIAL_LIMIT):
+                    completed = await server.handshake(leg)
+            except TimeoutError:
+                reason = f"no answer within {DIAL_LIMIT:g} s"
+                raise self._unreachable(address, reason) from None
+            if not completed:
+                reason = f"the TLS handshake failed: {_why(server)}"
+                raise self._unreachable(address, reason)
         self._emit(
             events.UpstreamConnected,
             address=str(address),
-            local=str(local),
+            local=str(self._local),
             version=server.tls.version if server.tls else None,
             alpn=server.tls.alpn if server.tls else None,
             stand_in=self._task.stand_in,
         )
-        return server
 
-    def _unreachable(self, reason: str) -> _EndError:
-        self._emit(events.UpstreamFailed, address=str(self._task.upstream), reason=reason)
+    def _unreachable(self, address: Address, reason: str) -> _EndError:
+        self._emit(events.UpstreamFailed, address=str(address), reason=reason)
         return _EndError("attacker", "error", f"the server was not reached: {reason}")
 
     async def _accept_tls(self, client: Peer, chain: pki.Chain, alpn: str | None) -> None:

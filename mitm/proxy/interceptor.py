@@ -4,19 +4,20 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from mitm.address import Address
+from mitm.address import Address, normal
 from mitm.errors import UserError
 from mitm.events import Event
 from mitm.pki import Chain
-from mitm.proxy.connection import Connection, Task, explain
+from mitm.proxy.connection import Connection, Mode, Task, explain
 from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import Tap
+from mitm.proxy.transparent import take_foreign
 from mitm.tls import Hello
 from mitm.wire import Schema
 from mitm.wire.rewrite import Rules
@@ -54,13 +55,20 @@ class Interceptor:
             ...  # a client that connects to interceptor.address
 
     Args:
-        upstream: the server.
+        upstream: the server. In the modes `connect` and `transparent` it is dialled in the place of
+            the hosts under test; None for whatever host the client wants to reach.
         choose: picks the chain to present, once the ClientHello has been read.
         listen: where clients are expected; port 0 lets the kernel choose.
         schema: descriptors that messages are shown through; without, they are shown as bytes.
         on_event: called with each event as it happens; it must not block for long or raise.
         upstream_tls: False if the server takes plaintext only, whatever the client speaks.
         tap: is shown the bytes of all sockets and the secrets of the TLS on them, to record them.
+        mode: how clients come here. `reverse`: they dial it as if it were the server. `connect`:
+            they ask it for a tunnel, as an HTTP proxy. `transparent`: the kernel redirects them.
+        intercept: hosts under test, by name or address, for the last two modes; connections to any
+            other host are passed on unread. SNI says which host it is, or else the destination;
+            `choose` finds that name in the hello.
+        allow_hosts: hosts that may be dialled in these modes although they are not this machine.
         rules: what is to be changed of what passes. With rules, and only then, the interceptor is
             an HTTP/2 endpoint towards both peers.
         impersonate: answer in the place of the server, which is not dialled and need not be there:
@@ -70,18 +78,34 @@ class Interceptor:
     def __init__(
         self,
         *,
-        upstream: Address,
+        upstream: Address | None,
         choose: Callable[[Hello], Chain],
         listen: Address = _ANY_PORT,
         schema: Schema = _NO_SCHEMA,
         on_event: Callable[[Event], None] = lambda event: None,
         upstream_tls: bool = True,
         tap: Tap | None = None,
+        mode: Mode = "reverse",
+        intercept: Collection[str] = (),
+        allow_hosts: Collection[str] = (),
         rules: Rules | None = None,
         impersonate: bool = False,
     ) -> None:
+        if mode == "reverse" and upstream is None:
+            raise ValueError("there is nowhere to go on to without upstream")
         self._listen = listen
-        self._task = Task(upstream, upstream_tls, choose, schema, on_event, tap, rules)
+        self._task = Task(
+            upstream,
+            upstream_tls,
+            choose,
+            schema,
+            on_event,
+            tap,
+            mode,
+            frozenset(map(normal, intercept)),
+            frozenset(allow_hosts),
+            rules,
+        )
         self._stand_in = StandIn() if impersonate else None
         self._connections: set[asyncio.Task[None]] = set()
         self._accepted = 0
@@ -100,6 +124,9 @@ class Interceptor:
                 f"cannot listen on {self._listen}: {explain(error)}; "
                 "choose another address with --listen"
             ) from None
+        if self._task.mode == "transparent":
+            for listener in self._listeners:
+                take_foreign(listener)
         if self._stand_in:
             await self._stand_in.__aenter__()
             self._task = self._task._replace(

@@ -107,6 +107,10 @@ class Peer:
             self.end = "eof"
         return data
 
+    async def listen(self) -> None:
+        """Wait for the first bytes, or the end, and leave them to the next `receive`."""
+        self._received = await self._receive_plaintext()
+
     def send(self, data: bytes) -> None:
         """Hand application bytes to the socket at once; `flush` tells whether there is one left."""
         if self._writer.is_closing():

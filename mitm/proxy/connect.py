@@ -1,0 +1,106 @@
+"""`--mode connect`: what a client asks of an HTTP proxy, and what it is answered.
+
+RFC 9110 section 9.3.6: `CONNECT host:port` asks for a tunnel. The answer is a 2xx, after which the
+connection is the client's own, or a refusal. No other method is served here.
+"""
+
+import ipaddress
+import re
+from http import HTTPStatus
+
+from mitm.address import Address
+
+# Bytes of request line and header fields. h11 stops at 16,384, nginx takes 4 lines of 8,192.
+HEAD_LIMIT = 16_384
+
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+_LINE_END = re.compile(rb"\r?\n")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_VERSION = re.compile(rb"HTTP/1\.[0-9]")
+# Authority-form (RFC 9112 section 3.2.3) with a port, which CONNECT has no default for. A host is
+# an address in brackets, or a name as DNS knows them, which IPv4 addresses have the form of.
+_AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z._-]{1,255})):([0-9]{1,5})")
+
+
+class RefusedError(Exception):
+    """The client does not get its tunnel; the text says why.
+
+    Attributes:
+        status: what it is answered.
+    """
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def read_request(data: bytes) -> tuple[Address, bytes] | None:
+    """Parse the first bytes of a connection.
+
+    Args:
+        data: everything received so far, from the first byte.
+
+    Returns:
+        Where the client wants to go, its host in lower case, and the bytes after the request; None
+        while it is incomplete.
+
+    Raises:
+        RefusedError: it is no CONNECT request, or a malformed one.
+    """
+    # RFC 9112 section 2.2: an empty line before the request is to be ignored, and a line may end
+    # without CR.
+    data = data.removeprefix(b"\r\n")
+    end = _HEAD_END.search(data, 0, HEAD_LIMIT)
+    if not end:
+        _must_look_like_http(data)
+        if len(data) >= HEAD_LIMIT:
+            reason = f"the request's head is longer than {HEAD_LIMIT} bytes"
+            raise RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
+        return None
+    request, *fields = _LINE_END.split(data[: end.start()])
+    method, *rest = request.split(b" ")
+    if not _TOKEN.fullmatch(method) or len(rest) != 2 or not _VERSION.fullmatch(rest[1]):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "not an HTTP/1.1 request line")
+    for field in fields:
+        name, colon, _ = field.partition(b":")
+        if not colon or not _TOKEN.fullmatch(name):
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "a header line without a name")
+    if method != b"CONNECT":
+        reason = f"{method[:16].decode()} is not served here: this proxy knows CONNECT alone"
+        raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, reason)
+    return _target(rest[0]), data[end.end() :]
+
+
+def _must_look_like_http(data: bytes) -> None:
+    """Turn rubbish, a ClientHello say, away at once instead of waiting for the end of its head."""
+    method = data.partition(b" ")[0][:32]
+    # A line may still be on its way; CR and LF are looked at when it is whole.
+    if method and not _TOKEN.fullmatch(method) and method not in (b"\r", b"\n"):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "not an HTTP request")
+
+
+def _target(target: bytes) -> Address:
+    match = _AUTHORITY.fullmatch(target)
+    if not match or not 0 < int(match[3]) <= 65_535:
+        reason = "CONNECT takes HOST:PORT, with a port from 1 to 65535"
+        raise RefusedError(HTTPStatus.BAD_REQUEST, reason)
+    try:
+        host = str(ipaddress.IPv6Address(match[1].decode())) if match[1] else match[2].decode()
+    except ValueError:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "not an IPv6 address in brackets") from None
+    return Address(host.lower(), int(match[3]))
+
+
+def refusal(error: RefusedError) -> bytes:
+    """The response that says so, with the reason as its one line of content."""
+    content = f"mitm-demo: {error}\n".encode()
+    # RFC 9110 section 15.5.6: a 405 names what is allowed.
+    allow = "Allow: CONNECT\r\n" if error.status == HTTPStatus.METHOD_NOT_ALLOWED else ""
+    head = (
+        f"HTTP/1.1 {error.status.value} {error.status.phrase}\r\n"
+        f"{allow}Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + content
