@@ -6,6 +6,7 @@ a user of grpcio would, in threads; the interceptor runs in one of its own.
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,37 +65,46 @@ class Watched(Seen):
 
 
 class Server:
-    """A server of the C core, on a port of 127.0.0.1."""
+    """A server of the C core, on a port of 127.0.0.1 that stays its own from start to start."""
 
     def __init__(
-        self,
-        methods: Methods,
-        props: Props,
-        *,
-        tls: bool,
-        options: Options = (),
-        threads: int = 16,
-        port: int = 0,
+        self, methods: Methods, props: Props, *, tls: bool, options: Options, threads: int
     ) -> None:
-        self._pool = ThreadPoolExecutor(threads)
-        handler = grpc.method_handlers_generic_handler(SERVICE, methods)
-        self._grpc = grpc.server(self._pool, handlers=[handler], options=options)
-        address = f"127.0.0.1:{port}"
+        self._methods = methods
+        self._credentials: grpc.ServerCredentials | None = None
         if tls:
-            chain = props.genuine
-            credentials = grpc.ssl_server_credentials([(chain.key_pem, chain.pem)])
-            self.port = self._grpc.add_secure_port(address, credentials)
+            pair = props.genuine.key_pem, props.genuine.pem
+            self._credentials = grpc.ssl_server_credentials([pair])
+        self._options = options
+        self._pool = ThreadPoolExecutor(threads)
+        self._grpc: grpc.Server | None = None
+        # Bound, but not listened on: clients are refused, and nobody else is given the port.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self.port: int = self._reserved.getsockname()[1]
+
+    def start(self) -> None:
+        handler = grpc.method_handlers_generic_handler(SERVICE, self._methods)
+        server = grpc.server(self._pool, handlers=[handler], options=self._options)
+        address = f"127.0.0.1:{self.port}"
+        if self._credentials:
+            server.add_secure_port(address, self._credentials)
         else:
-            self.port = self._grpc.add_insecure_port(address)
-        self._grpc.start()
+            server.add_insecure_port(address)
+        server.start()
+        self._grpc = server
 
     def stop(self, grace: float | None = None) -> threading.Event:
         """Take no new calls; those that run are cancelled, after `grace` seconds if given."""
+        assert self._grpc
         return self._grpc.stop(grace)
 
     def close(self) -> None:
-        assert self.stop().wait(LIMIT)
+        if self._grpc:
+            assert self.stop().wait(LIMIT)
         self._pool.shutdown()
+        self._reserved.close()
 
 
 class Played:
@@ -161,7 +171,7 @@ class Play(Protocol):
         *,
         options: Options = (),
         threads: int = 16,
-        port: int = 0,
+        started: bool = True,
     ) -> contextlib.AbstractContextManager[Played]: ...
 
 
@@ -173,7 +183,7 @@ def played(
     *,
     options: Options = (),
     threads: int = 16,
-    port: int = 0,
+    started: bool = True,
 ) -> Iterator[Played]:
     """A server with some methods, and a way to it.
 
@@ -183,12 +193,14 @@ def played(
     Args:
         options: of the server.
         threads: for its methods, each of which takes one while it runs.
-        port: where it listens; 0 lets the kernel choose.
+        started: False if the test starts the server by itself.
     """
     tls = not way.endswith("h2c")
     with contextlib.ExitStack() as outer:
-        server = Server(methods, props, tls=tls, options=options, threads=threads, port=port)
+        server = Server(methods, props, tls=tls, options=options, threads=threads)
         outer.callback(server.close)
+        if started:
+            server.start()
         ends = contextlib.ExitStack()
         play = Played(way, props, server, ends)
         if play.intercepted:
@@ -208,7 +220,7 @@ def intercepting(
 ) -> Iterator[Address]:
     """The address of an interceptor that runs in a thread; at its end all clients have left."""
     loop = _NEW_LOOP()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     def wait_for(work: Any) -> None:
