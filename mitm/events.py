@@ -10,6 +10,9 @@ import msgspec
 Direction = Literal["client", "server"]
 """Who sent it: `client` means from the client towards the server."""
 
+Leg = Literal["genuine", "intercepted"]
+"""One playing of the client: straight to the server, or through the interceptor."""
+
 Party = Literal["client", "attacker", "server"]
 
 Source = Literal["descriptors", "proto", "descriptor-set", "reflection", "guess"]
@@ -28,25 +31,76 @@ class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, 
     connection: int = 0
 
 
-class LegStarted(Event, frozen=True, tag="leg-started"):
-    """A leg of a scenario begins; what follows belongs to it, until `LegEnded`."""
+class ScenarioStarted(Event, frozen=True, tag="scenario-started"):
+    """A scenario is about to be played: its script.
+
+    Attributes:
+        scenario: its name.
+        title: what it is about.
+        client: the client program's title.
+        policy: how the client is told to decide whom to trust.
+        certificate: the one that the interceptor presents, by its name.
+        server: whether the server speaks TLS.
+        expected: the verdict that each leg should come to.
+        point: the lesson in one sentence.
+        fix: how to mend a client, as Markdown; "" if there is nothing to mend.
+        rewrite: the rules by which the interceptor changes what passes.
+    """
 
     scenario: str
-    leg: Literal["genuine", "intercepted"]
+    title: str
+    client: str
+    policy: str
+    certificate: str
+    server: Literal["plaintext", "tls"]
+    expected: dict[Leg, str]
+    point: str
+    fix: str = ""
+    rewrite: tuple[str, ...] = ()
+
+
+class LegStarted(Event, frozen=True, tag="leg-started"):
+    """A leg of a scenario begins; what follows belongs to it, until `leg-ended`.
+
+    Attributes:
+        scenario: its name.
+        leg: `genuine` straight to the server, `intercepted` through the interceptor.
+        target: what the client is told to dial.
+    """
+
+    scenario: str
+    leg: Leg
     target: str
 
 
 class LegEnded(Event, frozen=True, tag="leg-ended"):
-    """A leg is over and judged."""
+    """A leg is over and judged.
+
+    Attributes:
+        scenario: its name.
+        leg: which of the two.
+        verdict: `connected` or `failed`; `exposed`, `compromised`, `aborted`, `unreached` or
+            `inconclusive`.
+        reason: why, in a sentence.
+        client: what came of the client program: its `exit_code`, the `answer` that it printed, and
+            the `problem` that there was with it, if any.
+        server_calls: what the server has recorded of each call: `method`, `peer` and `status`.
+    """
 
     scenario: str
-    leg: Literal["genuine", "intercepted"]
+    leg: Leg
     verdict: str
     reason: str = ""
+    client: dict[str, object] = {}
+    server_calls: tuple[dict[str, str], ...] = ()
 
 
 class Connected(Event, frozen=True, tag="connected"):
-    """A client has connected to the interceptor."""
+    """A client has connected to the interceptor.
+
+    Attributes:
+        client: its address.
+    """
 
     client: str
 
@@ -74,7 +128,14 @@ class Tunnelled(Event, frozen=True, tag="tunnelled"):
 
 
 class ClientHello(Event, frozen=True, tag="client-hello"):
-    """The first TLS message of a client (RFC 8446 section 4.1.2), read before it is answered."""
+    """The first TLS message of a client (RFC 8446 section 4.1.2), read before it is answered.
+
+    Attributes:
+        server_name: the name that it asks for (SNI), null if it names none.
+        alpn: the protocols that it offers, the preferred one first.
+        versions: the TLS versions that it offers.
+        cipher_suites: those that it offers, by OpenSSL's names; `0x1a2b` where there is none.
+    """
 
     server_name: str | None
     alpn: tuple[str, ...]
@@ -90,6 +151,7 @@ class UpstreamConnected(Event, frozen=True, tag="upstream-connected"):
     """The interceptor has reached the server in the client's place.
 
     Attributes:
+        address: of the server.
         local: the interceptor's own address on this socket, as the server sees it.
         version: TLS version, None without TLS.
         alpn: the protocol that the server chose.
@@ -104,7 +166,12 @@ class UpstreamConnected(Event, frozen=True, tag="upstream-connected"):
 
 
 class UpstreamFailed(Event, frozen=True, tag="upstream-failed"):
-    """The interceptor could not reach the server; the client is turned away."""
+    """The interceptor could not reach the server; the client is turned away.
+
+    Attributes:
+        address: of the server.
+        reason: why not.
+    """
 
     address: str
     reason: str
@@ -127,7 +194,13 @@ class CertificatePresented(Event, frozen=True, tag="certificate-presented"):
 
 
 class HandshakeCompleted(Event, frozen=True, tag="handshake-completed"):
-    """The client has finished the TLS handshake. This alone is not a compromise."""
+    """The client has finished the TLS handshake. This alone is not a compromise.
+
+    Attributes:
+        version: of TLS.
+        cipher: the cipher suite, by OpenSSL's name.
+        alpn: the protocol agreed on, null for none.
+    """
 
     version: str
     cipher: str
@@ -139,7 +212,8 @@ class Alert(Event, frozen=True, tag="alert"):
 
     Attributes:
         by: who sent it.
-        name: as in the RFC, `unknown_ca`; number: its code, 48.
+        name: as in the RFC, `unknown_ca`.
+        number: its code, 48.
     """
 
     by: Party
@@ -151,6 +225,7 @@ class ApplicationData(Event, frozen=True, tag="application-data"):
     """The first application bytes of a direction: the line between accepting and leaving.
 
     Attributes:
+        direction: who sent them.
         encrypted: whether they came through TLS and were decrypted here.
         sample: the first bytes, 64 at the most.
     """
@@ -164,6 +239,8 @@ class Frame(Event, frozen=True, tag="frame"):
     """One HTTP/2 frame (RFC 9113 section 4.1).
 
     Attributes:
+        direction: who sent it.
+        stream: its number, 0 for the connection itself.
         type: as in the RFC, `SETTINGS`; `0x2A` for an unknown one.
         flags: names of the flags set.
         length: of the payload, in bytes.
@@ -182,9 +259,13 @@ class Headers(Event, frozen=True, tag="headers"):
     """One decoded header block.
 
     Attributes:
+        direction: who sent it.
         kind: `trailers-only` is a response that ends at once (gRPC over HTTP/2).
-        stream: over HTTP/1.1, which has none, the number of the request on its connection.
+        stream: its number; over HTTP/1.1, which has none, the number of the request on its
+            connection.
         method: the call's path, `/users.v1.UserService/GetUser`, also on what answers it.
+        headers: name and value of each field in order, pseudo-headers among them; not masked.
+        end_stream: whether the sender has nothing more to say on this stream.
         details: what `grpc-status-details-bin` says: a `google.rpc.Status` as JSON.
     """
 
@@ -201,6 +282,9 @@ class Message(Event, frozen=True, tag="message"):
     """One gRPC message, put together from as many DATA frames as it took.
 
     Attributes:
+        direction: who sent it.
+        stream: its number.
+        method: the call's path, `/users.v1.UserService/GetUser`.
         type: full name by the descriptors, "" if they do not know the method.
         size: length of the message in bytes as it was sent, without its five bytes of prefix.
         compressed: the flag in the prefix.
@@ -236,6 +320,8 @@ class Rewritten(Event, frozen=True, tag="rewritten"):
 
     Attributes:
         direction: who sent what was changed.
+        stream: its number.
+        method: the call's path.
         part: of the call.
         type: of a message, its full name.
         before: as it was received: a message as JSON; of headers, the fields that were changed.
@@ -256,7 +342,8 @@ class NotRewritten(Event, frozen=True, tag="not-rewritten"):
 
     Attributes:
         direction: who sent it; of a whole connection, the client.
-        stream: 0 for the whole connection.
+        stream: its number, 0 for the whole connection.
+        reason: why not.
     """
 
     direction: Direction
@@ -265,7 +352,12 @@ class NotRewritten(Event, frozen=True, tag="not-rewritten"):
 
 
 class ParseFailed(Event, frozen=True, tag="parse-failed"):
-    """The bytes are not what they should be; the relay goes on, unparsed from here."""
+    """The bytes are not what they should be; the relay goes on, unparsed from here.
+
+    Attributes:
+        direction: who sent them.
+        reason: what is wrong with them.
+    """
 
     direction: Direction
     reason: str
@@ -278,7 +370,9 @@ class Closed(Event, frozen=True, tag="closed"):
         by: who ended it first.
         how: `close-notify` is a clean end of TLS; `eof` a FIN without one; `reset` a RST.
         phase: how far the client's side had come; `tunnelled` if nothing was looked at.
-        client_bytes: application bytes from the client; server_bytes: to it.
+        client_bytes: application bytes from the client.
+        server_bytes: application bytes to the client.
+        reason: what went wrong, where that is not said by `how`.
     """
 
     by: Party
@@ -290,7 +384,8 @@ class Closed(Event, frozen=True, tag="closed"):
 
 
 AnyEvent = (
-    LegStarted
+    ScenarioStarted
+    | LegStarted
     | LegEnded
     | Connected
     | Destination

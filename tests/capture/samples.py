@@ -6,9 +6,32 @@ from mitm.events import Event
 AT = 1_700_000_000.25
 
 SAMPLES: list[Event] = [
+    events.ScenarioStarted(
+        time=AT,
+        scenario="skip-verify",
+        title="Encryption without verification",
+        client="Python, grpcio",
+        policy="skip-verify",
+        certificate="attacker-ca",
+        server="tls",
+        expected={"genuine": "connected", "intercepted": "compromised"},
+        point="Encryption without verification protects nothing.",
+        fix="Verify.",
+        rewrite=("users.v1.User.name=Mallory",),
+    ),
     events.LegStarted(time=AT, scenario="skip-verify", leg="genuine", target="localhost:50051"),
-    events.LegEnded(time=AT, scenario="skip-verify", leg="intercepted", verdict="compromised"),
+    events.LegEnded(
+        time=AT,
+        scenario="skip-verify",
+        leg="intercepted",
+        verdict="compromised",
+        reason="because",
+        client={"exit_code": 0, "answer": {"user": {"name": "Nicolas"}}, "problem": ""},
+        server_calls=({"method": "/a.B/C", "peer": "127.0.0.1:40001", "status": "OK"},),
+    ),
     events.Connected(time=AT, connection=1, client="127.0.0.1:40000"),
+    events.Destination(time=AT, connection=1, address="users.example:443"),
+    events.Tunnelled(time=AT, connection=2, address="192.0.2.7:443", name="elsewhere.example"),
     events.ClientHello(
         time=AT,
         connection=1,

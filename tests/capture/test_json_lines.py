@@ -43,7 +43,7 @@ def test_a_line_is_one_object_that_says_what_it_is(tmp_path: Path) -> None:
         log(event)
     log.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["event"] for line in lines][:3] == ["leg-started", "leg-ended", "connected"]
+    assert [line["event"] for line in lines][:3] == ["scenario-started", "leg-started", "leg-ended"]
     assert len(lines) == len(SAMPLES)
 
 
