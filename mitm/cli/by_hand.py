@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,20 @@ from typing import Any
 import click
 
 from mitm import content, pki
-from mitm.address import Address, guard, is_ip, parse
+from mitm.address import Address, guard, is_ip, normal, parse
 from mitm.audit.case import must_be_a_name
 from mitm.capture import EventPrinter
 from mitm.cli import report
 from mitm.cli.decoding import Descriptors, decoding_options
+from mitm.cli.modes import Position, mode_options, position
 from mitm.cli.recording import Recording, recording_options
 from mitm.cli.run import in_loop
 from mitm.errors import UserError
 from mitm.events import Event
 from mitm.lab import load_client
 from mitm.lab.play import NAME
-from mitm.proxy import Interceptor
+from mitm.proxy import Interceptor, Mode
+from mitm.tls import Hello
 from mitm.wire import Schema
 
 _ALLOW_HOST = click.option(
@@ -134,7 +137,7 @@ def call(
 
 @click.command()
 @click.option("--listen", default="127.0.0.1:50052", show_default=True, metavar="HOST:PORT")
-@click.option("--upstream", default="127.0.0.1:50051", show_default=True, metavar="HOST:PORT")
+@mode_options
 @click.option(
     "--cert",
     default="attacker-ca",
@@ -148,7 +151,9 @@ def call(
 @_ALLOW_HOST
 def proxy(
     listen: str,
-    upstream: str,
+    mode: Mode,
+    intercept: tuple[str, ...],
+    upstream: str | None,
     cert: str,
     key: Path | None,
     events: Path | None,
@@ -166,19 +171,22 @@ def proxy(
     mitm-demo proxy --pcap calls.pcapng --keylog calls.keys
     mitm-demo proxy --reflection
     mitm-demo proxy --proto shop.proto --proto-path protos
+    mitm-demo proxy --mode connect --intercept localhost
+    mitm-demo proxy --mode transparent --intercept api.example --allow-host 192.0.2.7
     """
-    server = guard(parse(upstream), allow_host)
+    where = position(mode, upstream, intercept, allow_host)
     here = guard(parse(listen), allow_host)
-    chain = _chain(cert, key, server)
-    schema = Descriptors(**descriptors).schema(server)
+    choose = _choice(cert, key, where)
+    schema = Descriptors(**descriptors).schema(where.upstream)
     with Recording(events, pcap, keylog) as recording:
-        in_loop(_intercept(here, server, chain, schema, recording))
+        in_loop(_intercept(here, where, cert, choose, schema, recording))
 
 
-def _chain(cert: str, key: Path | None, server: Address) -> pki.Chain:
-    """The chain to present: made from a recipe, or read from files."""
+def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], pki.Chain]:
+    """The chains to present, by name: made from a recipe; or the one read from files."""
     if key:
-        return pki.chain_from_files(Path(cert), key)
+        chain = pki.chain_from_files(Path(cert), key)
+        return lambda _: chain
     if Path(cert).suffix == ".pem":
         raise UserError(f"--cert {cert} is a file: name the key to it with --key")
     recipe = pki.load_recipe(cert)
@@ -187,20 +195,39 @@ def _chain(cert: str, key: Path | None, server: Address) -> pki.Chain:
             f"certificate {cert!r} is signed by the CA that the client trusts, and this command "
             "has none: write the files with 'mitm-demo certs lab', then use --cert and --key"
         )
-    names = [server.host, *(name for name in (NAME, "127.0.0.1", "::1") if name != server.host)]
-    if is_ip(server.host):
+    names = where.intercept or _names_of_reverse(where)
+    authorities = pki.Authorities(names)
+    chains = {}
+    for name in where.intercept or names[:1]:
+        try:
+            chains[name] = pki.forge(recipe, name, authorities, datetime.now(UTC))
+            pki.ssl_context(chains[name])
+        except pki.Unsupported as error:
+            raise UserError(f"certificate {cert!r} cannot be made here: {error}") from None
+    if not where.intercept:
+        (chain,) = chains.values()
+        return lambda _: chain
+    return lambda hello: chains[normal(hello.server_name or "")]
+
+
+def _names_of_reverse(where: Position) -> list[str]:
+    """What clients may know the server as that dial this machine instead of it."""
+    assert where.upstream
+    host = where.upstream.host
+    names = [host, *(name for name in (NAME, "127.0.0.1", "::1") if name != host)]
+    if is_ip(host):
         names.remove(NAME)
         names.insert(0, NAME)
-    try:
-        chain = pki.forge(recipe, names[0], pki.Authorities(names), datetime.now(UTC))
-        pki.ssl_context(chain)
-    except pki.Unsupported as error:
-        raise UserError(f"certificate {cert!r} cannot be made here: {error}") from None
-    return chain
+    return names
 
 
 async def _intercept(
-    listen: Address, upstream: Address, chain: pki.Chain, schema: Schema, recording: Recording
+    listen: Address,
+    where: Position,
+    cert: str,
+    choose: Callable[[Hello], pki.Chain],
+    schema: Schema,
+    recording: Recording,
 ) -> None:
     console = report.console()
     printer = EventPrinter(console, frames=True)
@@ -211,15 +238,17 @@ async def _intercept(
 
     async with Interceptor(
         listen=listen,
-        upstream=upstream,
-        choose=lambda _: chain,
+        upstream=where.upstream,
+        choose=choose,
         schema=schema,
         on_event=on_event,
         tap=recording.tap,
+        mode=where.mode,
+        intercept=where.intercept,
+        allow_hosts=where.allowed,
     ) as interceptor:
         console.print(
-            f"listening on {interceptor.address}, presenting {chain.name}, "
-            f"server at {upstream}; Ctrl-C ends it",
+            f"listening on {interceptor.address}, presenting {cert}, {where}; Ctrl-C ends it",
             soft_wrap=True,
         )
         await asyncio.get_running_loop().create_future()

@@ -54,14 +54,14 @@ class Descriptors(NamedTuple):
     descriptor_sets: tuple[Path, ...]
     reflection: bool
 
-    def schema(self, upstream: Address) -> Schema:
+    def schema(self, upstream: Address | None) -> Schema:
         """All of it, and the lab's own service; what is missing is told in a line on stderr.
 
         Args:
-            upstream: the server to ask, if it is to be asked.
+            upstream: the server to ask, if it is to be asked; None if it is not known yet.
 
         Raises:
-            UserError: a file cannot be used at all.
+            UserError: a file cannot be used at all, or there is nobody to ask.
         """
         schema = Schema()
         if self.protos:
@@ -71,6 +71,8 @@ class Descriptors(NamedTuple):
         for path in self.descriptor_sets:
             schema.add(load_descriptor_set(path), "descriptor-set")
         if self.reflection:
+            if upstream is None:
+                raise UserError("--reflection needs to know whom to ask: add --upstream HOST:PORT")
             self._reflect(upstream, schema)
         for reason in schema.unusable:
             _say(f"descriptors left out: {reason}; messages of its services are guessed")
