@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable
 
 from mitm.events import ApplicationData, Direction, Event, ParseFailed
-from mitm.wire import Http2Parser, Schema
+from mitm.wire import Http1Parser, Http2Parser, Schema
+from mitm.wire.http1 import REQUEST_LINE, UNFINISHED
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 SAMPLE_SIZE = 64
 
-# Bytes kept until it is clear whether a connection without `h2` speaks HTTP/2. A server that
+# Bytes kept until it is clear what a connection without `h2` speaks. A server that
 # speaks first sends its SETTINGS, 50 bytes or so.
 HELD_LIMIT = 16_384
 
@@ -38,7 +39,7 @@ class Watcher:
         self._encrypted = encrypted
         self._schema = schema
         self._on_event = on_event
-        self._parser: Http2Parser | None = None
+        self._parser: Http2Parser | Http1Parser | None = None
         self._held: list[tuple[Direction, bytes, float]] | None = None
         if alpn == "h2" or not encrypted:
             self._parser = Http2Parser(connection, schema)
@@ -69,18 +70,22 @@ class Watcher:
             self._parse(direction, data, now)
 
     def _decide(self) -> None:
-        """Start to parse if the client's first bytes are the preface of HTTP/2."""
+        """Start to parse if the client's first bytes are HTTP/2's preface, or HTTP/1.1's request.
+
+        Whatever else they are is no failure: the bytes alone are evidence.
+        """
         assert self._held is not None
         opening = b"".join(data for direction, data, _ in self._held if direction == "client")
-        opening = opening[: len(PREFACE)]
-        undecided = len(opening) < len(PREFACE) and PREFACE.startswith(opening)
-        if undecided and sum(self.seen.values()) < HELD_LIMIT:
+        undecided = PREFACE.startswith(opening[: len(PREFACE)]) or UNFINISHED.fullmatch(opening)
+        if opening.startswith(PREFACE):
+            self._parser = Http2Parser(self._connection, self._schema)
+        elif REQUEST_LINE.match(opening):
+            self._parser = Http1Parser(self._connection, self._schema)
+        elif undecided and sum(self.seen.values()) < HELD_LIMIT:
             return
         held, self._held = self._held, None
-        if opening == PREFACE:
-            self._parser = Http2Parser(self._connection, self._schema)
-            for direction, data, received in held:
-                self._parse(direction, data, received)
+        for direction, data, received in held:
+            self._parse(direction, data, received)
 
     def _parse(self, direction: Direction, data: bytes, now: float) -> None:
         if self._parser is None:

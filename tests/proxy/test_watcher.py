@@ -85,7 +85,7 @@ def test_http2_is_recognised_whatever_was_agreed_and_whoever_speaks_first(
 @pytest.mark.parametrize("alpn", ["http/1.1", None])
 def test_other_bytes_are_evidence_and_no_failure(props: Props, alpn: str | None) -> None:
     watching, seen = a_watcher(props, alpn)
-    watching.feed("client", b"PRI * HTTP/1.1\r\n\r\n")
+    watching.feed("client", b"PRI * HTTP/3.0\r\n\r\n")
     watching.feed("client", REQUEST)  # too late: it is somebody's content
     watching.feed("server", b"HTTP/1.1 400 Bad Request\r\n\r\n")
     kinds = [(type(event), getattr(event, "direction", "")) for event in seen]
@@ -208,3 +208,31 @@ def test_well_formed_http2_passes_unchanged_and_is_read(props: Props, loop: Loop
         assert answered.value == {"name": "Nicolas"}
 
     run(main(), loop)
+
+
+# gRPC-Web over HTTP/1.1
+
+WEB_REQUEST = (
+    b"POST /users.v1.UserService/GetUser HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/grpc-web+proto\r\nContent-Length: 7\r\n\r\n"
+    b"\0\0\0\0\x02\x08\x01"
+)
+WEB_RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web+proto\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+    b"e\r\n\0\0\0\0\x09\x12\x07Nicolas\r\n14\r\n\x80\0\0\0\x0fgrpc-status: 0\r\r\n0\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("alpn", ["http/1.1", None])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_grpc_web_over_http_1_1_is_recognised(props: Props, alpn: str | None, size: int) -> None:
+    watching, seen = a_watcher(props, alpn)
+    for direction, wire in (("client", WEB_REQUEST), ("server", WEB_RESPONSE)):
+        for start in range(0, len(wire), size):
+            watching.feed(direction, wire[start : start + size])  # type: ignore[arg-type]
+    assert messages(seen) == READ
+    told = [(event.kind, event.method) for event in seen if isinstance(event, events.Headers)]
+    method = PATH.decode()
+    assert told == [("request", method), ("response", method), ("trailers", method)]
+    assert not any(isinstance(event, events.ParseFailed) for event in seen)
