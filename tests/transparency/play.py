@@ -112,6 +112,7 @@ class Played:
 
     Attributes:
         target: what a client dials.
+        roots: what it trusts, PEM.
         server: behind it.
         intercepted: whether the interceptor is between the two.
         tls: whether there is TLS on the way.
@@ -125,7 +126,7 @@ class Played:
         self.server = server
         self.seen = Watched()
         self.target = f"127.0.0.1:{server.port}"
-        self._roots = (props.attacker_ca if self.intercepted else props.lab_ca).read_bytes()
+        self.roots = (props.attacker_ca if self.intercepted else props.lab_ca).read_bytes()
         self._ends = ends
 
     def channel(
@@ -135,7 +136,7 @@ class Played:
         options = (*_CLIENT, *options)
         if not self.tls:
             return self._ends.enter_context(grpc.insecure_channel(self.target, options))
-        tls = grpc.ssl_channel_credentials(self._roots)
+        tls = grpc.ssl_channel_credentials(self.roots)
         if credentials:
             tls = grpc.composite_channel_credentials(tls, credentials)
         return self._ends.enter_context(grpc.secure_channel(self.target, tls, options))
