@@ -91,7 +91,7 @@ class Interceptor:
         rules: Rules | None = None,
         impersonate: bool = False,
     ) -> None:
-        if mode == "reverse" and upstream is None:
+        if mode == "reverse" and upstream is None and not impersonate:
             raise ValueError("there is nowhere to go on to without upstream")
         self._listen = listen
         self._task = Task(
