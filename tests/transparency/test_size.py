@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import pytest
 
-from mitm.wire.grpc import MAX_MESSAGE_SIZE
+from mitm.wire.frames import LARGEST_MAX_FRAME_SIZE
 from tests.proxy.stage import LIMIT, STALLED, Props
 from tests.transparency.play import (
     Methods,
@@ -39,9 +39,10 @@ UNLIMITED: Options = (
     ("grpc.max_send_message_length", -1),
 )
 
-# What the interceptor may grow by, whatever passes: the messages that it puts together at a time
-# (four of 4 MiB, MAX_HELD), and as much again for what Python's allocator keeps.
-GROWTH = 8 * MAX_MESSAGE_SIZE
+# What the interceptor may grow by, whatever passes. The C core lets its peer send frames of up to
+# 16 MiB once it has seen how fast they come; one is held until it is complete, and copied to be
+# read.
+GROWTH = 4 * LARGEST_MAX_FRAME_SIZE
 
 
 class Apart:
