@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -28,6 +28,7 @@ from mitm.lab.play import NAME
 from mitm.proxy import Interceptor, Mode
 from mitm.tls import Hello
 from mitm.wire import Schema
+from mitm.wire.rewrite import Rules
 
 _ALLOW_HOST = click.option(
     "--allow-host",
@@ -146,6 +147,19 @@ def call(
     help="A certificate of the catalogue, or a PEM chain of your own.",
 )
 @click.option("--key", type=_FILE, help="The key to a PEM chain of your own.")
+@click.option(
+    "--rewrite",
+    "rewrites",
+    multiple=True,
+    metavar="WHAT=VALUE",
+    help="Change what passes: a field, metadata:NAME, response-metadata:NAME, status. "
+    "May be repeated.",
+)
+@click.option(
+    "--impersonate",
+    is_flag=True,
+    help="Answer in the server's place, which is not dialled and need not be there.",
+)
 @decoding_options
 @recording_options
 @_ALLOW_HOST
@@ -156,6 +170,8 @@ def proxy(
     upstream: str | None,
     cert: str,
     key: Path | None,
+    rewrites: tuple[str, ...],
+    impersonate: bool,
     events: Path | None,
     pcap: Path | None,
     keylog: Path | None,
@@ -169,6 +185,9 @@ def proxy(
     mitm-demo proxy --upstream localhost:50051 --cert self-signed
     mitm-demo proxy --cert lab/attacker.pem --key lab/attacker.key
     mitm-demo proxy --pcap calls.pcapng --keylog calls.keys
+    mitm-demo proxy --rewrite users.v1.User.name=Mallory
+    mitm-demo proxy --rewrite metadata:x-role=admin --rewrite "status=NOT_FOUND:no such user"
+    mitm-demo proxy --impersonate --rewrite users.v1.User.name=Mallory
     mitm-demo proxy --reflection
     mitm-demo proxy --proto shop.proto --proto-path protos
     mitm-demo proxy --mode connect --intercept localhost
@@ -176,10 +195,23 @@ def proxy(
     """
     where = position(mode, upstream, intercept, allow_host)
     here = guard(parse(listen), allow_host)
+    if impersonate and mode == "transparent":
+        raise UserError(
+            "--impersonate is not for --mode transparent: there the server is dialled before it is "
+            "known whether it is under test"
+        )
     choose = _choice(cert, key, where)
     schema = Descriptors(**descriptors).schema(where.upstream)
+    attack = Attack(Rules(rewrites, schema), impersonate)
     with Recording(events, pcap, keylog) as recording:
-        in_loop(_intercept(here, where, cert, choose, schema, recording))
+        in_loop(_intercept(here, where, cert, choose, schema, attack, recording))
+
+
+class Attack(NamedTuple):
+    """What is done beyond watching."""
+
+    rules: Rules
+    impersonate: bool
 
 
 def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], pki.Chain]:
@@ -227,6 +259,7 @@ async def _intercept(
     cert: str,
     choose: Callable[[Hello], pki.Chain],
     schema: Schema,
+    attack: Attack,
     recording: Recording,
 ) -> None:
     console = report.console()
@@ -246,9 +279,12 @@ async def _intercept(
         mode=where.mode,
         intercept=where.intercept,
         allow_hosts=where.allowed,
+        rules=attack.rules,
+        impersonate=attack.impersonate,
     ) as interceptor:
+        how = ", answering in its place" if attack.impersonate else ""
         console.print(
-            f"listening on {interceptor.address}, presenting {cert}, {where}; Ctrl-C ends it",
+            f"listening on {interceptor.address}, presenting {cert}, {where}{how}; Ctrl-C ends it",
             soft_wrap=True,
         )
         await asyncio.get_running_loop().create_future()

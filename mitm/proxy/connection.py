@@ -388,7 +388,7 @@ class Connection:
             local=str(self._local),
             version=server.tls.version if server.tls else None,
             alpn=server.tls.alpn if server.tls else None,
-            stand_in=self._task.stand_in,
+            stand_in=self._task.stand_in and address == self._task.upstream,
         )
 
     def _unreachable(self, address: Address, reason: str) -> _EndError:
