@@ -39,6 +39,9 @@ for _command in (run, audit, list_content, show, proxy, certs, serve, call, doct
 
 def main() -> NoReturn:
     """Run the command line; exits with 2 and one line on stderr for what a user can mend."""
+    # Programs that a script starts with & ignore SIGINT (POSIX, "Asynchronous Lists"): they could
+    # be ended neither by that nor by what is made of SIGTERM below.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:

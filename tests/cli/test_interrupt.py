@@ -77,3 +77,16 @@ def test_the_temporary_directory_of_a_whole_run_is_gone(tmp_path: Path) -> None:
     result = run(MITM_DEMO, "run", "insecure", "--json", TMPDIR=str(tmp_path))
     assert result.code == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_script_has_started_in_the_background_can_be_ended(number: signal.Signals) -> None:
+    """A shell without job control has such programs ignore SIGINT."""
+    command = f"trap '' INT; exec {MITM_DEMO} proxy --listen 127.0.0.1:0"
+    with running("bash", "-c", command, PYTHONUNBUFFERED="1") as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith("listening on ")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip() == ""
