@@ -13,6 +13,7 @@ import msgspec
 from mitm import events
 from mitm.capture import masked
 from mitm.events import Event
+from mitm.wire.grpc import status_name
 
 Verdict = Literal[
     "connected", "failed", "exposed", "compromised", "aborted", "unreached", "inconclusive"
@@ -239,14 +240,17 @@ def _dissent(
 def _believed(altered: Sequence[Altered], client: ClientReport) -> bool:
     """Whether the client reports what was written in the server's place, and not what it replaced.
 
-    Values are compared, not fields: a client may name fields as it likes.
+    Values are compared, not fields: a client may name fields as it likes. A status it names as
+    client/README.md says.
     """
-    if not client.succeeded:
+    if client.problem:
         return False
     said = set(_values(client.answer))
     for each in altered:
-        if each.sender == "server" and each.part == "message":
+        if each.sender == "server" and each.part != "metadata":
             before, after = set(_values(each.before)), set(_values(each.after))
+            if each.part == "status":
+                before, after = set(map(status_name, before)), set(map(status_name, after))
             if after - before and after - before <= said and not (before - after) & said:
                 return True
     return False

@@ -1,6 +1,7 @@
 """The verdict on a leg, rule by rule; each that accuses or acquits has a twin that does not."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 
@@ -459,6 +460,95 @@ def test_calls_of_several_streams_and_connections_are_kept_apart() -> None:
         (({"id": "3"},), ""),
         ((), ""),
     ]
+
+
+# Altered is what was believed.
+
+
+def _rewritten(
+    before: dict[str, object],
+    after: dict[str, object],
+    *,
+    part: Literal["message", "metadata", "status"] = "message",
+    sender: events.Direction = "server",
+) -> list[Event]:
+    """A call that was read, and changed on its way."""
+    change = events.Rewritten(
+        time=0.0,
+        connection=1,
+        direction=sender,
+        stream=1,
+        method=_GET_USER,
+        part=part,
+        type="users.v1.User" if part == "message" else "",
+        before=before,
+        after=after,
+    )
+    return [*_accepted(), _sent(), _request(), _message({"id": "1"}), change, _closed()]
+
+
+_NICOLAS: dict[str, object] = {"id": "1", "name": "Nicolas"}
+_MALLORY: dict[str, object] = {"id": "1", "name": "Mallory"}
+_FOOLED = ClientReport(0, {"user": {"id": 1, "name": "Mallory"}})
+
+
+def test_a_client_that_reports_what_the_attacker_wrote_has_believed_it() -> None:
+    result = judge_intercepted(_rewritten(_NICOLAS, _MALLORY), _FOOLED, [_relayed_call()])
+    assert result.evidence is not None
+    assert (result.verdict, result.evidence.reached) == ("compromised", "altered")
+    assert "the client believed an altered answer" in result.reason
+    (altered,) = result.evidence.altered
+    assert (altered.sender, altered.before, altered.after) == ("server", _NICOLAS, _MALLORY)
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        _ANSWERED,
+        _FAILED,
+        _HUNG,
+        ClientReport(0, {"user": {"names": ["Nicolas", "Mallory"]}}),
+        ClientReport(0, None, "printed no 'user' object"),
+    ],
+)
+def test_one_that_does_not_report_it_has_been_read_and_no_more(client: ClientReport) -> None:
+    result = judge_intercepted(_rewritten(_NICOLAS, _MALLORY), client, [_relayed_call()])
+    assert result.evidence is not None
+    assert (result.verdict, result.evidence.reached) == ("compromised", "messages")
+    assert "the answer was altered, which the client does not repeat" in result.reason
+
+
+def test_a_request_that_was_altered_is_not_the_clients_to_believe() -> None:
+    seen = _rewritten(_NICOLAS, _MALLORY, sender="client")
+    result = judge_intercepted(seen, _FOOLED, [_relayed_call()])
+    assert result.evidence is not None
+    assert result.evidence.reached == "messages"
+    assert len(result.evidence.altered) == 1
+    assert "altered" not in result.reason
+
+
+def test_a_forged_status_is_believed_by_a_client_that_reports_it() -> None:
+    after: dict[str, object] = {"grpc-status": "7", "grpc-message": "go away"}
+    seen = _rewritten({"grpc-status": "0"}, after, part="status")
+    told: dict[str, object] = {"error": {"code": "PERMISSION_DENIED", "message": "go away"}}
+    for client, reached in (
+        (ClientReport(1, told), "altered"),
+        (_FAILED, "messages"),
+    ):
+        result = judge_intercepted(seen, client, [_relayed_call()])
+        assert result.evidence is not None
+        assert result.evidence.reached == reached
+
+
+def test_credentials_that_were_altered_stay_masked() -> None:
+    before: dict[str, object] = {"authorization": _TOKEN, "x-role": "user"}
+    after: dict[str, object] = {"authorization": _TOKEN[::-1], "x-role": "admin"}
+    seen = _rewritten(before, after, part="metadata", sender="client")
+    (altered,) = collect_evidence(seen).altered
+    assert altered.after["x-role"] == "admin"
+    for fields, secret in ((altered.before, _TOKEN), (altered.after, _TOKEN[::-1])):
+        assert "masked" in str(fields["authorization"])
+        assert secret not in str(fields)
 
 
 # The genuine leg.
