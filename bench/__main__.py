@@ -1,156 +1,156 @@
-"""Measures the interceptor and writes docs/performance.md: `make bench`.
+"""Measures the interceptor beside its peers, and writes docs/performance.md: `make bench`.
+
+    python -m bench --quick     one round with few calls; shows the page, and writes nothing
 
 Every round measures each workload each way, one after another, so that whatever else the machine
-does falls on all of them alike. An interceptor is started afresh for each measurement, and what it
-saw is held against what was sent.
+does falls on all of them alike. A proxy is started afresh for each measurement, and what the
+interceptor saw is held against what was sent.
 """
 
-import json
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median, quantiles
 from typing import NamedTuple
 
-from bench import audit, report, tools
+from bench import audit, growth, peers, plot, report, tools, usage, ways
 from bench.report import Measurement
-from bench.tools import Workload
+from bench.workloads import WORKLOADS, Workload
 from mitm import pki
 from mitm.errors import UserError
 
-PROC = Path("/proc/self/stat")
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-
-ROUNDS = 7
-WORKLOADS = (Workload(4, 32, 16_000), Workload(1, 1, 3_000))
+DOCS = Path(__file__).parent.parent / "docs"
 DEMO = "skip-verify"
 
-# The ways that calls take to the server.
-STRAIGHT = "straight to the server"
-SILENT = "interceptor, no log"
-LOGGING = "interceptor, JSON lines"
-WAYS = (STRAIGHT, SILENT, LOGGING)
 
-# The interceptor must have seen each of these once a call.
-PARTS = ("request", "client message", "response", "server message", "trailers")
+class Scope(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+        rounds: of all ways.
+        divisor: of the calls of each workload.
+        memory: after how many calls memory is asked for.
+        crowds: numbers of connections.
+        crowd_calls: calls for each of these.
+        audits: rounds of audits.
+    """
+
+    rounds: int
+    divisor: int
+    memory: tuple[int, ...]
+    crowds: tuple[int, ...]
+    crowd_calls: int
+    audits: int
 
 
-class Files(NamedTuple):
-    """What server, interceptor and load generator read and write."""
-
-    directory: Path
-
-    @property
-    def body(self) -> Path:
-        return self.directory / "body"
-
-    def chain(self, whose: str) -> tuple[Path, Path]:
-        return self.directory / f"{whose}.pem", self.directory / f"{whose}.key"
+FULL = Scope(3, 1, (10_000, 100_000, 1_000_000), (1, 10, 100, 1_000), 4_000, 3)
+QUICK = Scope(1, 5, (5_000, 20_000), (1, 100), 1_000, 0)
 
 
 def main() -> int:
     """Measure and write the page; the exit code."""
+    parser = argparse.ArgumentParser(prog="bench", description="Measure the interceptor.")
+    parser.add_argument("--quick", action="store_true", help="few calls; write nothing")
+    scope = QUICK if (quick := parser.parse_args().quick) else FULL
     try:
-        if not PROC.exists():
+        if not usage.available():
             raise UserError("the CPU time of a process is read from /proc, which only Linux has")
         tools.find()
+        compared, absent, versions = _peers()
         with tempfile.TemporaryDirectory(prefix="mitm-demo-bench-") as directory:
-            results = measure(Files(Path(directory)))
-        audited = audit.section(audit.measure())
+            files = ways.Files(Path(directory))
+            results = measure(files, [ways.STRAIGHT, *ways.OWN, *compared], absent, scope)
+        audited = audit.section(audit.measure(scope.audits)) if scope.audits else []
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    text = report.page(results, report.machine(), audited)
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(text)
+    text = report.page(results, report.machine(versions), audited)
+    if not quick:
+        (DOCS / "performance.md").write_text(text)
+        (DOCS / "performance.svg").write_text(plot.picture(results))
     print(text)
     return 0
 
 
-def measure(files: Files) -> report.Results:
+def _peers() -> tuple[list[ways.Way], dict[str, str], list[str]]:
+    """The peers that are here, why others are not, and versions that the system does not know."""
+    # grpc-go closes a call whose answer is of no type of gRPC's.
+    absent = {
+        "grpc-dump": "which needs `content-type: application/grpc` of a server: not nghttpd's"
+    }
+    try:
+        mitmdump = peers.mitmdump()
+    except UserError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return [ways.NGHTTPX], absent | {ways.MITMPROXY: "which could not be installed"}, []
+    version = peers.mitmproxy_version(mitmdump)
+    return [ways.NGHTTPX, ways.mitmproxy_way(mitmdump)], absent, [version]
+
+
+def measure(
+    files: ways.Files, compared: list[ways.Way], absent: dict[str, str], scope: Scope
+) -> report.Results:
     """Play all rounds."""
     started, load_before = datetime.now(UTC), os.getloadavg()[0]
     pki.write_lab(files.directory, pki.Authorities(["localhost", tools.LOOPBACK]), overwrite=True)
-    files.body.write_bytes(tools.BODY)
-    calls: dict[tuple[Workload, str], list[Measurement]] = defaultdict(list)
+    calls: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
+    crowds: dict[int, list[float]] = defaultdict(list)
     demo = []
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, scope.rounds + 1):
         for workload in WORKLOADS:
-            for way in WAYS:
-                measured = one(workload, way, files)
-                calls[workload, way].append(measured)
-                print(f"round {number}/{ROUNDS}, {workload}, {way}: {measured}", file=sys.stderr)
+            for way in compared:
+                measured = one(workload.share(scope.divisor), way, files)
+                calls[workload.name, way.name].append(measured)
+                _say(number, f"{workload.name}, {way.name}: {measured}")
+        for connections in scope.crowds:
+            crowds[connections].append(growth.cpu_ms(files, connections, scope.crowd_calls))
+            _say(number, f"{connections} connections: {crowds[connections][-1]:.0f} ms for 1,000")
         demo.append(run_demo())
-        print(f"round {number}/{ROUNDS}, run {DEMO}: {demo[-1]:.2f} s", file=sys.stderr)
+        _say(number, f"run {DEMO}: {demo[-1]:.2f} s")
+    memory = growth.memory(files, scope.memory)
     return report.Results(
         started=started,
         load=(load_before, os.getloadavg()[0]),
-        rounds=ROUNDS,
+        rounds=scope.rounds,
         workloads=WORKLOADS,
-        straight=STRAIGHT,
-        intercepted=(SILENT, LOGGING),
+        ways=[way.name for way in compared],
+        absent=absent,
         calls=calls,
+        memory=dict(zip(scope.memory, memory, strict=True)),
+        crowds=crowds,
         demo=DEMO,
         demo_seconds=demo,
     )
 
 
-def one(workload: Workload, way: str, files: Files) -> Measurement:
+def _say(number: int, text: str) -> None:
+    print(f"round {number}, {text}", file=sys.stderr)
+
+
+def one(workload: Workload, way: ways.Way, files: ways.Files) -> Measurement:
     """Measure one workload one way."""
-    with tools.echo_server(*files.chain("server")) as server:
-        if way == STRAIGHT:
-            return Measurement(tools.load(server, workload, files.body))
-        log = files.directory / "events.jsonl" if way == LOGGING else None
-        with interceptor(server, workload, files, log) as (pid, port):
-            before = cpu_seconds(pid)
-            rate = tools.load(port, workload, files.body)
-            spent = cpu_seconds(pid) - before
-        return Measurement(rate, 1000 * spent / workload.calls)
+    workload = workload.share(way.slow)
+    with tools.server(workload, *files.chain("server"), files.served) as server:
+        if way.start is None:
+            return _measurement(workload, tools.load(server, workload, files.directory))
+        with way.start(server, workload, files) as proxy:
+            before = usage.cpu_seconds(proxy.pid)
+            load = tools.load(proxy.port, workload, files.directory)
+            spent = usage.cpu_seconds(proxy.pid) - before
+            peak = usage.peak_mib(proxy.pid)
+    cpu_ms = 1e6 * spent / workload.units
+    return _measurement(workload, load)._replace(cpu_ms=cpu_ms, peak_mib=peak)
 
 
-@contextmanager
-def interceptor(
-    server: int, workload: Workload, files: Files, log: Path | None
-) -> Iterator[tuple[int, int]]:
-    """Run an interceptor in a process of its own; the values are its process id and port.
-
-    Raises:
-        UserError: at its end, if it has not read all of the workload.
-    """
-    command = [sys.executable, "-m", "bench.interceptor", str(server)]
-    command += map(str, files.chain("attacker"))
-    if log:
-        command.append(str(log))
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        try:
-            yield process.pid, int(process.stdout.readline())
-            process.stdin.close()
-            seen = json.loads(process.stdout.read())
-        finally:
-            process.terminate()
-    expected = dict.fromkeys(PARTS, workload.calls) | {
-        "server over TLSv1.3 and h2": workload.connections,
-        "lost": 0,
-    }
-    if not expected.items() <= seen.items() or "ParseFailed" in seen:
-        raise UserError(f"the interceptor should have seen {expected}, and saw {seen}")
-
-
-def cpu_seconds(pid: int) -> float:
-    """The CPU time that a process has used, in user and kernel mode (proc(5), stat)."""
-    # The second field, the program's name, may hold spaces; 14 and 15 are utime and stime.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _measurement(workload: Workload, load: tools.Load) -> Measurement:
+    p99 = quantiles(load.latencies, n=100, method="inclusive")[98]
+    return Measurement(workload.units / load.seconds, median(load.latencies), p99)
 
 
 def run_demo() -> float:

@@ -1,11 +1,12 @@
 """The process that is measured: an interceptor as `mitm-demo proxy` runs it, without the console.
 
-    python -m bench.interceptor UPSTREAM_PORT CERT KEY [EVENTS_FILE]
+    python -m bench.interceptor UPSTREAM_PORT CERT KEY [--events FILE] [--pcap FILE]
 
 It prints the port that it listens on. When its standard input ends it prints what it has seen, as
 one JSON object: the benchmark checks that no call went by unread.
 """
 
+import argparse
 import asyncio
 import json
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from mitm import content, pki
 from mitm.address import Address
-from mitm.capture import JsonLines
+from mitm.capture import JsonLines, Recorder
 from mitm.cli.run import in_loop
 from mitm.events import Event, Frame, Headers, Message, UpstreamConnected
 from mitm.proxy import Interceptor
@@ -38,8 +39,10 @@ def seen_as(event: Event) -> str:
     return type(event).__name__
 
 
-async def intercept(upstream: Address, chain: pki.Chain, log: JsonLines | None) -> None:
-    """Intercept until standard input ends, then print what was seen."""
+async def intercept(
+    upstream: Address, chain: pki.Chain, log: JsonLines | None, tap: Recorder | None
+) -> Counter[str]:
+    """Intercept until standard input ends; what was seen."""
     seen: Counter[str] = Counter()
 
     def on_event(event: Event) -> None:
@@ -53,19 +56,36 @@ async def intercept(upstream: Address, chain: pki.Chain, log: JsonLines | None) 
         choose=lambda _: chain,
         schema=Schema.load(content.PROTO / "users.binpb"),
         on_event=on_event,
+        tap=tap,
     ) as interceptor:
         print(interceptor.address.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)
         await interceptor.drain(5)
-    print(json.dumps(seen | {"lost": log.lost if log else 0}))
+    return seen
+
+
+def main() -> None:
+    """Intercept, and close the files."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("upstream", type=int)
+    parser.add_argument("cert", type=Path)
+    parser.add_argument("key", type=Path)
+    parser.add_argument("--events", type=Path)
+    parser.add_argument("--pcap", type=Path)
+    options = parser.parse_args()
+    log = JsonLines(options.events) if options.events else None
+    tap = Recorder(options.pcap, None) if options.pcap else None
+    chain = pki.chain_from_files(options.cert, options.key)
+    seen = in_loop(intercept(Address(LOOPBACK, options.upstream), chain, log, tap))
+    losses = []
+    if log:
+        log.close()
+        losses.append(log.loss)
+    if tap:
+        tap.close()
+        losses += tap.losses
+    print(json.dumps(seen | {"lost": " ".join(losses)}))
 
 
 if __name__ == "__main__":
-    port, cert, key, *events = sys.argv[1:]
-    in_loop(
-        intercept(
-            Address(LOOPBACK, int(port)),
-            pki.chain_from_files(Path(cert), Path(key)),
-            JsonLines(Path(events[0])) if events else None,
-        )
-    )
+    main()

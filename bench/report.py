@@ -3,19 +3,21 @@
 import os
 import platform
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bench import tools
-from bench.tools import Workload
+from bench import tools, ways
+from bench.ways import Way
+from bench.workloads import BUSY, LARGE, LONE, Workload
 
-# To reach: milliseconds of the interceptor's CPU a unary call with no log, all of it parsed, and
-# seconds for a whole demonstration.
-CPU_GOAL = 0.2
+# To reach: milliseconds of CPU for 1,000 unary calls with no log, all of them parsed, and seconds
+# for a whole demonstration.
+CPU_GOAL = 200.0
 DEMO_GOAL = 2.5
 
 
@@ -23,25 +25,33 @@ class Measurement(NamedTuple):
     """One workload, measured once one way.
 
     Attributes:
-        rate: calls per second.
-        cpu_ms: CPU time of the interceptor a call, in milliseconds; None without one.
+        rate: calls per second, or messages per second of a stream.
+        p50_ms, p99_ms: of a call, as its client sees it.
+        cpu_ms: of the proxy, for 1,000 calls or messages; None without a proxy.
+        peak_mib: the most memory that the proxy had resident; None without one.
     """
 
     rate: float
+    p50_ms: float
+    p99_ms: float
     cpu_ms: float | None = None
+    peak_mib: float | None = None
 
     def __str__(self) -> str:
-        spent = "" if self.cpu_ms is None else f", {self.cpu_ms:.3f} ms of CPU a call"
-        return f"{self.rate:,.0f} calls/s{spent}"
+        proxy = "" if self.cpu_ms is None else f", {self.cpu_ms:,.1f} ms of CPU for 1,000"
+        return f"{self.rate:,.0f}/s, p50 {self.p50_ms:.2f} ms{proxy}"
 
 
-class Results(NamedTuple):
+@dataclass(frozen=True)
+class Results:
     """What was measured.
 
     Attributes:
         load: the machine's load average over a minute, before the first round and after the last.
-        straight: the way without the interceptor; `intercepted` those with it.
-        calls: what each round measured, by workload and way.
+        calls: what each round measured, by the names of workload and way.
+        absent: why a way is missing, by its name.
+        memory: peaks of one interceptor in MiB, by the calls that it had seen.
+        crowds: CPU of each round for 1,000 calls, in milliseconds, by the number of connections.
         demo_seconds: wall time of `mitm-demo run` of each round.
     """
 
@@ -49,22 +59,164 @@ class Results(NamedTuple):
     load: tuple[float, float]
     rounds: int
     workloads: Sequence[Workload]
-    straight: str
-    intercepted: Sequence[str]
-    calls: Mapping[tuple[Workload, str], Sequence[Measurement]]
+    ways: Sequence[str]
+    absent: Mapping[str, str]
+    calls: Mapping[tuple[str, str], Sequence[Measurement]]
+    memory: Mapping[int, float]
+    crowds: Mapping[int, Sequence[float]]
     demo: str
-    demo_seconds: list[float]
+    demo_seconds: Sequence[float]
+
+    def of(self, workload: Workload, way: Way | str) -> Sequence[Measurement]:
+        """The measurements of all rounds; none if there was no such way."""
+        name = way if isinstance(way, str) else way.name
+        return self.calls.get((workload.name, name), ())
 
 
-def machine() -> list[tuple[str, str]]:
-    """What it was measured on."""
-    packages = ("uvloop", "hpack", "msgspec", "protobuf", "cryptography")
+class Goal(NamedTuple):
+    """A ratio to reach.
+
+    Attributes:
+        what: is compared.
+        against: what it is compared with.
+        limit: in the words of the page.
+        values: of each round; none if it could not be measured.
+        reached: whether a value is good enough.
+        form: shows a value.
+    """
+
+    what: str
+    against: str
+    limit: str
+    values: Sequence[float]
+    reached: Callable[[float], bool]
+    form: Callable[[float], str]
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        if not self.values:
+            return self.what, self.against, self.limit, "", "not measured"
+        verdict = "reached" if self.reached(median(self.values)) else "not reached"
+        show = spread if len(self.values) > 1 else lambda values, form: form(values[0])
+        return self.what, self.against, self.limit, show(self.values, self.form), verdict
+
+
+def goals(results: Results) -> list[Goal]:
+    """The goals, with what was measured of them; ratios are of the same round."""
+
+    def ratios(workload: Workload, ratio: Callable[..., float], *names: Way | str) -> list[float]:
+        rounds = [results.of(workload, name) for name in names]
+        return (
+            [ratio(*same_round) for same_round in zip(*rounds, strict=True)] if all(rounds) else []
+        )
+
+    rate = lambda one, other: one.rate / other.rate  # noqa: E731
+    cpu = lambda one, other: one.cpu_ms / other.cpu_ms  # noqa: E731
+    calls, memory = list(results.memory), list(results.memory.values())
+    fewest, most = min(results.crowds), max(results.crowds)
+    crowds = zip(results.crowds[fewest], results.crowds[most], strict=True)
+    return [
+        Goal(
+            "CPU a call, 4 x 32, JSON lines",
+            "mitmproxy",
+            "at most 1/20",
+            ratios(BUSY, cpu, ways.LOGGING, ways.MITMPROXY),
+            lambda value: value <= 1 / 20,
+            lambda value: f"1/{1 / value:.1f}",
+        ),
+        Goal(
+            "calls/s, 4 x 32, no output",
+            ways.NGHTTPX.name,
+            "at least 1.0 x",
+            ratios(BUSY, rate, ways.SILENT, ways.NGHTTPX),
+            lambda value: value >= 1.0,
+            _times,
+        ),
+        Goal(
+            "calls/s, 4 x 32, JSON lines",
+            ways.NGHTTPX.name,
+            "at least 0.7 x",
+            ratios(BUSY, rate, ways.LOGGING, ways.NGHTTPX),
+            lambda value: value >= 0.7,
+            _times,
+        ),
+        Goal(
+            "p50 added, 1 x 1, no output",
+            ways.NGHTTPX.name,
+            "at most 1.0 x",
+            ratios(LONE, _added, ways.SILENT, ways.NGHTTPX, ways.STRAIGHT),
+            lambda value: value <= 1.0,
+            _times,
+        ),
+        Goal(
+            "bytes/s, 64 KiB, no output",
+            ways.STRAIGHT.name,
+            "at least 0.6 x",
+            ratios(LARGE, rate, ways.SILENT, ways.STRAIGHT),
+            lambda value: value >= 0.6,
+            _times,
+        ),
+        Goal(
+            f"memory at {calls[-1]:,} calls, JSON lines",
+            f"at {calls[0]:,}",
+            "less than 10 MiB more",
+            [memory[-1] - memory[0]],
+            lambda value: value < 10,
+            lambda value: f"{value:+.1f} MiB",
+        ),
+        Goal(
+            f"CPU a call, {most:,} connections",
+            f"{fewest:,} connection",
+            "at most 1.3 x",
+            [many / few for few, many in crowds],
+            lambda value: value <= 1.3,
+            _times,
+        ),
+        *(
+            Goal(
+                f"CPU for 1,000 calls, {workload.name}, no output",
+                "",
+                f"at most {CPU_GOAL:g} ms",
+                [one.cpu_ms or 0.0 for one in results.of(workload, ways.SILENT)],
+                lambda value: value <= CPU_GOAL,
+                lambda value: f"{value:,.0f} ms",
+            )
+            for workload in (BUSY, LONE)
+        ),
+        Goal(
+            f"`mitm-demo run {results.demo}`, wall time",
+            "",
+            f"at most {DEMO_GOAL:g} s on 2 cores",
+            results.demo_seconds,
+            lambda value: value <= DEMO_GOAL,
+            lambda value: f"{value:.2f} s",
+        ),
+    ]
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f} x"
+
+
+def _added(one: Measurement, other: Measurement, straight: Measurement) -> float:
+    """How much latency one adds, to how much the other adds."""
+    # Where the other adds nothing that could be measured, any ratio is as wrong as the next.
+    return (one.p50_ms - straight.p50_ms) / max(other.p50_ms - straight.p50_ms, 0.001)
+
+
+def machine(others: Sequence[str]) -> list[tuple[str, str]]:
+    """What it was measured on.
+
+    Args:
+        others: peers that are no package of the system, with their versions.
+    """
+    packages = ("uvloop", "hpack", "h2", "msgspec", "protobuf", "cryptography")
     return [
         ("CPU", f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores"),
         ("System", f"{platform.system()} {platform.release()}"),
         ("Python", f"{platform.python_version()}, {ssl.OPENSSL_VERSION}"),
         ("Packages", ", ".join(f"{name} {version(name)}" for name in packages)),
-        ("Load and server", ", ".join(tools.versions())),
+        ("Load, server, peers", ", ".join([*tools.versions(), *others])),
     ]
 
 
@@ -82,98 +234,107 @@ def page(results: Results, machine: Sequence[tuple[str, str]], audit: Sequence[s
     Args:
         audit: the lines of the section on audits.
     """
-    return "\n".join(
-        [
-            "# Performance",
-            "",
-            "Written by `make bench`; every figure on this page comes from one run of it. It needs",
-            "Linux, and `apt install nghttp2-client nghttp2-server`.",
-            "",
-            "## Unary calls",
-            "",
-            "`h2load` makes calls with gRPC's headers and a message of "
-            f"{len(tools.BODY) - 5} bytes; `nghttpd` echoes the",
-            "message and ends with `grpc-status: 0`; all of it over TLS 1.3. The interceptor is a",
-            "process of its own and parses everything: each measurement checks that it decoded the",
-            "request's headers and message, the response's headers and message, and the trailers",
-            "of every call. *CPU* is the interceptor's own, in user and kernel mode. *Of straight*",
-            "compares with the calls straight to the server in the same round.",
-            "",
-            f"{results.rounds} rounds, interleaved; median (lowest to highest).",
-            "",
-            *_table(
-                ("connections x streams", "way", "CPU ms a call", "calls/s", "of straight"),
-                [row for workload in results.workloads for row in _rows(results, workload)],
-            ),
-            "",
-            f"Goal: at most {CPU_GOAL} ms of CPU a call, everything parsed and no log:",
-            "",
-            *(
-                f"- {workload}: {_verdict(cpu, CPU_GOAL)}, median {cpu:.3f} ms"
-                for workload in results.workloads
-                for cpu in [median(_cpu(results, workload, results.intercepted[0]))]
-            ),
-            "",
-            "Client, server and interceptor share the machine's cores: calls per second say as",
-            "much about the machine as about the interceptor. Its CPU time is the steadier figure.",
-            "With one call at a time each call pays for waking the interceptor twice, in the",
-            "kernel and in cold caches; with many at once, one waking serves many calls.",
-            "",
-            "## A whole demonstration",
-            "",
-            f"`mitm-demo run {results.demo}`, from the command to its exit: both legs are played,",
-            "with a server, an interceptor and a client. Wall time, median of "
-            f"{results.rounds} runs: {_spread(results.demo_seconds, '.2f')} s.",
-            "",
-            f"Goal: at most {DEMO_GOAL} s on 2 cores: "
-            f"{_verdict(median(results.demo_seconds), DEMO_GOAL)}.",
-            "",
-            *audit,
-            "",
-            "## The machine",
-            "",
-            *_table(
-                ("what", "which"),
-                [
-                    *machine,
-                    ("When", f"{results.started:%Y-%m-%d %H:%M} UTC"),
-                    ("Load average", "before {:.2f}, after {:.2f}".format(*results.load)),
-                ],
-            ),
-            "",
-        ]
+    return "\n".join([*_lines(results, machine, audit), ""])
+
+
+def _lines(
+    results: Results, machine: Sequence[tuple[str, str]], audit: Sequence[str]
+) -> Iterator[str]:
+    yield from _INTRODUCTION.splitlines()
+    yield ""
+    yield f"{results.rounds} rounds, interleaved; median (lowest to highest)."
+    yield from ("", "![Calls per second, and CPU, each way](performance.svg)", "")
+    yield from ("## Goals", "")
+    yield from _table(
+        ("what", "against", "goal", "measured", ""), [goal.row for goal in goals(results)]
     )
+    yield from ("", *_GOALS.splitlines(), "")
+    yield from ("## Each way", "")
+    for workload in results.workloads:
+        yield from (f"### {workload.name}", "", f"{workload.about[0].upper()}{workload.about[1:]}.")
+        yield ""
+        head = ("way", f"CPU ms for 1,000 {workload.unit}", f"{workload.unit}/s", "of straight")
+        yield from _table((*head, "p50 ms", "p99 ms", "peak MiB"), list(_rows(results, workload)))
+        yield ""
+    for name, reason in results.absent.items():
+        yield f"Left out: {name}, {reason}."
+        yield ""
+    yield from ("## Growth", "", *_GROWTH.splitlines(), "")
+    yield from _table(
+        ("calls so far, 4 x 32, JSON lines", "peak MiB"),
+        [(f"{calls:,}", f"{peak:.1f}") for calls, peak in results.memory.items()],
+    )
+    yield ""
+    yield from _table(
+        ("connections", "CPU ms for 1,000 calls, no output"),
+        [(f"{number:,}", spread(cpu, _whole)) for number, cpu in results.crowds.items()],
+    )
+    yield from ("", *audit, *([""] if audit else []), "## The machine", "")
+    when = f"{results.started:%Y-%m-%d %H:%M} UTC"
+    load = "before {:.2f}, after {:.2f}".format(*results.load)
+    yield from _table(("what", "which"), [*machine, ("When", when), ("Load average", load)])
 
 
-def _rows(results: Results, workload: Workload) -> list[tuple[str, ...]]:
-    straight = [measured.rate for measured in results.calls[workload, results.straight]]
-    rows: list[tuple[str, ...]] = [
-        (str(workload), results.straight, "", _spread(straight, ",.0f"), "")
-    ]
-    for way in results.intercepted:
-        rates = [measured.rate for measured in results.calls[workload, way]]
-        rows.append(
-            (
-                str(workload),
-                way,
-                _spread(_cpu(results, workload, way), ".3f"),
-                _spread(rates, ",.0f"),
-                _spread([rate / base for rate, base in zip(rates, straight, strict=True)], ".2f"),
-            )
+_INTRODUCTION = """\
+# Performance
+
+Written by `make bench`; every figure on this page comes from one run of it. It needs Linux, and
+`apt install nghttp2-client nghttp2-server nghttp2-proxy`.
+
+`h2load` makes calls with gRPC's headers; `nghttpd` echoes the message, or streams what a file
+holds, and ends with `grpc-status: 0`; all of it over TLS 1.3, on every leg. Between them stands a
+proxy, in a process of its own that is started afresh for each measurement:
+
+- the interceptor as `mitm-demo proxy` runs it, without the console. It parses and decodes
+  everything: each measurement checks that it saw the headers of the request, every message, the
+  headers of the response and the trailers of every call;
+- `nghttpx`, which is written in C, with one worker. It understands HTTP/2, and knows nothing of
+  gRPC;
+- `mitmproxy` as a reverse proxy, with its console off.
+
+*CPU* is the proxy's own, in user and kernel mode. *Peak* is the most memory it had resident. *Of
+straight* compares with the calls straight to the server in the same round. What is slow is given
+fewer calls."""
+
+_GOALS = """\
+Ratios compare within a round. Client, server and proxy share the machine's cores: calls per second
+and latencies say as much about the machine as about a proxy. CPU time is the steadier figure."""
+
+_GROWTH = """\
+One interceptor, asked again after more calls; and calls one at a time on each of more and more
+connections, of which the making is not counted."""
+
+
+def _rows(results: Results, workload: Workload) -> Iterator[tuple[str, ...]]:
+    straight = results.of(workload, ways.STRAIGHT)
+    for way in results.ways:
+        measured = results.of(workload, way)
+        cpu = [one.cpu_ms for one in measured if one.cpu_ms is not None]
+        peak = [one.peak_mib for one in measured if one.peak_mib is not None]
+        share = [one.rate / base.rate for one, base in zip(measured, straight, strict=True)]
+        yield (
+            way,
+            spread(cpu, figures) if cpu else "",
+            spread([one.rate for one in measured], _whole),
+            spread(share, lambda value: f"{value:.2f}") if cpu else "",
+            spread([one.p50_ms for one in measured], figures),
+            spread([one.p99_ms for one in measured], figures),
+            f"{median(peak):.0f}" if peak else "",
         )
-    return rows
 
 
-def _cpu(results: Results, workload: Workload, way: str) -> list[float]:
-    return [m.cpu_ms for m in results.calls[workload, way] if m.cpu_ms is not None]
+def figures(value: float) -> str:
+    """A number with three figures or more."""
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
-def _spread(values: Sequence[float], form: str) -> str:
-    return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
 
 
-def _verdict(value: float, limit: float) -> str:
-    return "reached" if value <= limit else "not reached"
+def spread(values: Sequence[float], form: Callable[[float], str]) -> str:
+    """Median (lowest to highest)."""
+    return f"{form(median(values))} ({form(min(values))} to {form(max(values))})"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,13 +1,13 @@
-"""The load and the server that the interceptor stands between: h2load and nghttpd of nghttp2.
+"""The load and the server that a proxy stands between: h2load and nghttpd of nghttp2.
 
-Both are written in C and cost less than the interceptor, so that it is the interceptor that is
-measured. The server echoes the message and ends with a trailer, as a gRPC server would.
+Both are written in C and cost less than a proxy, so that it is the proxy that is measured. The
+server echoes the message, or streams what a file holds, and ends with a trailer as a gRPC server
+would.
 """
 
 import re
 import shutil
 import socket
-import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,41 +15,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench import fresh
+from bench.workloads import Workload
 from mitm.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 
-# Debian's package for each program. nghttpd is in /usr/sbin there, which not every PATH has.
-PACKAGES = {"h2load": "nghttp2-client", "nghttpd": "nghttp2-server"}
+# Debian's package for each program. Two of them are in /usr/sbin there, which not every PATH has.
+PACKAGES = {
+    "h2load": "nghttp2-client",
+    "nghttpd": "nghttp2-server",
+    "nghttpx": "nghttp2-proxy",
+}
 _ALSO_IN = "/usr/sbin"
-
-METHOD = "/users.v1.UserService/GetUser"
-_REQUEST = b"\x08\x01"  # GetUserRequest and User both read it: id = 1
-BODY = struct.pack(">BL", 0, len(_REQUEST)) + _REQUEST
 
 # What grpcio sends beside the pseudo-headers, and the credential that the lab's clients send.
 HEADERS = (
-    "content-type: application/grpc",
-    "te: trailers",
-    "user-agent: grpc-python/1.85.1 grpc-c/56.0.0 (linux; chttp2)",
-    "grpc-accept-encoding: identity, deflate, gzip",
-    "authorization: Bearer 0123456789abcdef0123456789abcdef",
+    ("content-type", "application/grpc"),
+    ("te", "trailers"),
+    ("user-agent", "grpc-python/1.85.1 grpc-c/56.0.0 (linux; chttp2)"),
+    ("grpc-accept-encoding", "identity, deflate, gzip"),
+    ("authorization", "Bearer 0123456789abcdef0123456789abcdef"),
 )
 
 # Seconds.
-_START_LIMIT = 10.0
-_LOAD_LIMIT = 300.0
+_START_LIMIT = 20.0
+_LOAD_LIMIT = 900.0
 
 
-class Workload(NamedTuple):
-    """Unary calls: how many in all, over how many connections, with how many at once on each."""
+class Load(NamedTuple):
+    """What a client saw.
 
-    connections: int
-    streams: int
-    calls: int
+    Attributes:
+        seconds: for all calls.
+        latencies: of each call, in milliseconds.
+    """
 
-    def __str__(self) -> str:
-        return f"{self.connections} x {self.streams}"
+    seconds: float
+    latencies: list[float]
 
 
 def find() -> dict[str, str]:
@@ -83,58 +86,98 @@ def versions() -> list[str]:
 
 
 @contextmanager
-def echo_server(cert: Path, key: Path) -> Iterator[int]:
-    """Run nghttpd with TLS; the value is its port."""
+def running(command: list[str], port: int) -> Iterator[int]:
+    """Run a program that listens on a port; the value is its process id.
+
+    Raises:
+        UserError: it ended, or has not listened in time.
+    """
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent) as process:
+        try:
+            _wait_for(process, port)
+            yield process.pid
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
-    options = ["--address", LOOPBACK, "--echo-upload", "--no-content-length"]
-    options += ["--max-concurrent-streams", "1000", "--trailer", "grpc-status: 0"]
-    process = subprocess.Popen([find()["nghttpd"], *options, str(port), str(key), str(cert)])
-    try:
-        _wait_for(port)
+        return port
+
+
+@contextmanager
+def server(workload: Workload, cert: Path, key: Path, root: Path) -> Iterator[int]:
+    """Run nghttpd with TLS; the value is its port.
+
+    Args:
+        workload: what it is to answer.
+        cert, key: its certificate chain, and the key to it.
+        root: a directory for what it streams.
+    """
+    port = free_port()
+    # Windows so wide that nobody waits for them: a server of gRPC widens its own as it needs.
+    options = ["--address", LOOPBACK, "--no-content-length", "--trailer", "grpc-status: 0"]
+    options += [
+        "--max-concurrent-streams",
+        "1000",
+        "--window-bits=30",
+        "--connection-window-bits=30",
+    ]
+    if workload.answers:
+        served = root / workload.path.lstrip("/")
+        served.parent.mkdir(parents=True, exist_ok=True)
+        served.write_bytes(workload.answer)
+        options += ["--htdocs", str(root)]
+    else:
+        options += ["--echo-upload"]
+    with running([find()["nghttpd"], *options, str(port), str(key), str(cert)], port):
         yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
     end = time.monotonic() + _START_LIMIT
     while True:
         try:
             socket.create_connection((LOOPBACK, port)).close()
         except OSError:
-            if time.monotonic() > end:
-                raise
+            if process.poll() is not None or time.monotonic() > end:
+                raise UserError(f"does not listen: {process.args!r}") from None
             time.sleep(0.01)
         else:
             return
 
 
-def load(port: int, workload: Workload, body: Path) -> float:
-    """Make calls with h2load.
+def load(port: int, workload: Workload, directory: Path) -> Load:
+    """Make the calls of a workload.
 
     Args:
         port: where to, on loopback.
         workload: which calls.
-        body: a file that holds `BODY`.
-
-    Returns:
-        Calls per second.
+        directory: for files that come and go.
 
     Raises:
-        UserError: not all of the calls succeeded, or not over TLS and HTTP/2.
+        UserError: not all of the calls succeeded, or not over TLS 1.3 and HTTP/2, or what came
+            back is not what the server sends.
     """
+    if workload.anew:
+        return Load(*fresh.calls(port, workload, list(HEADERS)))
+    body, log = directory / "body", directory / "latencies"
+    body.write_bytes(workload.body)
+    log.unlink(missing_ok=True)
     command = [find()["h2load"], f"--clients={workload.connections}", f"--data={body}"]
     command += [f"--max-concurrent-streams={workload.streams}", f"--requests={workload.calls}"]
-    command += [f"--header={header}" for header in HEADERS]
-    command += [f"https://{LOOPBACK}:{port}{METHOD}"]
+    command += [f"--header={name}: {value}" for name, value in HEADERS]
+    command += [f"--log-file={log}", f"https://{LOOPBACK}:{port}{workload.path}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_LIMIT)
     rate = re.search(r"^finished in .*, ([\d.]+) req/s", done.stdout, re.MULTILINE)
     expected = (
         f"{workload.calls} succeeded, 0 failed, 0 errored",
         f"{workload.calls} 2xx",
+        f"({workload.calls * len(workload.answer)}) data",
         "TLS Protocol: TLSv1.3",
         "Application protocol: h2",
     )
@@ -142,4 +185,6 @@ def load(port: int, workload: Workload, body: Path) -> float:
     if rate is None or missing:
         said = " | ".join((done.stdout + done.stderr).splitlines())
         raise UserError(f"h2load did not report {missing or 'a rate'}: {said}")
-    return float(rate[1])
+    # When it began, its status, microseconds that it took.
+    took = [int(line.split()[2]) / 1000 for line in log.read_text().splitlines()]
+    return Load(workload.calls / float(rate[1]), took)

@@ -4,41 +4,26 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import __main__ as bench
-from bench import report, tools
-from bench.report import Measurement, Results
-from bench.tools import Workload
-from mitm import pki
+from bench import growth, tools, ways
+from bench.workloads import ANEW, BUSY, CROWD, LARGE, LONE, STREAM, Workload
 from mitm.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-FEW = Workload(connections=2, streams=3, calls=60)
-
-
-def tools_installed() -> bool:
-    try:
-        tools.find()
-    except UserError:
-        return False
-    return Path("/proc/self/stat").exists()
-
-
-needs_nghttp2 = pytest.mark.skipif(
-    not tools_installed(),
-    reason="needs Linux, and h2load and nghttpd: apt install nghttp2-client nghttp2-server",
-)
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> bench.Files:
-    pki.write_lab(tmp_path, pki.Authorities(["localhost", tools.LOOPBACK]), overwrite=True)
-    (tmp_path / "body").write_bytes(tools.BODY)
-    return bench.Files(tmp_path)
+FEW = replace(BUSY, connections=2, streams=3, calls=60)
+OF_EACH_KIND = [
+    FEW,
+    replace(LONE, calls=20),
+    replace(LARGE, connections=1, calls=8),
+    replace(STREAM, connections=1, calls=2),
+    replace(ANEW, calls=8),
+    replace(CROWD, connections=20, calls=40),
+]
 
 
 def test_a_missing_tool_is_named_with_its_package_in_one_line(tmp_path: Path) -> None:
@@ -58,61 +43,69 @@ def test_a_missing_tool_is_named_with_its_package_in_one_line(tmp_path: Path) ->
     assert shutil.which("h2load", path=str(tmp_path)) is None
 
 
-@needs_nghttp2
-@pytest.mark.parametrize("way", bench.WAYS)
-def test_every_call_is_made_and_read_each_way(way: str, files: bench.Files) -> None:
-    measured = bench.one(FEW, way, files)
+@pytest.mark.usefixtures("nghttp2")
+@pytest.mark.parametrize("workload", OF_EACH_KIND, ids=lambda workload: workload.name)
+@pytest.mark.parametrize("way", [ways.STRAIGHT, ways.SILENT], ids=lambda way: way.name)
+def test_every_call_of_a_workload_is_made_and_read(
+    workload: Workload, way: ways.Way, files: ways.Files
+) -> None:
+    measured = bench.one(workload, way, files)
     assert measured.rate > 0
-    assert (measured.cpu_ms is None) == (way == bench.STRAIGHT)
-    assert (files.directory / "events.jsonl").exists() == (way == bench.LOGGING)
+    assert 0 < measured.p50_ms <= measured.p99_ms
+    assert (measured.cpu_ms is None) == (measured.peak_mib is None) == (way is ways.STRAIGHT)
 
 
-@needs_nghttp2
-def test_a_call_that_was_not_read_is_an_error(files: bench.Files) -> None:
-    unread = FEW._replace(calls=FEW.calls + 1)
+@pytest.mark.usefixtures("nghttp2")
+@pytest.mark.parametrize(
+    ("way", "written"),
+    [(ways.LOGGING, "events.jsonl"), (ways.CAPTURING, "calls.pcapng"), (ways.NGHTTPX, None)],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_way_writes_what_it_is_named_for(
+    way: ways.Way, written: str | None, files: ways.Files
+) -> None:
+    measured = bench.one(FEW, way, files)
+    assert measured.peak_mib
+    there = {path.name for path in files.directory.iterdir()}
+    assert there & {"events.jsonl", "calls.pcapng"} == ({written} if written else set())
+
+
+@pytest.mark.usefixtures("nghttp2")
+def test_a_call_that_was_not_read_is_an_error(files: ways.Files) -> None:
+    unread = replace(FEW, calls=FEW.calls + 1)
     with (
-        tools.echo_server(*files.chain("server")) as server,
+        tools.server(FEW, *files.chain("server"), files.served) as server,
         pytest.raises(UserError, match="should have seen"),
-        bench.interceptor(server, unread, files, None) as (_, port),
+        ways.interceptor(server, unread, files) as proxy,
     ):
-        tools.load(port, FEW, files.body)
+        tools.load(proxy.port, FEW, files.directory)
 
 
-@needs_nghttp2
-def test_a_call_that_failed_is_an_error(files: bench.Files) -> None:
-    with tools.echo_server(*files.chain("server")) as port:
-        tools.load(port, FEW, files.body)
-    with pytest.raises(UserError, match="h2load did not report"):
-        tools.load(port, FEW, files.body)
+@pytest.mark.usefixtures("nghttp2")
+@pytest.mark.parametrize("workload", [FEW, replace(ANEW, calls=4)], ids=lambda each: each.name)
+def test_a_call_that_failed_is_an_error(workload: Workload, files: ways.Files) -> None:
+    with tools.server(workload, *files.chain("server"), files.served) as port:
+        tools.load(port, workload, files.directory)
+    with pytest.raises(UserError, match=r"h2load did not report|a call over a connection"):
+        tools.load(port, workload, files.directory)
 
 
-def test_the_page_gives_medians_spread_and_ratios_of_the_same_round() -> None:
-    calls = {
-        (FEW, "straight"): [Measurement(1000), Measurement(2000), Measurement(4000)],
-        (FEW, "through"): [
-            Measurement(900, 0.1),
-            Measurement(1000, 0.3),
-            Measurement(1000, 0.15),
-        ],
-    }
-    results = Results(
-        started=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
-        load=(0.5, 3.0),
-        rounds=3,
-        workloads=[FEW],
-        straight="straight",
-        intercepted=["through"],
-        calls=calls,
-        demo="skip-verify",
-        demo_seconds=[1.0, 3.0, 2.75],
-    )
-    page = report.page(results, [("CPU", "a CPU")])
-    assert "| 2 x 3 | straight |  | 2,000 (1,000 to 4,000) |  |" in page
-    assert (
-        "| 2 x 3 | through | 0.150 (0.100 to 0.300) | 1,000 (900 to 1,000) | 0.50 (0.25 to 0.90) |"
-    ) in page
-    assert "- 2 x 3: reached, median 0.150 ms" in page
-    assert "2.75 (1.00 to 3.00) s" in page
-    assert "2 cores: not reached" in page
-    assert "| CPU | a CPU |" in page
-    assert "| Load average | before 0.50, after 3.00 |" in page
+@pytest.mark.usefixtures("nghttp2")
+@pytest.mark.parametrize("workload", [FEW, replace(ANEW, calls=4)], ids=lambda each: each.name)
+def test_another_answer_than_the_servers_is_an_error(workload: Workload, files: ways.Files) -> None:
+    with (
+        tools.server(workload, *files.chain("server"), files.served) as port,
+        pytest.raises(UserError, match=r"h2load did not report|bytes of an answer"),
+    ):
+        tools.load(port, replace(workload, answers=2), files.directory)
+
+
+@pytest.mark.usefixtures("nghttp2")
+def test_memory_is_asked_for_after_so_many_calls_of_one_interceptor(files: ways.Files) -> None:
+    first, second = growth.memory(files, [200, 400])
+    assert 0 < first <= second
+
+
+@pytest.mark.usefixtures("nghttp2")
+def test_a_crowd_costs_something(files: ways.Files) -> None:
+    assert growth.cpu_ms(files, connections=5, calls=600) > 0

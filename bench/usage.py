@@ -1,0 +1,41 @@
+"""What processes have used, from /proc (proc(5)); only Linux has it."""
+
+import os
+from pathlib import Path
+
+_PROC = Path("/proc")
+_MIB = 1024
+
+
+def available() -> bool:
+    """Whether this system tells."""
+    return (_PROC / "self" / "stat").exists()
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and its children, in user and kernel mode."""
+    return sum(map(_cpu_seconds, _family(pid)))
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory that a process and its children have had resident (VmHWM), in MiB."""
+    return sum(map(_peak_kib, _family(pid))) / _MIB
+
+
+def _family(pid: int) -> list[int]:
+    children = (_PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
+    return [pid, *(member for child in children for member in _family(int(child)))]
+
+
+def _cpu_seconds(pid: int) -> float:
+    # The second field, the program's name, may hold spaces; 14 and 15 are utime and stime.
+    fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak_kib(pid: int) -> int:
+    for line in (_PROC / str(pid) / "status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmHWM":
+            return int(value.split()[0])
+    return 0
