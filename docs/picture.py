@@ -5,8 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mitm.cli.run import in_loop, play_one
-from mitm.lab import load_client, load_scenario
+from mitm.cli.run import in_loop
+from mitm.cli.show import Show
+from mitm.lab import load_client, load_scenario, play
 
 WIDTH = 128
 SECONDS = 10.0
@@ -17,7 +18,9 @@ def main() -> int:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else default
     console = Console(record=True, width=WIDTH, highlight=False, force_terminal=True)
     scenario = load_scenario("skip-verify")
-    outcome = in_loop(play_one(scenario, load_client("python"), SECONDS, console))
+    outcome = in_loop(
+        play(scenario, load_client("python"), timeout=SECONDS, on_event=Show(console))
+    )
     if not outcome.matched:
         print("picture: the run did not come out as expected; no picture of it", file=sys.stderr)
         return 1

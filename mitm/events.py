@@ -37,7 +37,8 @@ class ScenarioStarted(Event, frozen=True, tag="scenario-started"):
     Attributes:
         scenario: its name.
         title: what it is about.
-        client: the client program's title.
+        client: the client program's name.
+        client_title: what it is written in, and with what.
         policy: how the client is told to decide whom to trust.
         certificate: the one that the interceptor presents, by its name.
         server: whether the server speaks TLS.
@@ -50,6 +51,7 @@ class ScenarioStarted(Event, frozen=True, tag="scenario-started"):
     scenario: str
     title: str
     client: str
+    client_title: str
     policy: str
     certificate: str
     server: Literal["plaintext", "tls"]

@@ -4,5 +4,6 @@ from mitm.capture.console import EventPrinter, plain
 from mitm.capture.json_lines import JsonLines
 from mitm.capture.masking import masked
 from mitm.capture.recorder import Recorder
+from mitm.capture.replay import read_events
 
-__all__ = ["EventPrinter", "JsonLines", "Recorder", "masked", "plain"]
+__all__ = ["EventPrinter", "JsonLines", "Recorder", "masked", "plain", "read_events"]

@@ -58,7 +58,7 @@ class EventPrinter:
                 self._print_heading(event)
                 return
             case events.LegEnded():
-                self._console.print(Text(f"  → {event.verdict}: {plain(event.reason)}"))
+                self._console.print(Text(plain(f"  → {event.verdict}: {event.reason}")))
                 return
         if self._start is None:
             self._start = event.time
@@ -70,7 +70,8 @@ class EventPrinter:
             line.append(f"#{event.connection:<3} ")
             line.append(f"{stream or '':>4}  ")
             line.append(f"{who:<16} ", style="bold")
-            line.append(text, style=style)
+            # What is from a peer is plain already; in a recording the rest can be anybody's too.
+            line.append(plain(text), style=style)
             self._console.print(line, soft_wrap=True)
 
     def _print_heading(self, event: events.LegStarted) -> None:
@@ -79,7 +80,7 @@ class EventPrinter:
             heading = f"Control: client ──▶ server, at {event.target}"
         else:
             heading = f"Attack: client ──▶ attacker ──▶ server, client dials {event.target}"
-        self._console.print(Text(heading, style="bold underline"))
+        self._console.print(Text(plain(heading), style="bold underline"))
         if event.leg == "genuine":
             why = "  the same client, undisturbed: without this, an abort would prove nothing"
             self._console.print(Text(why, style="dim"))

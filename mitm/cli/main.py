@@ -12,6 +12,7 @@ from mitm.cli.audit import audit
 from mitm.cli.by_hand import call, certs, proxy, serve
 from mitm.cli.doctor import doctor
 from mitm.cli.lessons import list_content, show
+from mitm.cli.replay import replay
 from mitm.cli.run import run
 from mitm.errors import UserError
 
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, audit, list_content, show, proxy, certs, serve, call, doctor):
+for _command in (run, replay, audit, list_content, show, proxy, certs, serve, call, doctor):
     cli.add_command(_command)
 
 

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mitm.capture import plain
-from mitm.lab import Client, Outcome, Scenario
+from mitm.events import ScenarioStarted
+from mitm.lab import Outcome
 from mitm.verdict import Altered, LegResult
 
 _STYLES = {
@@ -28,16 +29,19 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-def cast(console: Console, scenario: Scenario, client: Client) -> None:
+def cast(console: Console, script: ScenarioStarted) -> None:
     """Print who takes part."""
-    console.print(Rule(Text(f"{scenario.name}: {scenario.title}", style="bold"), align="left"))
+    title = plain(f"{script.scenario}: {script.title}")
+    console.print(Rule(Text(title, style="bold"), align="left"))
+    mode = "TLS, a certificate from the lab's CA" if script.server == "tls" else "no TLS"
     rows = Table.grid(padding=(0, 2))
-    rows.add_row("client", f"{client.title}, policy {scenario.policy}")
-    rows.add_row("attacker", f"presents the certificate {scenario.certificate.name!r}")
-    for rule in scenario.rewrite:
-        rows.add_row("", f"changes what passes: {rule}")
-    mode = "TLS, a certificate from the lab's CA" if scenario.server == "tls" else "no TLS"
-    rows.add_row("server", f"users.v1.UserService, {mode}")
+    for who, what in (
+        ("client", f"{script.client_title}, policy {script.policy}"),
+        ("attacker", f"presents the certificate {script.certificate!r}"),
+        *(("", f"changes what passes: {rule}") for rule in script.rewrite),
+        ("server", f"users.v1.UserService, {mode}"),
+    ):
+        rows.add_row(who, Text(plain(what)))
     console.print(Padding(rows, (1, 0, 0, 2)))
 
 
@@ -49,8 +53,8 @@ def outcome(console: Console, outcome: Outcome) -> None:
     rows.add_column(no_wrap=True)
     rows.add_column(overflow="fold")
     for leg, result, expected in (
-        ("control", outcome.genuine, outcome.scenario.expected.genuine),
-        ("attack", outcome.intercepted, outcome.scenario.expected.intercepted),
+        ("control", outcome.genuine, outcome.script.expected.get("genuine", "")),
+        ("attack", outcome.intercepted, outcome.script.expected.get("intercepted", "")),
     ):
         rows.add_row(f"  {leg}", _verdict(result, expected))
         rows.add_row("", Text(f"the client itself says: {plain(_said(result))}", style="dim"))
@@ -63,10 +67,11 @@ def outcome(console: Console, outcome: Outcome) -> None:
     assert outcome.intercepted.evidence is not None
     for altered in outcome.intercepted.evidence.altered:
         console.print(Padding(_side_by_side(altered), (1, 0, 0, 2)))
-    console.print(Padding(Text(outcome.scenario.point, style="bold"), (1, 2)))
-    if outcome.scenario.fix:
+    console.print(Padding(Text(plain(outcome.script.point), style="bold"), (1, 2)))
+    if outcome.script.fix:
+        fix = "\n".join(map(plain, outcome.script.fix.split("\n")))
         console.print(Text("How to fix it", style="bold underline"))
-        console.print(Padding(Markdown(outcome.scenario.fix), (0, 2)))
+        console.print(Padding(Markdown(fix), (0, 2)))
         console.print()
 
 
@@ -76,7 +81,7 @@ def _verdict(result: LegResult, expected: str) -> Text:
     if result.verdict == expected:
         line.append(", as expected", style="green")
     else:
-        line.append(f", but expected was {expected}", style="bold red")
+        line.append(f", but expected was {plain(expected)}", style="bold red")
     return line.append(f": {plain(result.reason)}")
 
 
@@ -105,7 +110,7 @@ def _evidence(result: LegResult) -> Iterator[tuple[str, str, str]]:
             for message in messages:
                 yield "", f"{way} {plain(json.dumps(message, ensure_ascii=False))}", "red"
     for served in result.server_calls:
-        yield "server", f"recorded {plain(served.method)} {served.status} from {served.peer}", ""
+        yield "server", plain(f"recorded {served.method} {served.status} from {served.peer}"), ""
 
 
 def _side_by_side(altered: Altered) -> Table:
@@ -149,7 +154,7 @@ def summary(console: Console, outcomes: Sequence[Outcome]) -> None:
         table.add_column(column)
     for outcome in outcomes:
         table.add_row(
-            outcome.scenario.name,
+            Text(plain(outcome.script.scenario)),
             Text(outcome.genuine.verdict, style=_STYLES.get(outcome.genuine.verdict, "yellow")),
             Text(
                 outcome.intercepted.verdict,
@@ -165,15 +170,15 @@ def summary(console: Console, outcomes: Sequence[Outcome]) -> None:
 def as_json(outcome: Outcome) -> dict[str, object]:
     """A scenario's outcome for programs; credentials are masked."""
     return {
-        "scenario": outcome.scenario.name,
-        "client": outcome.client.name,
-        "policy": outcome.scenario.policy,
-        "certificate": outcome.scenario.certificate.name,
+        "scenario": outcome.script.scenario,
+        "client": outcome.script.client,
+        "policy": outcome.script.policy,
+        "certificate": outcome.script.certificate,
         "legs": {
             "genuine": msgspec.to_builtins(outcome.genuine),
             "intercepted": msgspec.to_builtins(outcome.intercepted),
         },
-        "expected": msgspec.to_builtins(outcome.scenario.expected),
+        "expected": outcome.script.expected,
         "control_held": outcome.control_held,
         "matched": outcome.matched,
     }

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
-from mitm.capture import EventPrinter
 from mitm.cli import report
 from mitm.cli.recording import Recording, recording_options
+from mitm.cli.show import Show
 from mitm.events import Event
 from mitm.lab import Client, Outcome, Scenario, load_client, load_scenario, play, scenarios
 
@@ -61,13 +60,11 @@ def run(
     chosen = load_client(client)
     for each in loaded:
         chosen.must_know(each.policy)
-    console = report.console()
+    show = None if as_json else Show(report.console())
     with Recording(events, pcap, keylog) as recording:
-        outcomes = in_loop(
-            _play_all(loaded, chosen, timeout, None if as_json else console, recording)
-        )
-    if len(outcomes) > 1 and not as_json:
-        report.summary(console, outcomes)
+        outcomes = in_loop(_play_all(loaded, chosen, timeout, show, recording))
+    if show:
+        show.close()
     return 0 if all(outcome.matched for outcome in outcomes) else 1
 
 
@@ -75,41 +72,24 @@ async def _play_all(
     loaded: list[Scenario],
     client: Client,
     timeout: float,
-    console: Console | None,
+    show: Show | None,
     recording: Recording,
 ) -> list[Outcome]:
+    def on_event(event: Event) -> None:
+        recording(event)
+        if show:
+            show(event)
+
     outcomes = []
     for scenario in loaded:
-        outcomes.append(await play_one(scenario, client, timeout, console, recording))
-        if console is None:
-            click.echo(json.dumps(report.as_json(outcomes[-1]), ensure_ascii=False))
+        outcome = await play(
+            scenario, client, timeout=timeout, on_event=on_event, tap=recording.tap
+        )
+        outcomes.append(outcome)
+        if not show:
+            click.echo(json.dumps(report.as_json(outcome), ensure_ascii=False))
             sys.stdout.flush()
     return outcomes
-
-
-async def play_one(
-    scenario: Scenario,
-    client: Client,
-    timeout: float,
-    console: Console | None,
-    recording: Recording | None = None,
-) -> Outcome:
-    """Play one scenario and show it as it happens, if there is a console to show it on."""
-    printer = EventPrinter(console, frames=False) if console else None
-
-    def on_event(event: Event) -> None:
-        if recording:
-            recording(event)
-        if printer:
-            printer(event)
-
-    if console:
-        report.cast(console, scenario, client)
-    tap = recording.tap if recording else None
-    outcome = await play(scenario, client, timeout=timeout, on_event=on_event, tap=tap)
-    if console:
-        report.outcome(console, outcome)
-    return outcome
 
 
 def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -3,24 +3,30 @@
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import msgspec
 
 from mitm import content, pki
 from mitm.address import Address
 from mitm.errors import UserError
-from mitm.events import Event, LegEnded, LegStarted
+from mitm.events import Event, Leg, LegEnded, LegStarted, ScenarioStarted
 from mitm.lab.client import Client, run_client
 from mitm.lab.scenario import Scenario
 from mitm.lab.server import RunningServer, running_server
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
-from mitm.verdict import ClientReport, LegResult, judge_genuine, judge_intercepted
+from mitm.verdict import (
+    ClientReport,
+    LegResult,
+    collect_evidence,
+    judge_genuine,
+    judge_intercepted,
+)
 from mitm.wire import Schema
 from mitm.wire.rewrite import Rules
 
@@ -35,24 +41,41 @@ class Outcome(msgspec.Struct, frozen=True):
     """A scenario that was played.
 
     Attributes:
+        script: what was played.
         seen: every event of the leg under attack.
     """
 
-    scenario: Scenario
-    client: Client
+    script: ScenarioStarted
     genuine: LegResult
     intercepted: LegResult
     seen: tuple[Event, ...]
 
+    @classmethod
+    def recorded(
+        cls,
+        script: ScenarioStarted,
+        genuine: LegEnded,
+        intercepted: LegEnded,
+        seen: Sequence[Event],
+    ) -> Self:
+        """The outcome that these events tell of.
+
+        Raises:
+            msgspec.ValidationError: they do not hold what a leg's result is made of.
+        """
+        attack = msgspec.structs.replace(_result(intercepted), evidence=collect_evidence(seen))
+        return cls(script, _result(genuine), attack, tuple(seen))
+
     @property
     def control_held(self) -> bool:
         """Whether the control did what the scenario says; if not, nothing is proved."""
-        return self.genuine.verdict == self.scenario.expected.genuine
+        return self.genuine.verdict == self.script.expected.get("genuine")
 
     @property
     def matched(self) -> bool:
         """Whether both legs came to the verdict that the scenario says."""
-        return self.control_held and self.intercepted.verdict == self.scenario.expected.intercepted
+        attacked = self.intercepted.verdict == self.script.expected.get("intercepted")
+        return self.control_held and attacked
 
 
 class Lab(msgspec.Struct, frozen=True):
@@ -119,6 +142,8 @@ async def play(
             started.
     """
     client.must_know(scenario.policy)
+    script = _script(scenario, client)
+    on_event(script)
     async with Lab.prepared(scenario) as lab:
         target = Address(NAME, lab.server.address.port)
         on_event(_started(scenario, "genuine", target))
@@ -147,7 +172,7 @@ async def play(
             await interceptor.drain(DRAIN_LIMIT)
         intercepted = judge_intercepted(seen, report, lab.server.take_calls())
         on_event(_ended(scenario, "intercepted", intercepted))
-    return Outcome(scenario, client, genuine, intercepted, tuple(seen))
+    return Outcome(script, genuine, intercepted, tuple(seen))
 
 
 async def _run(
@@ -165,19 +190,43 @@ async def _run(
     return await run_client(client, arguments, trust_store=trust_store, timeout=timeout)
 
 
-def _started(
-    scenario: Scenario, leg: Literal["genuine", "intercepted"], target: Address
-) -> LegStarted:
+def _script(scenario: Scenario, client: Client) -> ScenarioStarted:
+    return ScenarioStarted(
+        time=time.time(),
+        scenario=scenario.name,
+        title=scenario.title,
+        client=client.name,
+        client_title=client.title,
+        policy=scenario.policy,
+        certificate=scenario.certificate.name,
+        server=scenario.server,
+        expected={
+            "genuine": scenario.expected.genuine,
+            "intercepted": scenario.expected.intercepted,
+        },
+        point=scenario.point,
+        fix=scenario.fix,
+        rewrite=scenario.rewrite,
+    )
+
+
+def _started(scenario: Scenario, leg: Leg, target: Address) -> LegStarted:
     return LegStarted(time=time.time(), scenario=scenario.name, leg=leg, target=str(target))
 
 
-def _ended(
-    scenario: Scenario, leg: Literal["genuine", "intercepted"], result: LegResult
-) -> LegEnded:
+def _ended(scenario: Scenario, leg: Leg, result: LegResult) -> LegEnded:
     return LegEnded(
         time=time.time(),
         scenario=scenario.name,
         leg=leg,
         verdict=result.verdict,
         reason=result.reason,
+        client=msgspec.to_builtins(result.client),
+        server_calls=tuple(map(msgspec.to_builtins, result.server_calls)),
     )
+
+
+def _result(ended: LegEnded) -> LegResult:
+    """The result that a leg's end tells of, but for the evidence."""
+    told = {"verdict": ended.verdict, "reason": ended.reason, "client": ended.client}
+    return msgspec.convert(told | {"server_calls": ended.server_calls}, LegResult)
