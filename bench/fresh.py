@@ -72,7 +72,7 @@ def _request(workload: Workload, headers: list[tuple[str, str]]) -> bytes:
 
 
 def _call(port: int, context: ssl.SSLContext, request: bytes, workload: Workload) -> None:
-    answer = b""
+    answered = 0
     with (
         socket.create_connection(("127.0.0.1", port), _TIMEOUT) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as tls,
@@ -82,11 +82,11 @@ def _call(port: int, context: ssl.SSLContext, request: bytes, workload: Workload
         tls.sendall(request)
         for frame in _frames(tls):
             if frame.type == frames.DATA:
-                answer += frames.content(frame)
+                answered += len(frames.content(frame))
             if frame.stream == 1 and frame.flags & frames.END_STREAM:
                 break
-    if answer != workload.answer:
-        raise UserError(f"{len(answer)} bytes of an answer of {len(workload.answer)}")
+    if answered != len(workload.answer):
+        raise UserError(f"{answered} bytes of an answer of {len(workload.answer)}")
 
 
 def _frames(tls: ssl.SSLSocket) -> Iterator[frames.RawFrame]:

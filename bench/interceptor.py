@@ -1,6 +1,7 @@
 """The process that is measured: an interceptor as `mitm-demo proxy` runs it, without the console.
 
     python -m bench.interceptor UPSTREAM_PORT CERT KEY [--events FILE] [--pcap FILE]
+                                [--rewrite RULE]
 
 It prints the port that it listens on. When its standard input ends it prints what it has seen, as
 one JSON object: the benchmark checks that no call went by unread.
@@ -20,6 +21,7 @@ from mitm.cli.run import in_loop
 from mitm.events import Event, Frame, Headers, Message, UpstreamConnected
 from mitm.proxy import Interceptor
 from mitm.wire import Schema
+from mitm.wire.rewrite import Rules
 
 LOOPBACK = "127.0.0.1"
 
@@ -40,10 +42,15 @@ def seen_as(event: Event) -> str:
 
 
 async def intercept(
-    upstream: Address, chain: pki.Chain, log: JsonLines | None, tap: Recorder | None
+    upstream: Address,
+    chain: pki.Chain,
+    log: JsonLines | None,
+    tap: Recorder | None,
+    rewrites: list[str],
 ) -> Counter[str]:
     """Intercept until standard input ends; what was seen."""
     seen: Counter[str] = Counter()
+    schema = Schema.load(content.PROTO / "users.binpb")
 
     def on_event(event: Event) -> None:
         seen[seen_as(event)] += 1
@@ -54,9 +61,10 @@ async def intercept(
         listen=Address(LOOPBACK, 0),
         upstream=upstream,
         choose=lambda _: chain,
-        schema=Schema.load(content.PROTO / "users.binpb"),
+        schema=schema,
         on_event=on_event,
         tap=tap,
+        rules=Rules(rewrites, schema),
     ) as interceptor:
         print(interceptor.address.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)
@@ -72,11 +80,13 @@ def main() -> None:
     parser.add_argument("key", type=Path)
     parser.add_argument("--events", type=Path)
     parser.add_argument("--pcap", type=Path)
+    parser.add_argument("--rewrite", action="append", default=[])
     options = parser.parse_args()
     log = JsonLines(options.events) if options.events else None
     tap = Recorder(options.pcap, None) if options.pcap else None
     chain = pki.chain_from_files(options.cert, options.key)
-    seen = in_loop(intercept(Address(LOOPBACK, options.upstream), chain, log, tap))
+    upstream = Address(LOOPBACK, options.upstream)
+    seen = in_loop(intercept(upstream, chain, log, tap, options.rewrite))
     losses = []
     if log:
         log.close()

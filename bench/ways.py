@@ -16,6 +16,9 @@ from mitm.errors import UserError
 # The interceptor must have seen each of these once a call, or once a message of a stream.
 _PARTS = ("request", "client message", "response", "trailers")
 
+# What the server sends has an id of 1: another value, of the same length.
+_RULE = "users.v1.User.id=2"
+
 # nghttpx's own windows of 64 KiB would make each message of that size wait for an update.
 _WINDOWS = [
     f"--{side}-http2{of}-window-size=16M"
@@ -131,6 +134,13 @@ def capturing(server: int, workload: Workload, files: Files) -> Iterator[Proxy]:
 
 
 @contextmanager
+def rewriting(server: int, workload: Workload, files: Files) -> Iterator[Proxy]:
+    """The interceptor, changing every User that passes: an HTTP/2 endpoint on both sides."""
+    with interceptor(server, workload, files, options=("--rewrite", _RULE)) as proxy:
+        yield proxy
+
+
+@contextmanager
 def nghttpx(server: int, workload: Workload, files: Files) -> Iterator[Proxy]:
     """nghttpx, which speaks HTTP/2 and TLS on both sides, with one worker."""
     port = tools.free_port()
@@ -161,6 +171,7 @@ STRAIGHT = Way("straight to the server")
 SILENT = Way("interceptor", interceptor)
 LOGGING = Way("interceptor, JSON lines", logging)
 CAPTURING = Way("interceptor, pcapng", capturing)
+REWRITING = Way("interceptor, rewriting", rewriting)
 NGHTTPX = Way("nghttpx, one worker", nghttpx)
 MITMPROXY = "mitmproxy"
 
@@ -174,4 +185,4 @@ def mitmproxy_way(mitmdump: Path) -> Way:
     return Way(MITMPROXY, partial(mitmproxy, mitmdump), slow=40)
 
 
-OWN = (SILENT, LOGGING, CAPTURING)
+OWN = (SILENT, LOGGING, CAPTURING, REWRITING)

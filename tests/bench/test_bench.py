@@ -45,7 +45,9 @@ def test_a_missing_tool_is_named_with_its_package_in_one_line(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("nghttp2")
 @pytest.mark.parametrize("workload", OF_EACH_KIND, ids=lambda workload: workload.name)
-@pytest.mark.parametrize("way", [ways.STRAIGHT, ways.SILENT], ids=lambda way: way.name)
+@pytest.mark.parametrize(
+    "way", [ways.STRAIGHT, ways.SILENT, ways.REWRITING], ids=lambda way: way.name
+)
 def test_every_call_of_a_workload_is_made_and_read(
     workload: Workload, way: ways.Way, files: ways.Files
 ) -> None:
