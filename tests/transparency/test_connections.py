@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -216,3 +217,19 @@ def test_a_thousand_streams_at_once_on_one_connection(play: Play) -> None:
         assert len(p.seen.all(events.Connected)) == 1
         streams = {block.stream for block in p.seen.all(events.Headers, kind="request")}
         assert len(streams) == everyone
+
+
+def test_many_connections_at_once(play: Play) -> None:
+    """Each client is on a connection of its own, and each connection is read by itself."""
+    with play({"UnaryCall": unary(echo)}) as p:
+
+        def use(number: int) -> None:
+            call = p.channel().unary_unary(path("UnaryCall"))
+            for _ in range(10):
+                assert call(b"%d" % number, timeout=LIMIT) == b"%d" % number
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(use, range(8)))
+    p.saw(client=[1] * 80, server=[1] * 80)
+    if p.intercepted:
+        assert len(p.seen.all(events.Connected)) == 8

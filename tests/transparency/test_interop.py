@@ -8,7 +8,6 @@ does so by itself. docs/transparency.md lists the cases that are not here, and w
 import queue
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -393,17 +392,3 @@ def test_channel_soak(play: Play) -> None:
     if p.intercepted:
         assert len(p.seen.all(events.Connected)) == 10
         assert all(end.phase == "established" for end in p.seen.all(events.Closed))
-
-
-def test_channels_at_once(play: Play) -> None:
-    """Several clients at the same time, each on a connection of its own."""
-    with play({"UnaryCall": unary(lambda request, context: request)}) as p:
-
-        def use(number: int) -> None:
-            call = p.channel().unary_unary(path("UnaryCall"))
-            for _ in range(10):
-                assert call(b"%d" % number, timeout=LIMIT) == b"%d" % number
-
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(use, range(8)))
-    p.saw(client=[1] * 80, server=[1] * 80)
