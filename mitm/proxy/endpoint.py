@@ -25,11 +25,16 @@ MAX_STREAMS = 1024
 # are always the smaller ones. A stream that nobody reads must not hold up the others.
 _CONNECTION_WINDOW = 2**30
 
+# PING asks whether the peer at the other end is alive, and some servers count how often. At GOAWAY
+# (RFC 9113 section 6.8) h2 considers a connection as closed that is only going to be; streams have
+# the same numbers on both sides, so that it is true of either.
+_FOR_THE_OTHER_PEER = frozenset({frames.PING, frames.GOAWAY})
+
 HeaderFields = list[tuple[bytes, bytes]]
 
 
-class GoAway(NamedTuple):
-    """A GOAWAY frame as it was received (RFC 9113 section 6.8)."""
+class PassedOn(NamedTuple):
+    """A frame that is for the other peer, as it was received."""
 
     frame: bytes
 
@@ -103,7 +108,7 @@ class Endpoint:
         self._outgoing.clear()
         return data
 
-    def receive(self, data: bytes) -> Iterator[h2.events.Event | GoAway]:
+    def receive(self, data: bytes) -> Iterator[h2.events.Event | PassedOn]:
         """Take bytes of the peer, cut anywhere, and give what they say.
 
         The iterator must be run to its end before the next call.
@@ -113,7 +118,7 @@ class Endpoint:
         """
         try:
             for part in self._parts(data):
-                if isinstance(part, GoAway):
+                if isinstance(part, PassedOn):
                     yield part
                 else:
                     yield from self._handled(part)
@@ -123,8 +128,8 @@ class Endpoint:
             self._h2.close_connection(h2.errors.ErrorCodes.FRAME_SIZE_ERROR)
             raise BrokenError(str(error)) from None
 
-    def _parts(self, data: bytes) -> Iterator[bytes | GoAway]:
-        """Take out GOAWAY: h2 considers a connection as closed that is only going to be."""
+    def _parts(self, data: bytes) -> Iterator[bytes | PassedOn]:
+        """Take out the frames that h2 is not to see."""
         if self._preface_left:
             opening = data[: self._preface_left]
             self._preface_left -= len(opening)
@@ -132,10 +137,10 @@ class Endpoint:
             yield opening
         whole: list[bytes] = []
         for frame in self._reader.feed(data):
-            if frame.type == frames.GOAWAY:
+            if frame.type in _FOR_THE_OTHER_PEER:
                 yield b"".join(whole)
                 whole.clear()
-                yield GoAway(_serialized(frame))
+                yield PassedOn(_serialized(frame))
             else:
                 whole.append(_serialized(frame))
         if whole:
@@ -189,9 +194,9 @@ class Endpoint:
         if not unopened:
             self._reset(stream, code)
 
-    def send_goaway(self, goaway: GoAway) -> None:
-        """Pass on a GOAWAY; what is open goes on."""
-        self._outgoing += self._h2.data_to_send() + goaway.frame
+    def pass_on(self, received: PassedOn) -> None:
+        """Send a frame of the other peer, unchanged."""
+        self._outgoing += self._h2.data_to_send() + received.frame
 
     def waits(self, stream: int) -> bool:
         """Whether something waits on a stream."""

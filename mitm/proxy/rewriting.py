@@ -15,7 +15,7 @@ import h2.events
 from google.protobuf.message import DecodeError
 
 from mitm.events import Direction, Event, NotRewritten, Rewritten
-from mitm.proxy.endpoint import Endpoint, GoAway, HeaderFields
+from mitm.proxy.endpoint import Endpoint, HeaderFields, PassedOn
 from mitm.proxy.stand_in import carries_grpc
 from mitm.proxy.watcher import Watcher
 from mitm.wire import Schema
@@ -219,11 +219,11 @@ class Rewriting:
         for change in changes:
             self._on_event(change(time=now))
 
-    def _handle(self, sender: Direction, event: h2.events.Event | GoAway) -> None:
+    def _handle(self, sender: Direction, event: h2.events.Event | PassedOn) -> None:
         receiver = self._ends[_OTHER[sender]]
         match event:
-            case GoAway():
-                receiver.send_goaway(event)
+            case PassedOn():
+                receiver.pass_on(event)
             case h2.events.RequestReceived(stream_id=int(stream), headers=list(headers)):
                 self._request(stream, headers, end_stream=event.stream_ended is not None)
             case h2.events.InformationalResponseReceived(

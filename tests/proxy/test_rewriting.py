@@ -567,12 +567,13 @@ def test_goaway_is_passed_on_and_open_calls_go_on() -> None:
     assert [f.type for f in wire.all(events.Frame) if f.type == "GOAWAY"] == ["GOAWAY"]
 
 
-def test_pings_are_answered() -> None:
+def test_pings_are_answered_by_the_other_side() -> None:
     wire = Wire(MALLORY)
     for peer in wire.peers.values():
         peer.h2.ping(b"12345678")
     wire.settle()
     for peer in wire.peers.values():
+        assert any(isinstance(event, h2.events.PingReceived) for event in peer.other)
         assert any(isinstance(event, h2.events.PingAckReceived) for event in peer.other)
 
 
