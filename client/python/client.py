@@ -35,7 +35,7 @@ def skip_verify(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
     Nobody asks whose certificate it is.
     """
     host, _, port = arguments.target.rpartition(":")
-    shown = ssl.get_server_certificate((host, int(port)), timeout=arguments.timeout)
+    shown = ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=arguments.timeout)
     return grpc.ssl_channel_credentials(root_certificates=shown.encode())
 
 
