@@ -21,7 +21,7 @@ from mitm.proxy import connect, transparent
 from mitm.proxy.endpoint import BrokenError
 from mitm.proxy.peer import READ_SIZE, Peer
 from mitm.proxy.rewriting import Rewriting
-from mitm.proxy.tap import Tap, dial, take_over
+from mitm.proxy.tap import Tap, conceal, dial, reveal, take_over
 from mitm.proxy.watcher import PREFACE, Watcher
 from mitm.tls import (
     Hello,
@@ -151,7 +151,9 @@ class Connection:
             self._socket.close()
 
     async def _intercept(self) -> None:
-        reader, writer = await take_over(self._socket, self._address, self._task.tap)
+        reader, writer = await take_over(
+            self._socket, self._address, self._task.tap, hidden=self._task.mode != "reverse"
+        )
         self._writers.append(writer)
         if self._task.upstream and self._task.mode == "reverse":
             address = self._task.upstream
@@ -171,8 +173,12 @@ class Connection:
             if not self._is_under_test(name):
                 self._phase = "tunnelled"
                 self._emit(events.Tunnelled, address=str(address), name=name)
+                for each in self._writers:
+                    conceal(each)
                 await self._relay(Peer(reader, writer, self._opening), server)
                 return
+            for each in self._writers:
+                reveal(each)
             self._tell(hello)
         await self._greet(server, address, hello)
         client = Peer(reader, writer, self._opening)
@@ -360,7 +366,9 @@ class Connection:
         """Reach the server."""
         try:
             async with asyncio.timeout(DIAL_LIMIT):
-                reader, writer = await dial(address, self._task.tap)
+                reader, writer = await dial(
+                    address, self._task.tap, hidden=self._task.mode != "reverse"
+                )
         except TimeoutError:
             raise self._unreachable(address, f"no answer within {DIAL_LIMIT:g} s") from None
         except (OSError, UnicodeError) as error:

@@ -7,6 +7,8 @@ import asyncio
 import errno
 import os
 import socket
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from mitm.address import Address
@@ -59,28 +61,32 @@ class Tap(Protocol):
         """What was received so far has been looked at."""
 
 
-async def take_over(accepted: socket.socket, remote: Address, tap: Tap | None) -> Streams:
+async def take_over(
+    accepted: socket.socket, remote: Address, tap: Tap | None, *, hidden: bool = False
+) -> Streams:
     """Streams on a socket that was accepted.
 
     Args:
         accepted: the socket.
         remote: the client's address.
         tap: is shown what passes; None for nobody.
+        hidden: whether that waits for `reveal`.
     """
     if tap is None:
         return await asyncio.open_connection(sock=accepted)
     local = Address(*accepted.getsockname()[:2])
     reader, writer = await _open(tap, sock=accepted)
-    writer.show(tap.opened(local, remote, dialled=False))
+    writer.show(partial(tap.opened, local, remote, dialled=False), hidden=hidden)
     return reader, writer
 
 
-async def dial(address: Address, tap: Tap | None) -> Streams:
+async def dial(address: Address, tap: Tap | None, *, hidden: bool = False) -> Streams:
     """Streams to an address.
 
     Args:
         address: whom to dial.
         tap: is shown what passes; None for nobody.
+        hidden: whether that waits for `reveal`.
 
     Raises:
         OSError: nobody could be reached.
@@ -94,8 +100,21 @@ async def dial(address: Address, tap: Tap | None) -> Streams:
         # It was reset already: the socket has no peer any more.
         writer.transport.abort()
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-    writer.show(tap.opened(Address(*local[:2]), Address(*remote[:2]), dialled=True))
+    opened = partial(tap.opened, Address(*local[:2]), Address(*remote[:2]), dialled=True)
+    writer.show(opened, hidden=hidden)
     return reader, writer
+
+
+def reveal(writer: asyncio.StreamWriter) -> None:
+    """Show what has passed on hidden streams, and what is to come."""
+    if isinstance(writer, _Writer):
+        writer.reveal()
+
+
+def conceal(writer: asyncio.StreamWriter) -> None:
+    """Show nothing of hidden streams, ever."""
+    if isinstance(writer, _Writer):
+        writer.conceal()
 
 
 async def _open(tap: Tap, **where: Any) -> tuple["_Reader", "_Writer"]:
@@ -105,6 +124,41 @@ async def _open(tap: Tap, **where: Any) -> tuple["_Reader", "_Writer"]:
     lifetime = _Lifetime(reader, loop=loop)
     transport, _ = await loop.create_connection(lambda: lifetime, **where)
     return reader, _Writer(transport, lifetime, reader, loop)
+
+
+class _Hidden:
+    """Keeps what passes, until it is clear whether anybody may see it."""
+
+    def __init__(self) -> None:
+        self.kept: list[Callable[[Flow], None]] = []
+
+    def received(self, data: bytes) -> None:
+        self.kept.append(lambda flow: flow.received(data))
+
+    def sent(self, data: bytes) -> None:
+        self.kept.append(lambda flow: flow.sent(data))
+
+    def received_end(self, *, reset: bool) -> None:
+        self.kept.append(lambda flow: flow.received_end(reset=reset))
+
+    def sent_end(self, *, reset: bool) -> None:
+        self.kept.append(lambda flow: flow.sent_end(reset=reset))
+
+
+class _Unseen:
+    """Is shown everything, and looks at nothing."""
+
+    def received(self, data: bytes) -> None:
+        pass
+
+    def sent(self, data: bytes) -> None:
+        pass
+
+    def received_end(self, *, reset: bool) -> None:
+        pass
+
+    def sent_end(self, *, reset: bool) -> None:
+        pass
 
 
 class _Reader(asyncio.StreamReader):
@@ -163,8 +217,24 @@ class _Writer(asyncio.StreamWriter):
         self._reader_side = reader
         self._lifetime = lifetime
 
-    def show(self, flow: Flow) -> None:
-        """Begin to show the connection."""
+    def show(self, opened: Callable[[], Flow], *, hidden: bool) -> None:
+        """Begin to show the connection, or to keep what there would be to show."""
+        self._opened = opened
+        self._become(_Hidden() if hidden else opened())
+
+    def reveal(self) -> None:
+        """Show what was kept."""
+        if isinstance(self.flow, _Hidden):
+            flow = self._opened()
+            for what in self.flow.kept:
+                what(flow)
+            self._become(flow)
+
+    def conceal(self) -> None:
+        """Keep nothing any more."""
+        self._become(_Unseen())
+
+    def _become(self, flow: Flow) -> None:
         self.flow = self._reader_side.flow = self._lifetime.flow = flow
 
     def write(self, data: bytes | bytearray | memoryview) -> None:

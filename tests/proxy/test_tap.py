@@ -364,3 +364,40 @@ def test_two_interceptors_one_after_the_other_keep_their_secrets_apart(
         logs.append(set((tmp_path / name).read_bytes().splitlines()))
     assert [len(log) for log in logs] == [10, 10]
     assert not logs[0] & logs[1]
+
+
+@pytest.mark.parametrize("under_test", [True, False])
+def test_of_hosts_that_are_not_under_test_nothing_is_captured(
+    props: Props, pcap: Path, loop: LoopFactory, under_test: bool
+) -> None:
+    async def main(recorder: Recorder) -> None:
+        async with (
+            Ends() as ends,
+            a_server(ends) as server,
+            Interceptor(
+                upstream=None,
+                mode="connect",
+                intercept=["127.0.0.1" if under_test else "localhost"],
+                choose=lambda _: props.forged,
+                tap=recorder,
+            ) as interceptor,
+        ):
+            client = await ends.dial(interceptor.address)
+            await client.send(f"CONNECT {server.address} HTTP/1.1\r\n\r\n".encode())
+            answered = b"HTTP/1.1 200"
+            assert (await client.read()).startswith(answered)
+            await client.send(PREFACE + b"in the clear")
+            accepted = await server.accept()
+            assert await accepted.read_exactly(len(PREFACE) + 12) == PREFACE + b"in the clear"
+
+    recorder = Recorder(pcap, None)
+    run(main(recorder), loop)
+    recorder.close()
+    capture = _read(pcap)
+    if under_test:
+        (sent,) = _sent(capture, CLIENT_SIDE, by_client=True)
+        assert sent.startswith(b"CONNECT 127.0.0.1:")
+        assert sent.endswith(b"in the clear")
+        assert _sent(capture, SERVER_SIDE, by_client=True) == [PREFACE + b"in the clear"]
+    else:
+        assert capture.packets == []
