@@ -1,29 +1,41 @@
 """What is told of a call, whichever version of HTTP carries it: messages and trailers as events."""
 
-from typing import NamedTuple
-
 from mitm.events import Direction, Headers, Message
 from mitm.wire.compression import decompress
 from mitm.wire.frames import ProtocolError
 from mitm.wire.grpc import MAX_MESSAGE_SIZE, TRUNCATED_SIZE, RawMessage
 from mitm.wire.header_blocks import MAX_HEADER_LIST, HeaderList
-from mitm.wire.schema import Decoded, Schema
+from mitm.wire.schema import Schema
 from mitm.wire.status import status_details
 
 
-class Call(NamedTuple):
-    """One direction of a call; see `mitm.events.Message`."""
+class MessageTeller:
+    """Makes events of the messages of one connection.
 
-    connection: int
-    direction: Direction
-    stream: int
-    method: str
-    schema: Schema
+    Args:
+        connection: its number, for the events.
+        schema: descriptors for the messages.
+    """
 
-    def event(self, message: RawMessage, encoding: str, time: float) -> Message | Headers:
+    def __init__(self, connection: int, schema: Schema) -> None:
+        self._connection = connection
+        self._schema = schema
+
+    def event(
+        self,
+        direction: Direction,
+        stream: int,
+        method: str,
+        message: RawMessage,
+        encoding: str,
+        time: float,
+    ) -> Message | Headers:
         """The event for a message.
 
         Args:
+            direction: who sent it.
+            stream: see `mitm.events.Message`.
+            method: path of the call.
             message: as it was sent.
             encoding: its `grpc-encoding`.
             time: when it came, in seconds since the epoch.
@@ -39,43 +51,47 @@ class Call(NamedTuple):
             if data is not None:
                 decompressed_size = len(data)
                 truncated = decompressed_size > MAX_MESSAGE_SIZE
-        if message.trailers:
-            return self._web_trailers(data, time)
-        if data is None or truncated:
-            raw = message.data if data is None else data[:TRUNCATED_SIZE]
-            decoded = Decoded(self.schema.type_name(self.method, self.direction), None, raw, None)
         else:
-            decoded = self.schema.decode(self.method, self.direction, data)
+            encoding = ""
+        if message.trailers:
+            return self._web_trailers(direction, stream, method, data, time)
+        if data is None or truncated:
+            raw: bytes | None = message.data if data is None else data[:TRUNCATED_SIZE]
+            type_, value, source = self._schema.type_name(method, direction), None, None
+        else:
+            type_, value, raw, source = self._schema.decode(method, direction, data)
         return Message(
             time=time,
-            connection=self.connection,
-            direction=self.direction,
-            stream=self.stream,
-            method=self.method,
-            type=decoded.type,
+            connection=self._connection,
+            direction=direction,
+            stream=stream,
+            method=method,
+            type=type_,
             size=message.size,
             compressed=message.compressed,
-            value=decoded.value,
-            raw=decoded.raw,
+            value=value,
+            raw=raw,
             truncated=truncated,
-            decoded_by=decoded.source or "",
-            encoding=encoding if message.compressed else "",
+            decoded_by=source or "",
+            encoding=encoding,
             decompressed_size=decompressed_size,
         )
 
-    def _web_trailers(self, data: bytes | None, time: float) -> Headers:
+    def _web_trailers(
+        self, direction: Direction, stream: int, method: str, data: bytes | None, time: float
+    ) -> Headers:
         if data is None or len(data) > MAX_HEADER_LIST:
             raise ProtocolError("gRPC-Web trailers that cannot be read")
         headers = header_lines(data)
         return Headers(
             time=time,
-            connection=self.connection,
-            direction=self.direction,
-            stream=self.stream,
+            connection=self._connection,
+            direction=direction,
+            stream=stream,
             kind="trailers",
-            method=self.method,
+            method=method,
             headers=headers,
-            details=error_details(headers, self.schema),
+            details=error_details(headers, self._schema),
         )
 
 

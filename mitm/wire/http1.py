@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mitm.events import Direction, Event, Headers, ParseFailed
 from mitm.wire import grpc
-from mitm.wire.calls import Call, error_details, header_lines
+from mitm.wire.calls import MessageTeller, error_details, header_lines
 from mitm.wire.frames import ProtocolError
 from mitm.wire.grpc import Budget, MessageReader
 from mitm.wire.header_blocks import MAX_HEADER_LIST, HeaderList
@@ -66,6 +66,7 @@ class Http1Parser:
     def __init__(self, connection: int, schema: Schema) -> None:
         self._connection = connection
         self._schema = schema
+        self._teller = MessageTeller(connection, schema)
         self.failed = False
         self._reset()
 
@@ -234,12 +235,12 @@ class Http1Parser:
         self, direction: Direction, side: _Side, data: bytes, time: float
     ) -> Iterator[Event]:
         assert side.exchange is not None
-        reader = side.exchange.readers[direction]
+        exchange = side.exchange
+        reader = exchange.readers[direction]
         if reader:
-            exchange = side.exchange
-            call = Call(self._connection, direction, exchange.number, exchange.path, self._schema)
+            number, path = exchange.number, exchange.path
             for raw in reader.feed(data):
-                yield call.event(raw, reader.encoding, time)
+                yield self._teller.event(direction, number, path, raw, reader.encoding, time)
 
     def _chunked_end(self, direction: Direction, side: _Side, time: float) -> Iterator[Event]:
         trailers = header_lines(bytes(side.head))

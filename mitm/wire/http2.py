@@ -8,7 +8,7 @@ import hpack
 
 from mitm.events import Direction, Event, Frame, Headers, ParseFailed
 from mitm.wire import frames, grpc
-from mitm.wire.calls import Call, error_details
+from mitm.wire.calls import MessageTeller, error_details
 from mitm.wire.frames import FrameReader, ProtocolError, RawFrame
 from mitm.wire.grpc import Budget, MessageReader
 from mitm.wire.header_blocks import HeaderDecoder, HeaderList
@@ -104,6 +104,7 @@ class Http2Parser:
     def __init__(self, connection: int, schema: Schema) -> None:
         self._connection = connection
         self._schema = schema
+        self._teller = MessageTeller(connection, schema)
         self.failed = False
         self._reset()
 
@@ -337,9 +338,12 @@ class Http2Parser:
             return
         reader = stream.open[direction]
         if reader:
-            call = Call(self._connection, direction, frame.stream, stream.method, self._schema)
             for raw in reader.feed(data):
-                events.append(call.event(raw, reader.encoding, time))
+                events.append(
+                    self._teller.event(
+                        direction, frame.stream, stream.method, raw, reader.encoding, time
+                    )
+                )
         if frame.flags & frames.END_STREAM:
             self._end(direction, frame.stream, stream)
 
