@@ -17,6 +17,7 @@ from mitm.audit.case import Case
 from mitm.audit.finding import ClientRun, Finding, judge
 from mitm.events import ApplicationData, Closed, Connected, Event, Headers
 from mitm.proxy import Interceptor
+from mitm.proxy.tap import Tap
 from mitm.wire import Schema
 
 # Seconds that a client's connections have to end once it has: on one machine that is plenty.
@@ -91,6 +92,7 @@ class Listener:
         case: which; its chain must be there.
         upstream: the server behind it.
         pin_pem: the genuine leaf.
+        tap: is shown what passes on the sockets.
 
     Attributes:
         endpoint: what the client is to be told.
@@ -98,7 +100,9 @@ class Listener:
 
     endpoint: Endpoint
 
-    def __init__(self, case: Case, upstream: Upstream, pin_pem: bytes) -> None:
+    def __init__(
+        self, case: Case, upstream: Upstream, pin_pem: bytes, tap: Tap | None = None
+    ) -> None:
         assert case.chain is not None
         self._case = case
         self._chain = case.chain
@@ -112,6 +116,7 @@ class Listener:
             # What will be asked for is not known; the bytes of messages are evidence enough.
             schema=Schema(FileDescriptorSet()),
             on_event=self._see,
+            tap=tap,
         )
         self._seen: list[Event] = []
         self._open: set[int] = set()

@@ -10,6 +10,7 @@ from mitm.audit.finding import ClientRun, Finding, Report
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.errors import UserError
 from mitm.proxy import StandIn
+from mitm.proxy.tap import Tap
 
 Client = Callable[[Endpoint], Awaitable[ClientRun]]
 
@@ -25,7 +26,9 @@ async def stand_in(status: int = 0) -> AsyncIterator[Upstream]:
         yield Upstream(server.address, tls=False)
 
 
-async def try_case(case: Case, client: Client, upstream: Upstream, pin_pem: bytes) -> Finding:
+async def try_case(
+    case: Case, client: Client, upstream: Upstream, pin_pem: bytes, tap: Tap | None = None
+) -> Finding:
     """Try one certificate on a client.
 
     Raises:
@@ -34,7 +37,7 @@ async def try_case(case: Case, client: Client, upstream: Upstream, pin_pem: byte
     if case.unsupported:
         return Finding(case, "unsupported", case.unsupported)
     try:
-        async with Listener(case, upstream, pin_pem) as listener:
+        async with Listener(case, upstream, pin_pem, tap) as listener:
             return await listener.judge(await client(listener.endpoint))
     except pki.Unsupported as error:
         return Finding(case, "unsupported", str(error))
@@ -47,6 +50,7 @@ async def run_audit(
     *,
     jobs: int = 1,
     on_finding: Callable[[Finding], None] = lambda finding: None,
+    tap: Tap | None = None,
 ) -> Report:
     """Try every certificate of a suite on a client.
 
@@ -59,6 +63,7 @@ async def run_audit(
         upstream: the server behind the certificates.
         jobs: how many certificates are tried at once.
         on_finding: called with each finding as it is made, in any order.
+        tap: is shown what passes on the sockets of the interceptors.
 
     Returns:
         The report, its findings in the order of the suite whatever ran first.
@@ -70,7 +75,7 @@ async def run_audit(
 
     async def attempt(case: Case) -> Finding:
         async with slots:
-            finding = await try_case(case, client, upstream, suite.pin_pem)
+            finding = await try_case(case, client, upstream, suite.pin_pem, tap)
         on_finding(finding)
         return finding
 

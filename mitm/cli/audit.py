@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -30,8 +31,10 @@ from mitm.audit.limbo import load_limbo
 from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
 from mitm.audit.upstream import own_server
 from mitm.cli import audit_table, report
+from mitm.cli.recording import Recording, capture_options
 from mitm.cli.run import in_loop
 from mitm.errors import UserError
+from mitm.proxy.tap import Tap
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -79,6 +82,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--baseline", type=_FILE, help="The JSON report of an earlier audit: only what is new fails."
 )
+@capture_options
 def audit(
     command: tuple[str, ...],
     name: str | None,
@@ -96,6 +100,8 @@ def audit(
     junit: Path | None,
     sarif: Path | None,
     baseline: Path | None,
+    pcap: Path | None,
+    keylog: Path | None,
 ) -> int:
     """Try every forged certificate on your own client, in whatever language it is written.
 
@@ -109,6 +115,7 @@ def audit(
     mitm-demo audit --junit audit.xml --sarif audit.sarif -- ./my-client {target} {ca}
     mitm-demo audit --json -- ./my-client {target} {ca} > known.json
     mitm-demo audit --baseline known.json -- ./my-client {target} {ca}
+    mitm-demo audit --only expired --pcap expired.pcapng -- ./my-client {target} {ca}
 
     The client is run once for each certificate; it should connect, make a call, and end. In its
     command these are filled in, and stand in its environment as MITM_TARGET and so on:
@@ -138,16 +145,25 @@ def audit(
     sarif_file = ReportFile("--sarif", sarif) if sarif else None
     suite = _suite(limbo, name, _words(only), _words(exclude))
 
-    async def play(on_finding: Callable[[Finding], None]) -> Report:
-        client, at_once = Command(command, timeout), jobs or _cores()
+    async def play(on_finding: Callable[[Finding], None], tap: Tap | None) -> Report:
+        audit_by = partial(
+            run_audit,
+            suite,
+            Command(command, timeout),
+            jobs=jobs or _cores(),
+            on_finding=on_finding,
+            tap=tap,
+        )
         if upstream:
-            server = await own_server(guard(parse(upstream), allow_host), ca, name)
-            return await run_audit(suite, client, server, jobs=at_once, on_finding=on_finding)
+            return await audit_by(await own_server(guard(parse(upstream), allow_host), ca, name))
         async with stand_in(status_code(respond or "OK")) as server:
-            return await run_audit(suite, client, server, jobs=at_once, on_finding=on_finding)
+            return await audit_by(server)
 
-    with _progress(len(suite.cases) + 2) as on_finding:
-        audited = in_loop(play(on_finding))
+    with (
+        Recording(None, pcap, keylog) as recording,
+        _progress(len(suite.cases) + 2) as on_finding,
+    ):
+        audited = in_loop(play(on_finding, recording.tap))
     conclusion = conclude(audited, strict=strict, **({"baseline": known} if known else {}))
     program = Path(command[0]).name
     if junit_file:

@@ -17,13 +17,15 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 def recording_options(command: F) -> F:
     """Give a command `--events`, `--pcap` and `--keylog`."""
-    for option in (
-        click.option("--keylog", type=_FILE, metavar="FILE", help=_KEY_LOG),
-        click.option("--pcap", type=_FILE, metavar="FILE", help=_PCAP),
-        click.option("--events", type=_FILE, metavar="FILE", help=_EVENTS),
-    ):
-        command = option(command)
-    return command
+    events = click.option("--events", type=_FILE, metavar="FILE", help=_EVENTS)
+    return events(capture_options(command))
+
+
+def capture_options(command: F) -> F:
+    """Give a command `--pcap` and `--keylog`."""
+    pcap = click.option("--pcap", type=_FILE, metavar="FILE", help=_PCAP)
+    key_log = click.option("--keylog", type=_FILE, metavar="FILE", help=_KEY_LOG)
+    return pcap(key_log(command))
 
 
 _EVENTS = "Write every event as a JSON line. Holds what was decrypted, unmasked; mode 0600."

@@ -139,10 +139,10 @@ def test_every_line_of_the_events_fits_the_schema(compromised: Left) -> None:
 
 
 def test_the_help_says_what_the_files_hold() -> None:
-    for command in ("run", "proxy"):
+    for command, files in (("run", 3), ("proxy", 3), ("audit", 2)):
         words = " ".join(mitm_demo(command, "--help").out.split())
-        assert words.count("Holds") == 2
-        assert words.count("mode 0600") == 3
+        assert words.count("Holds") == files - 1
+        assert words.count("mode 0600") == files
 
 
 @pytest.mark.parametrize("option", ["--pcap", "--keylog", "--events"])
@@ -210,3 +210,18 @@ def test_a_directory_that_vanishes_is_told_once_and_stops_nothing(
     # The key log was empty: of that nothing is lost.
     assert [line.split()[2:4] for line in told] == [["blocks", "of"], ["events", "could"]]
     assert all(line.endswith("the file was removed") for line in told)
+
+
+def test_an_audit_captures_every_certificate_that_it_presents(tmp_path: Path) -> None:
+    left = Left(tmp_path)
+    result = mitm_demo(
+        "audit", "--only", "self-signed,expired", "--json",
+        "--pcap", left["--pcap"], "--keylog", left["--keylog"], "--",
+        MITM_DEMO, "call", "--policy", "ca-file", "--ca", "{ca}", "--target", "{target}",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    capture = read_pcapng(left["--pcap"].read_bytes())
+    dialled = [p for p in capture.packets if p.flags == "S" and p.interface == "client-attacker"]
+    assert len(dialled) >= 4  # two certificates and two controls
+    assert b"".join(capture.secrets) == left["--keylog"].read_bytes()
+    assert len({line.split()[1] for line in left["--keylog"].read_bytes().splitlines()}) >= 4
