@@ -18,15 +18,17 @@ from mitm import events
 from mitm.address import Address
 from mitm.events import Direction, Event
 from mitm.proxy import Interceptor
+from mitm.wire.rewrite import Rules
 from tests.proxy.stage import LIMIT, LOCALHOST, LOOPS, Props, Seen
 
 E = TypeVar("E", bound=Event)
-Way = Literal["straight", "straight-h2c", "intercepted", "intercepted-h2c"]
+Way = Literal["straight", "straight-h2c", "intercepted", "intercepted-h2c", "rewriting"]
 Options = Sequence[tuple[str, Any]]
 Methods = dict[str, "grpc.RpcMethodHandler[bytes, bytes]"]
 
 WAYS: tuple[Way, ...] = ("straight", "straight-h2c", "intercepted", "intercepted-h2c")
 SERVICE = "grpc.testing.TestService"
+RULE = "users.v1.User.name=Mallory"
 
 # The loop that the command line runs the interceptor on, where there is a choice.
 _NEW_LOOP = LOOPS.get("uvloop", LOOPS["asyncio"])
@@ -114,14 +116,15 @@ class Played:
         target: what a client dials.
         roots: what it trusts, PEM.
         server: behind it.
-        intercepted: whether the interceptor is between the two.
+        intercepted: whether the interceptor is between the two, as an endpoint of HTTP/2 with
+            rules where the way is `rewriting`.
         tls: whether there is TLS on the way.
         seen: what the interceptor told; nothing on the straight way.
     """
 
     def __init__(self, way: Way, props: Props, server: Server, ends: contextlib.ExitStack) -> None:
         self.way = way
-        self.intercepted = way.startswith("intercepted")
+        self.intercepted = not way.startswith("straight")
         self.tls = not way.endswith("h2c")
         self.server = server
         self.seen = Watched()
@@ -208,7 +211,9 @@ def played(
         play = Played(way, props, server, ends)
         if play.intercepted:
             upstream = Address("127.0.0.1", server.port)
-            interceptor = outer.enter_context(intercepting(props, upstream, play.seen))
+            # A rule that none of the messages here is concerned by: what passes stays as it is.
+            rules = Rules([RULE], props.schema) if way == "rewriting" else None
+            interceptor = outer.enter_context(intercepting(props, upstream, play.seen, rules))
             play.target = str(interceptor)
         outer.enter_context(ends)
         yield play
@@ -219,7 +224,10 @@ def played(
 
 @contextlib.contextmanager
 def intercepting(
-    props: Props, upstream: Address, on_event: Callable[[Event], None]
+    props: Props,
+    upstream: Address,
+    on_event: Callable[[Event], None],
+    rules: Rules | None = None,
 ) -> Iterator[Address]:
     """The address of an interceptor that runs in a thread; at its end all clients have left."""
     loop = _NEW_LOOP()
@@ -234,6 +242,7 @@ def intercepting(
         upstream=upstream,
         choose=lambda _: props.forged,
         on_event=on_event,
+        rules=rules,
     )
     try:
         wait_for(interceptor.__aenter__())
