@@ -244,7 +244,7 @@ def test_a_connection_without_a_byte_is_waited_for_and_then_undecided(
 ) -> None:
     finding, took = judged(suite, loop, REFUSED)
     assert finding.reason == "the client sent nothing, but has not left either"
-    assert took >= short_drain
+    assert took > 0.9 * short_drain  # uvloop's timers are rounded to the millisecond
 
 
 def test_what_is_still_on_its_way_is_waited_for(suite: Suite, loop: LoopFactory) -> None:
