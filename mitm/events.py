@@ -298,7 +298,8 @@ class Message(Event, frozen=True, tag="message"):
             fit. "" where there is no value.
         encoding: how a compressed message is compressed, as in `grpc-encoding`.
         decompressed_size: its length without the compression, which `value` and `raw` are without
-            too; None if it is not compressed, or is left so.
+            too; of a message that is cut, how much of it was decompressed. None if it is not
+            compressed, or is left so.
     """
 
     direction: Direction
