@@ -1,9 +1,9 @@
 """Writes the JSON Schema of the lines of `--events`: python docs/events_schema.py [FILE]"""
 
+import argparse
 import inspect
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,10 @@ def _described(kind: type[Event]) -> tuple[str, dict[str, str]]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).with_name("events.schema.json")
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    parser.add_argument("file", nargs="?", type=Path, default=default)
+    path: Path = parser.parse_args().file
     path.write_text(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
 
 

@@ -21,6 +21,7 @@ _PACKAGES = {
 }
 _PROGRAMS = {
     "openssl": "looking at certificates by hand",
+    "tshark": "looking at captures by hand; Wireshark does as well",
     "h2load": "make bench (Debian: nghttp2-client)",
     "nghttpd": "make bench (Debian: nghttp2-server)",
 }
