@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,6 +162,14 @@ def call(
 )
 @decoding_options
 @recording_options
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes to share the connections among.",
+)
 @_ALLOW_HOST
 def proxy(
     listen: str,
@@ -175,6 +183,7 @@ def proxy(
     events: Path | None,
     pcap: Path | None,
     keylog: Path | None,
+    workers: int,
     allow_host: tuple[str, ...],
     **descriptors: Any,
 ) -> None:
@@ -192,6 +201,7 @@ def proxy(
     mitm-demo proxy --proto shop.proto --proto-path protos
     mitm-demo proxy --mode connect --intercept localhost
     mitm-demo proxy --mode transparent --intercept api.example --allow-host 192.0.2.7
+    mitm-demo proxy --workers 4
     """
     where = position(mode, upstream, intercept, allow_host)
     here = guard(parse(listen), allow_host)
@@ -200,11 +210,13 @@ def proxy(
             "--impersonate is not for --mode transparent: there the server is dialled before it is "
             "known whether it is under test"
         )
+    if workers > 1 and (pcap or keylog):
+        raise UserError("--pcap and --keylog are written by one process: leave out --workers")
     choose = _choice(cert, key, where)
     schema = Descriptors(**descriptors).schema(where.upstream)
     attack = Attack(Rules(rewrites, schema), impersonate)
     with Recording(events, pcap, keylog) as recording:
-        in_loop(_intercept(here, where, cert, choose, schema, attack, recording))
+        _intercept(here, where, cert, choose, schema, attack, recording, workers)
 
 
 class Attack(NamedTuple):
@@ -253,7 +265,7 @@ def _names_of_reverse(where: Position) -> list[str]:
     return names
 
 
-async def _intercept(
+def _intercept(
     listen: Address,
     where: Position,
     cert: str,
@@ -261,6 +273,7 @@ async def _intercept(
     schema: Schema,
     attack: Attack,
     recording: Recording,
+    workers: int,
 ) -> None:
     console = report.console()
     printer = EventPrinter(console, frames=True)
@@ -269,7 +282,7 @@ async def _intercept(
         recording(event)
         printer(event)
 
-    async with Interceptor(
+    interceptor = Interceptor(
         listen=listen,
         upstream=where.upstream,
         choose=choose,
@@ -281,13 +294,46 @@ async def _intercept(
         allow_hosts=where.allowed,
         rules=attack.rules,
         impersonate=attack.impersonate,
-    ) as interceptor:
-        how = ", answering in its place" if attack.impersonate else ""
-        console.print(
-            f"listening on {interceptor.address}, presenting {cert}, {where}{how}; Ctrl-C ends it",
-            soft_wrap=True,
-        )
-        await asyncio.get_running_loop().create_future()
+    )
+
+    async def go_on(wait: Callable[[], Awaitable[object]]) -> None:
+        async with interceptor:
+            how = ", answering in its place" if attack.impersonate else ""
+            console.print(
+                f"listening on {interceptor.address}, presenting {cert}, {where}{how}; "
+                "Ctrl-C ends it",
+                soft_wrap=True,
+            )
+            await wait()
+
+    if workers == 1:
+        in_loop(go_on(asyncio.Event().wait))
+    else:
+        _go_on_in_workers(interceptor, workers, on_event, go_on)
+
+
+def _go_on_in_workers(
+    interceptor: Interceptor,
+    count: int,
+    on_event: Callable[[Event], None],
+    go_on: Callable[[Callable[[], Awaitable[object]]], Coroutine[Any, Any, None]],
+) -> None:
+    # Nobody else pays for what this imports.
+    from mitm.proxy.workers import Workers
+
+    workers = Workers(
+        interceptor,
+        count,
+        on_event=on_event,
+        on_loss=lambda line: click.echo(f"mitm-demo: {line}", err=True),
+        run=in_loop,
+    )
+
+    async def with_them() -> None:
+        async with workers:
+            await go_on(workers.wait)
+
+    in_loop(with_them())
 
 
 def _hand_over(command: list[str]) -> int:

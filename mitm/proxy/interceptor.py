@@ -93,7 +93,7 @@ class Interceptor:
     ) -> None:
         if mode == "reverse" and upstream is None and not impersonate:
             raise ValueError("there is nowhere to go on to without upstream")
-        self._listen = listen
+        self._listen: Address | None = listen
         self._task = Task(
             upstream,
             upstream_tls,
@@ -109,6 +109,7 @@ class Interceptor:
         self._stand_in = StandIn() if impersonate else None
         self._connections: set[asyncio.Task[None]] = set()
         self._accepted = 0
+        self.hand_over = self.take
         self._listeners: list[socket.socket] = []
 
     async def __aenter__(self) -> Self:
@@ -118,7 +119,7 @@ class Interceptor:
             UserError: the address cannot be listened on, because it is taken, say.
         """
         try:
-            self._listeners = await _listening(self._listen)
+            self._listeners = await _listening(self._listen) if self._listen else []
         except (OSError, UnicodeError) as error:
             raise UserError(
                 f"cannot listen on {self._listen}: {explain(error)}; "
@@ -200,10 +201,24 @@ class Interceptor:
                     asyncio.get_running_loop().call_later(ACCEPT_RETRY_DELAY, self._watch)
                     return
                 self._accepted += 1
-                connection = Connection(self._accepted, client, Address(*address[:2]), self._task)
-                task = asyncio.create_task(connection.run())
-                self._connections.add(task)
-                task.add_done_callback(self._connections.discard)
+                self.hand_over(self._accepted, client, Address(*address[:2]))
+
+    def take(self, number: int, client: socket.socket, address: Address) -> None:
+        """See a connection through.
+
+        Args:
+            number: of the connection, from 1.
+            client: the accepted socket.
+            address: the client's.
+        """
+        task = asyncio.create_task(Connection(number, client, address, self._task).run())
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    def become_a_worker(self, on_event: Callable[[Event], None]) -> None:
+        """Listen nowhere, and tell somebody else what is seen of the clients to `take`."""
+        self._listen = None
+        self._task = self._task._replace(on_event=on_event)
 
 
 async def _listening(address: Address) -> list[socket.socket]:
