@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 import grpc
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, StreamEnded
 
 from mitm import content, events
 from mitm.address import Address
@@ -488,3 +491,78 @@ def test_a_server_that_breaks_the_rules_of_http2_ends_the_connection(props: Prop
             assert (await client.read_all())[3] == 4  # SETTINGS, and then the end
 
     run(main())
+
+
+def test_the_last_words_of_a_server_wait_for_the_clients_window(
+    props: Props, loop: LoopFactory
+) -> None:
+    """The server says all that it has to say and leaves; the client takes it when it can."""
+    half = 65_535  # a window (RFC 9113 section 6.9.2): one with the client, one on its way
+
+    async def main() -> None:
+        seen = Seen()
+        async with (
+            Sockets() as sockets,
+            a_server(sockets) as server,
+            Interceptor(
+                listen=LOCALHOST,
+                upstream=server.address,
+                choose=lambda _: props.forged,
+                on_event=seen,
+                rules=Rules([MALLORY], props.schema),
+            ) as interceptor,
+        ):
+            client = await sockets.dial(interceptor.address)
+            context = server_context(props.genuine, alpn=("h2",))
+            accepting = asyncio.create_task(server.accept(context))
+            await client.handshake(client_context(alpn=("h2",)), name="localhost")
+            accepted = await accepting
+
+            asking, answering = H2Connection(), H2Connection(H2Configuration(client_side=False))
+            for connection in (asking, answering):
+                connection.initiate_connection()
+            request = (
+                (":method", "GET"),
+                (":path", "/"),
+                (":scheme", "https"),
+                (":authority", "a"),
+            )
+            asking.send_headers(1, request, end_stream=True)
+            await client.send(asking.data_to_send())
+            while 1 not in answering.streams:
+                answering.receive_data(await accepted.read())
+            answering.send_headers(1, [(":status", "200")])
+            sent = 0
+            while sent < 2 * half:
+                room = min(answering.local_flow_control_window(1), 16_384)
+                if room:
+                    answering.send_data(1, bytes(room))
+                    sent += room
+                else:
+                    answering.receive_data(await accepted.read())
+                await accepted.send(answering.data_to_send())
+            answering.send_headers(1, [("x-last", "1")], end_stream=True)
+            await accepted.send(answering.data_to_send())
+            await accepted.finish()
+
+            received, ended = 0, False
+            while received < half:
+                received += taken(asking.receive_data(await client.read()))
+            assert received == half
+            asking.increment_flow_control_window(half)
+            asking.increment_flow_control_window(half, 1)
+            await client.send(asking.data_to_send())
+            while not ended:
+                data = await client.read()
+                assert data, "the interceptor left with what was not its own"
+                happened = asking.receive_data(data)
+                received += taken(happened)
+                ended = any(isinstance(event, StreamEnded) for event in happened)
+            assert received == 2 * half
+            assert await client.read_all() == b""
+
+    run(main(), loop)
+
+
+def taken(happened: list[Any]) -> int:
+    return sum(len(event.data) for event in happened if isinstance(event, DataReceived))
