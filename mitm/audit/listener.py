@@ -113,7 +113,7 @@ class Listener:
             upstream=upstream.address,
             upstream_tls=upstream.tls,
             choose=lambda _: self._chain,
-            # What will be asked for is not known; the bytes of messages are evidence enough.
+            # What will be asked for is not known; guessed messages are evidence enough.
             schema=Schema(FileDescriptorSet()),
             on_event=self._see,
             tap=tap,

@@ -59,7 +59,7 @@ class Interceptor:
             the hosts under test; None for whatever host the client wants to reach.
         choose: picks the chain to present, once the ClientHello has been read.
         listen: where clients are expected; port 0 lets the kernel choose.
-        schema: descriptors that messages are shown through; without, they are shown as bytes.
+        schema: descriptors that messages are shown through; without, they are guessed.
         on_event: called with each event as it happens; it must not block for long or raise.
         upstream_tls: False if the server takes plaintext only, whatever the client speaks.
         tap: is shown the bytes of all sockets and the secrets of the TLS on them, to record them.
