@@ -67,6 +67,6 @@ def _explain(said: str) -> str:
     """The line of the compiler's output that says where the mistake is."""
     lines = [line for line in said.splitlines() if ": warning: " not in line]
     placed = [line for line in lines if _PLACED.match(line)]
-    line = (placed or lines or ["the compiler has failed without a word"])[0]
+    line = (placed or lines[-1:] or ["the compiler has failed without a word"])[0]
     hint = ": name the folder that it starts from with --proto-path"
     return f"--proto: {line.strip()}{hint if _NOT_FOUND.search(line) else ''}"

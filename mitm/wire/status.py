@@ -8,6 +8,12 @@ from urllib.parse import unquote
 from mitm.wire.error_details import error_details
 from mitm.wire.schema import Schema
 
+# An error's details, and bytes of them, beyond which they are not opened: a header that is in
+# HPACK's table already takes a byte to send again. gRPC's implementations take 8 KiB of metadata
+# by default (GRPC_ARG_MAX_METADATA_SIZE in the C core), and errors have a handful of details.
+MAX_DETAILS = 32
+MAX_DETAILS_SIZE = 16 * 1024
+
 # Seconds in the units of `grpc-timeout` (gRPC over HTTP/2, "Requests").
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
@@ -51,6 +57,8 @@ def _unbase64(text: str) -> bytes:
 def status_details(value: str, schema: Schema) -> dict[str, object] | None:
     """What a `grpc-status-details-bin` says: a `google.rpc.Status` as JSON, None if it is none.
 
+    None also for one that is longer than `MAX_DETAILS_SIZE`, or has more than `MAX_DETAILS`.
+
     A detail has its type as `@type`, as in the JSON form of Protocol Buffers; its fields are read
     by the schema, as one of google/rpc/error_details.proto, or guessed.
 
@@ -58,12 +66,12 @@ def status_details(value: str, schema: Schema) -> dict[str, object] | None:
         value: of the header.
         schema: what is known of the services.
     """
-    decoded = binary_metadata(value)
+    decoded = binary_metadata(value) if len(value) <= MAX_DETAILS_SIZE else None
     if decoded is None or len(decoded) != 1:
         return None
     known = _error_details()
     status = known.parse("google.rpc.Status", decoded[0])
-    if status is None:
+    if status is None or len(status.details) > MAX_DETAILS:  # type: ignore[attr-defined]
         return None
     details: list[object] = []
     for each in status.details:  # type: ignore[attr-defined]

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from mitm import events
 from mitm.wire.protoc import compile_protos
-from mitm.wire.status import binary_metadata, percent_decoded, status_details, timeout_in_words
+from mitm.wire.status import (
+    MAX_DETAILS,
+    MAX_DETAILS_SIZE,
+    binary_metadata,
+    percent_decoded,
+    status_details,
+    timeout_in_words,
+)
 from tests.wire.conversation import NO_SCHEMA, USER, USERS, Conversation, only
 
 
@@ -179,6 +186,14 @@ def test_a_detail_that_is_no_message_is_shown_as_bytes(google_rpc: FileDescripto
     read = status_details(header, USERS)
     assert read
     assert read["details"] == [{"@type": "x/a.B", "value": "/w=="}]
+
+
+def test_very_many_details_are_not_opened(google_rpc: FileDescriptorSet) -> None:
+    empty = Any(type_url="a.B")
+    assert status_details(_header(google_rpc, *MAX_DETAILS * [empty]), USERS)
+    assert status_details(_header(google_rpc, *(MAX_DETAILS + 1) * [empty]), USERS) is None
+    long = Any(type_url="a.B", value=MAX_DETAILS_SIZE * b"x")
+    assert status_details(_header(google_rpc, long), USERS) is None
 
 
 def test_the_trailers_of_a_call_tell_the_details(google_rpc: FileDescriptorSet) -> None:
