@@ -537,6 +537,20 @@ def test_a_reset_reaches_the_other_side_with_its_code(sender: Direction) -> None
     assert wire.client.data[3] == prefixed(AS_MALLORY)
 
 
+def test_a_stream_that_is_opened_further_and_reset_in_one_breath_is_reset() -> None:
+    wire = Wire(MALLORY, client_reads=False)
+    wire.request(LIST_USERS, b"")
+    wire.respond()
+    wire.send(wire.server, 1, prefixed(NICOLAS) * 20_000)
+    assert wire.rewriting.waits_for("client")
+    for stream in (None, 1):
+        wire.client.h2.increment_flow_control_window(1000, stream)
+    wire.client.h2.reset_stream(1, 8)
+    wire.settle()
+    assert wire.server.reset == {1: 8}
+    assert not wire.rewriting.waits_for("client")
+
+
 def test_an_answer_before_the_end_of_the_request_comes_before_its_reset() -> None:
     """RFC 9113 section 8.1: a server that needs no more says so with NO_ERROR."""
     wire = Wire(MALLORY, client_reads=False)
