@@ -247,11 +247,17 @@ class Rewriting:
         fields = dict(headers)
         method = fields.get(b":path", b"").decode("latin-1")
         call = self._calls[stream] = _Call(method)
-        if carries_grpc(headers):
+        for half in call.halves.values():
+            type_name = self._schema.type_name(method, half.direction)
+            if self._rules.concern(type_name):
+                half.type = type_name
+        if not carries_grpc(headers):
+            if any(half.type for half in call.halves.values()):
+                content_type = fields.get(b"content-type", b"").decode("latin-1")
+                reason = f"a call whose content-type is {content_type!r}, not application/grpc"
+                self._leave(stream, call.halves["client"], reason)
             for half in call.halves.values():
-                type_name = self._schema.type_name(method, half.direction)
-                if self._rules.concern(type_name):
-                    half.type = type_name
+                half.type = ""
         self._encoded(call.halves["client"], fields)
         headers = self._changed("metadata", "client", stream, headers)
         headers = _without_length(headers, call.halves["client"])

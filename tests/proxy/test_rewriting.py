@@ -265,6 +265,22 @@ def test_content_that_is_not_grpc_is_left_alone() -> None:
     assert wire.client.data[1] == prefixed(NICOLAS)
 
 
+def test_grpc_web_is_left_alone_and_told() -> None:
+    wire = Wire(MALLORY)
+    for stream, path in ((1, GET_USER), (3, CHAT)):
+        fields = [(":method", "POST"), (":path", path), (":scheme", "https"), (":authority", "a")]
+        web = ("content-type", "application/grpc-web+proto")
+        wire.client.h2.send_headers(stream, [*fields, web], end_stream=True)
+        wire.settle()
+        wire.server.h2.send_headers(stream, [(":status", "200"), web])
+        wire.send(wire.server, stream, prefixed(NICOLAS), end=True)
+        assert wire.client.data[stream] == prefixed(NICOLAS)
+    # The chat is nothing that was to be changed.
+    (told,) = wire.all(NotRewritten)
+    assert told.stream == 1
+    assert "'application/grpc-web+proto', not application/grpc" in told.reason
+
+
 def test_a_length_that_is_no_longer_true_is_left_out() -> None:
     wire = Wire("users.v1.User.name=a much longer name than before")
     wire.request(GET_USER, b"", headers=(("content-length", "5"),))
