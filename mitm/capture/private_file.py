@@ -43,25 +43,29 @@ class PrivateFile:
         # Half a record that could not be taken back: nothing after it could be read.
         self._spoilt = False
 
-    def append(self, record: bytes) -> bool:
-        """Write one record; it is on its way to the disk when this returns.
+    def append(self, data: bytes | bytearray, records: int = 1) -> bool:
+        """Write records; they are on their way to the disk when this returns.
+
+        Args:
+            data: one record, or several that are written or lost together.
+            records: how many these are.
 
         Returns:
-            Whether it was written. If not, it was counted.
+            Whether they were written. If not, they were counted.
         """
         # No buffer of our own.
-        rest = record
+        rest = data
         try:
             while rest and not self._spoilt:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
             self._reason = error.strerror or str(error)
-            self._take_back(len(record) - len(rest))
+            self._take_back(len(data) - len(rest))
         if rest:
-            self.lost += 1
+            self.lost += records
             return False
-        self._length += len(record)
-        self._written += 1
+        self._length += len(data)
+        self._written += records
         return True
 
     def _take_back(self, length: int) -> None:

@@ -1,10 +1,12 @@
 """Events on disk: nothing lost on the way there and back, nothing for other eyes."""
 
+import asyncio
 import json
 import os
 import resource
+import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from mitm.capture import JsonLines
 from mitm.errors import UserError
 from mitm.events import AnyEvent, Event
 from tests.capture.samples import SAMPLES
+from tests.proxy.stage import LOOPS
 
 _decode = msgspec.json.Decoder(AnyEvent).decode
 
@@ -125,3 +128,78 @@ def test_a_file_that_cannot_be_made_is_named(where: str, why: str, tmp_path: Pat
     with pytest.raises(UserError, match=why) as refusal:
         JsonLines(tmp_path / where)
     assert str(tmp_path) in str(refusal.value)
+
+
+@pytest.mark.parametrize("new_loop", LOOPS.values(), ids=LOOPS)
+def test_in_a_loop_the_events_of_a_moment_are_on_disk_before_anybody_who_waits_goes_on(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path
+) -> None:
+    path = tmp_path / "events.jsonl"
+    log = JsonLines(path)
+    here, there = socket.socketpair()
+
+    async def write() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        # Something that can be read already.
+        readable = asyncio.Event()
+        there.send(b"x")
+        loop.add_reader(here, readable.set)
+        for event in SAMPLES:
+            log(event)
+        await readable.wait()
+        loop.remove_reader(here)
+        return path.read_bytes().splitlines()
+
+    with here, there, asyncio.Runner(loop_factory=new_loop) as runner:
+        here.setblocking(False)
+        lines = runner.run(write())
+    log.close()
+    assert [_decode(line) for line in lines] == SAMPLES
+    assert log.lost == 0
+
+
+def test_what_the_loop_had_not_come_to_is_written_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+
+    async def write() -> None:
+        log = JsonLines(path)
+        for event in SAMPLES:
+            log(event)
+        log.close()
+        await asyncio.sleep(0)
+
+    asyncio.run(write())
+    assert [_decode(line) for line in path.read_bytes().splitlines()] == SAMPLES
+
+
+def test_each_event_that_is_lost_with_others_is_counted() -> None:
+    log = JsonLines(Path("/dev/full"))
+
+    async def write() -> None:
+        for event in SAMPLES:
+            log(event)
+
+    asyncio.run(write())
+    log.close()
+    assert log.lost == len(SAMPLES)
+    assert log.loss.startswith(f"{len(SAMPLES)} events could not be written to /dev/full")
+
+
+def test_one_moment_may_be_longer_than_what_is_gathered(tmp_path: Path) -> None:
+    """A moment of many events is written in pieces: no more is held than a piece."""
+    path = tmp_path / "events.jsonl"
+    held = []
+
+    async def write() -> None:
+        log = JsonLines(path)
+        for _ in range(100):
+            written = path.stat().st_size
+            for event in SAMPLES:
+                log(event)
+            held.append(path.stat().st_size > written)
+        log.close()
+
+    asyncio.run(write())
+    assert any(held)
+    lines = path.read_bytes().splitlines()
+    assert [_decode(line) for line in lines] == SAMPLES * 100
