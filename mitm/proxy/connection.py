@@ -591,6 +591,12 @@ def _client_context(chain: pki.Chain, alpn: str | None, tap: Tap | None) -> ssl.
     return _logged(pki.ssl_context(chain, alpn), tap)
 
 
+def forget_contexts() -> None:
+    """Let go of the contexts, each of which holds the key log of its tap open."""
+    _upstream_context.cache_clear()
+    _client_context.cache_clear()
+
+
 def _logged(context: ssl.SSLContext, tap: Tap | None) -> ssl.SSLContext:
     """Have the secrets of a context's connections written to the tap's key log."""
     if tap:

@@ -14,7 +14,7 @@ from mitm.address import Address, normal
 from mitm.errors import UserError
 from mitm.events import Event
 from mitm.pki import Chain
-from mitm.proxy.connection import Connection, Mode, Task, explain
+from mitm.proxy.connection import Connection, Mode, Task, explain, forget_contexts
 from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import Tap
 from mitm.proxy.transparent import take_foreign
@@ -155,6 +155,8 @@ class Interceptor:
             await asyncio.gather(*self._connections, return_exceptions=True)
             if self._stand_in:
                 await self._stand_in.__aexit__(exc_type, exc, traceback)
+            if self._task.tap:
+                forget_contexts()
 
     @property
     def address(self) -> Address:

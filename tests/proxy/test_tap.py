@@ -347,6 +347,22 @@ def test_a_full_disk_costs_the_capture_and_not_the_connection(
         assert len(_read(pcap).secrets) >= 2
 
 
+def test_nothing_stays_open_when_all_is_over(props: Props, pcap: Path, tmp_path: Path) -> None:
+    async def main(recorder: Recorder) -> None:
+        async with a_stage(props, tap=recorder) as stage:
+            await stage.connect()
+
+    def record() -> int:
+        recorder = Recorder(pcap, tmp_path / "a.keys")
+        run(main(recorder))
+        recorder.close()
+        return len(list(Path("/dev/fd").iterdir()))
+
+    before = record()
+    assert record() <= before
+    assert record() <= before
+
+
 def test_two_interceptors_one_after_the_other_keep_their_secrets_apart(
     props: Props, tmp_path: Path
 ) -> None:
