@@ -1,15 +1,19 @@
 """What becomes of connections: they are begun late, kept alive, used by many calls, and ended."""
 
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
 
 from mitm import events
-from tests.proxy.stage import LIMIT
-from tests.transparency.play import Options, Play, duplex, path, unary
+from mitm.address import Address
+from tests.proxy.stage import LIMIT, LOCALHOST, SETTINGS, Props
+from tests.transparency.play import Options, Play, Watched, duplex, intercepting, path, unary
 
 Context = grpc.ServicerContext
 
@@ -147,7 +151,6 @@ LENIENT: Options = (
 )
 PINGING: Options = (
     ("grpc.keepalive_time_ms", 50),
-    ("grpc.keepalive_timeout_ms", 1_000 * LIMIT),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
@@ -192,6 +195,50 @@ def test_keepalive_pings_are_answered_and_too_many_are_the_servers_to_refuse(pla
         assert len(acks) >= 2
         # Each is answered with what it said.
         assert acks == pings[: len(acks)]
+
+
+SETTINGS_ACK = bytes.fromhex("000000040100000000")
+
+
+def silent(listener: socket.socket) -> None:
+    """A server that says what it must to begin with, and then no more, but reads."""
+    accepted, _ = listener.accept()
+    with accepted:
+        accepted.settimeout(LIMIT)
+        accepted.sendall(SETTINGS + SETTINGS_ACK)
+        with contextlib.suppress(OSError):
+            while accepted.recv(65_536):
+                pass
+
+
+@pytest.mark.parametrize("intercepted", [False, True], ids=["straight", "intercepted"])
+def test_a_server_that_answers_no_ping_is_given_up(props: Props, intercepted: bool) -> None:
+    seen = Watched()
+    with socket.create_server(LOCALHOST) as listener, contextlib.ExitStack() as stack:
+        listener.settimeout(LIMIT)
+        server = threading.Thread(target=silent, args=(listener,), daemon=True)
+        server.start()
+        address = Address(*listener.getsockname())
+        if intercepted:
+            address = stack.enter_context(intercepting(props, address, seen))
+        options = (
+            *PINGING,
+            ("grpc.keepalive_timeout_ms", 200),
+            ("grpc.http2.ping_timeout_ms", 200),
+        )
+        with grpc.insecure_channel(str(address), options) as channel:
+            call: Any = channel.unary_unary(path("Wait"))
+            with pytest.raises(grpc.RpcError) as error:
+                call(b"", timeout=LIMIT)
+        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert "ping timeout" in str(error.value.details())
+        # It learns of it, and need not wait for a client that is gone.
+        server.join(LIMIT)
+        assert not server.is_alive()
+    if intercepted:
+        assert seen.all(events.ParseFailed) == []
+        assert len(seen.all(events.Frame, direction="client", type="PING")) >= 1
+        assert seen.all(events.Frame, direction="server", type="PING") == []
 
 
 # Many calls
