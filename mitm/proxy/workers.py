@@ -302,6 +302,9 @@ class _Work:
         beating = asyncio.create_task(self._beat())
         async with self._interceptor:
             loop.add_reader(self._channel, self._receive)
+            # libuv has made it one that does not block (uv_poll_init): where the first process is
+            # slow to read, `_tell` waits for it.
+            self._channel.setblocking(True)
             await self._over.wait()
             loop.remove_reader(self._channel)
         beating.cancel()
