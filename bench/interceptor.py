@@ -1,7 +1,7 @@
 """The process that is measured: an interceptor as `mitm-demo proxy` runs it, without the console.
 
     python -m bench.interceptor UPSTREAM_PORT CERT KEY [--events FILE] [--pcap FILE]
-                                [--rewrite RULE]
+                                [--rewrite RULE] [--workers N]
 
 It prints the port that it listens on. When its standard input ends it prints what it has seen, as
 one JSON object: the benchmark checks that no call went by unread.
@@ -9,6 +9,7 @@ one JSON object: the benchmark checks that no call went by unread.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ from mitm.capture import JsonLines, Recorder
 from mitm.cli.run import in_loop
 from mitm.events import Event, Frame, Headers, Message, UpstreamConnected
 from mitm.proxy import Interceptor
+from mitm.proxy.workers import Workers
 from mitm.wire import Schema
 from mitm.wire.rewrite import Rules
 
@@ -41,35 +43,12 @@ def seen_as(event: Event) -> str:
     return type(event).__name__
 
 
-async def intercept(
-    upstream: Address,
-    chain: pki.Chain,
-    log: JsonLines | None,
-    tap: Recorder | None,
-    rewrites: list[str],
-) -> Counter[str]:
-    """Intercept until standard input ends; what was seen."""
-    seen: Counter[str] = Counter()
-    schema = Schema.load(content.PROTO / "users.binpb")
-
-    def on_event(event: Event) -> None:
-        seen[seen_as(event)] += 1
-        if log:
-            log(event)
-
-    async with Interceptor(
-        listen=Address(LOOPBACK, 0),
-        upstream=upstream,
-        choose=lambda _: chain,
-        schema=schema,
-        on_event=on_event,
-        tap=tap,
-        rules=Rules(rewrites, schema),
-    ) as interceptor:
+async def intercept(interceptor: Interceptor, workers: Workers | None) -> None:
+    """Intercept until standard input ends."""
+    async with workers or contextlib.nullcontext(), interceptor:
         print(interceptor.address.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)
         await interceptor.drain(5)
-    return seen
 
 
 def main() -> None:
@@ -81,12 +60,34 @@ def main() -> None:
     parser.add_argument("--events", type=Path)
     parser.add_argument("--pcap", type=Path)
     parser.add_argument("--rewrite", action="append", default=[])
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     log = JsonLines(options.events) if options.events else None
     tap = Recorder(options.pcap, None) if options.pcap else None
     chain = pki.chain_from_files(options.cert, options.key)
-    upstream = Address(LOOPBACK, options.upstream)
-    seen = in_loop(intercept(upstream, chain, log, tap, options.rewrite))
+    schema = Schema.load(content.PROTO / "users.binpb")
+    seen: Counter[str] = Counter()
+
+    def on_event(event: Event) -> None:
+        seen[seen_as(event)] += 1
+        if log:
+            log(event)
+
+    interceptor = Interceptor(
+        listen=Address(LOOPBACK, 0),
+        upstream=Address(LOOPBACK, options.upstream),
+        choose=lambda _: chain,
+        schema=schema,
+        on_event=on_event,
+        tap=tap,
+        rules=Rules(options.rewrite, schema),
+    )
+    workers = None
+    if options.workers > 1:
+        workers = Workers(
+            interceptor, options.workers, on_event=on_event, on_loss=sys.exit, run=in_loop
+        )
+    in_loop(intercept(interceptor, workers))
     losses = []
     if log:
         log.close()

@@ -60,7 +60,12 @@ def test_every_call_of_a_workload_is_made_and_read(
 @pytest.mark.usefixtures("nghttp2")
 @pytest.mark.parametrize(
     ("way", "written"),
-    [(ways.LOGGING, "events.jsonl"), (ways.CAPTURING, "calls.pcapng"), (ways.NGHTTPX, None)],
+    [
+        (ways.LOGGING, "events.jsonl"),
+        (ways.CAPTURING, "calls.pcapng"),
+        (ways.SHARING, None),
+        (ways.NGHTTPX, None),
+    ],
     ids=lambda value: getattr(value, "name", None),
 )
 def test_a_way_writes_what_it_is_named_for(
