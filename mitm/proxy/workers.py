@@ -25,14 +25,11 @@ from mitm.address import Address
 from mitm.errors import UserError
 from mitm.events import AnyEvent, Event
 from mitm.proxy.interceptor import Interceptor
+from mitm.proxy.ordered_log import OrderedLog
 
 # Seconds between the signs of life of a worker that has nothing to tell: so much later than it
 # happened is an event shown, at the most.
 BEAT = 0.05
-
-# Seconds after which the log no longer waits for a worker that gives no sign of life. Its events
-# may then come late, and out of order.
-PATIENCE = 1.0
 
 # Seconds that workers have to end; their connections are cut off at once.
 END_LIMIT = 10.0
@@ -62,15 +59,21 @@ class _Worker:
     """A worker, as the first process sees it."""
 
     def __init__(
-        self, process: multiprocessing.context.ForkProcess, channel: socket.socket
+        self, index: int, process: multiprocessing.context.ForkProcess, channel: socket.socket
     ) -> None:
+        self.index = index
         self.process = process
         self.channel = channel
         self.unread = bytearray()
-        self.told: deque[Event] = deque()
-        self.mark = 0.0
         self.ended = False
-        self.open: dict[int, Phase] = {}
+
+
+class _Open:
+    """A connection that a worker has."""
+
+    def __init__(self, worker: _Worker) -> None:
+        self.worker = worker
+        self.phase: Phase = "hello"
 
 
 class Workers:
@@ -97,8 +100,9 @@ class Workers:
         on_loss: Callable[[str], None],
         run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
     ) -> None:
-        self._on_event = on_event
         self._on_loss = on_loss
+        self._log = OrderedLog(count, on_event)
+        self._open: dict[int, _Open] = {}
         self._decode = msgspec.msgpack.Decoder(_Told).decode
         self._waiting: deque[tuple[int, socket.socket, Address]] = deque()
         self._ending = False
@@ -110,7 +114,7 @@ class Workers:
             signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         )
         try:
-            for _ in range(count):
+            for index in range(count):
                 ours, theirs = socket.socketpair()
                 # A worker ends when nobody holds the other end of its channel any more.
                 not_its = [ours, *(worker.channel for worker in self._workers)]
@@ -119,7 +123,7 @@ class Workers:
                 )
                 process.start()
                 theirs.close()
-                self._workers.append(_Worker(process, ours))
+                self._workers.append(_Worker(index, process, ours))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
@@ -187,14 +191,13 @@ class Workers:
         at = self._turn % len(alive)
         return alive[at:] + alive[:at]
 
-    @staticmethod
-    def _give(worker: _Worker, number: int, record: bytes, client: socket.socket) -> bool:
+    def _give(self, worker: _Worker, number: int, record: bytes, client: socket.socket) -> bool:
         try:
             socket.send_fds(worker.channel, [record], [client.fileno()], socket.MSG_DONTWAIT)
         except OSError:
             # Full; or the worker has died, which the end of its channel tells.
             return False
-        worker.open[number] = "hello"
+        self._open[number] = _Open(worker)
         return True
 
     def _read(self, worker: _Worker) -> None:
@@ -214,26 +217,19 @@ class Workers:
             end = at + _LENGTH.size + length
             if len(worker.unread) < end:
                 break
-            worker.mark, told = self._decode(memoryview(worker.unread)[at + _LENGTH.size : end])
-            worker.told.extend(told)
+            mark, told = self._decode(worker.unread[at + _LENGTH.size : end])
+            for event in told:
+                self._note(event)
+            self._log.add(worker.index, mark, told)
             at = end
         del worker.unread[:at]
-        self._merge()
 
-    def _merge(self) -> None:
-        """Pass on what nobody can tell of an earlier event than."""
-        marks = [worker.mark for worker in self._alive]
-        certain = max(min(marks), time.time() - PATIENCE) if marks else float("inf")
-        while heads := [worker for worker in self._workers if worker.told]:
-            first = min(heads, key=lambda worker: worker.told[0].time)
-            if first.told[0].time > certain:
-                return
-            event = first.told.popleft()
-            if phase := _PHASES.get(type(event)):
-                first.open[event.connection] = phase
-            elif isinstance(event, events.Closed):
-                first.open.pop(event.connection, None)
-            self._on_event(event)
+    def _note(self, event: Event) -> None:
+        """Keep in mind how far each connection has come, for the case that its worker dies."""
+        if phase := _PHASES.get(type(event)):
+            self._open[event.connection].phase = phase
+        elif isinstance(event, events.Closed):
+            del self._open[event.connection]
 
     def _end(self, worker: _Worker) -> None:
         """See to it that a worker is gone; if it was not to go, say so."""
@@ -244,24 +240,26 @@ class Workers:
         if worker.process.exitcode is None:
             worker.process.kill()
             worker.process.join()
-        self._merge()
-        code = worker.process.exitcode or 0
-        for number, phase in worker.open.items():
-            self._on_event(
-                events.Closed(
-                    time=time.time(),
-                    connection=number,
-                    by="attacker",
-                    how="error",
-                    phase=phase,
-                    reason="its worker has died",
-                )
+        lost = {number: each for number, each in self._open.items() if each.worker is worker}
+        now = time.time()
+        for number, each in lost.items():
+            del self._open[number]
+            closed = events.Closed(
+                time=now,
+                connection=number,
+                by="attacker",
+                how="error",
+                phase=each.phase,
+                reason="its worker has died",
             )
+            self._log.add(worker.index, now, [closed])
+        self._log.end(worker.index)
         if not self._ending:
+            code = worker.process.exitcode or 0
             how = f"was killed by signal {-code}" if code < 0 else f"has ended with code {code}"
             left = len(self._alive)
             self._on_loss(
-                f"worker process {worker.process.pid} {how}, with {len(worker.open)} connections; "
+                f"worker process {worker.process.pid} {how}, with {len(lost)} connections; "
                 f"{left} of {len(self._workers)} workers are left"
             )
         if not self._alive:
