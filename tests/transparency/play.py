@@ -7,22 +7,28 @@ a user of grpcio would, in threads; the interceptor runs in one of its own.
 import asyncio
 import contextlib
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import grpc
 
 from mitm import events
 from mitm.address import Address
+from mitm.cli.recording import Recording
 from mitm.events import Direction, Event
 from mitm.proxy import Interceptor
+from mitm.proxy.tap import Tap
 from mitm.wire.rewrite import Rules
 from tests.proxy.stage import LIMIT, LOCALHOST, LOOPS, Props, Seen
 
 E = TypeVar("E", bound=Event)
-Way = Literal["straight", "straight-h2c", "intercepted", "intercepted-h2c", "rewriting"]
+Way = Literal[
+    "straight", "straight-h2c", "intercepted", "intercepted-h2c", "rewriting", "recording"
+]
 Options = Sequence[tuple[str, Any]]
 Methods = dict[str, "grpc.RpcMethodHandler[bytes, bytes]"]
 
@@ -116,8 +122,8 @@ class Played:
         target: what a client dials.
         roots: what it trusts, PEM.
         server: behind it.
-        intercepted: whether the interceptor is between the two, as an endpoint of HTTP/2 with
-            rules where the way is `rewriting`.
+        intercepted: whether the interceptor is between the two: as an endpoint of HTTP/2 with
+            rules where the way is `rewriting`, writing all of its files where it is `recording`.
         tls: whether there is TLS on the way.
         seen: what the interceptor told; nothing on the straight way.
     """
@@ -213,7 +219,11 @@ def played(
             upstream = Address("127.0.0.1", server.port)
             # A rule that none of the messages here is concerned by: what passes stays as it is.
             rules = Rules([RULE], props.schema) if way == "rewriting" else None
-            interceptor = outer.enter_context(intercepting(props, upstream, play.seen, rules))
+            tell: Callable[[Event], None] = play.seen
+            tap: Tap | None = None
+            if way == "recording":
+                tell, tap = outer.enter_context(recorded(play.seen))
+            interceptor = outer.enter_context(intercepting(props, upstream, tell, rules, tap))
             play.target = str(interceptor)
         outer.enter_context(ends)
         yield play
@@ -223,11 +233,29 @@ def played(
 
 
 @contextlib.contextmanager
+def recorded(seen: Watched) -> Iterator[tuple[Callable[[Event], None], Tap | None]]:
+    """Whom the interceptor is to tell and to show, so that events, packets and secrets are kept."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lines, packets = folder / "events.jsonl", folder / "packets.pcapng"
+        with Recording(lines, packets, folder / "keys") as recording:
+
+            def tell(event: Event) -> None:
+                seen(event)
+                recording(event)
+
+            yield tell, recording.tap
+        assert len(lines.read_bytes().splitlines()) == len(seen.events)
+        assert packets.stat().st_size > 0
+
+
+@contextlib.contextmanager
 def intercepting(
     props: Props,
     upstream: Address,
     on_event: Callable[[Event], None],
     rules: Rules | None = None,
+    tap: Tap | None = None,
 ) -> Iterator[Address]:
     """The address of an interceptor that runs in a thread; at its end all clients have left."""
     loop = _NEW_LOOP()
@@ -243,6 +271,7 @@ def intercepting(
         choose=lambda _: props.forged,
         on_event=on_event,
         rules=rules,
+        tap=tap,
     )
     try:
         wait_for(interceptor.__aenter__())
