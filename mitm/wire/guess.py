@@ -63,11 +63,12 @@ class _Guesser:
     """Reads one message.
 
     Attributes:
-        exact: nothing at its top level was written in a way that the reading does not show.
+        exact: nothing was written in a way that the reading does not show.
     """
 
     def __init__(self) -> None:
         self.exact = True
+        self._trying = 0  # how many messages in messages are being tried
         self._left = MAX_FIELDS
 
     def fields(
@@ -76,8 +77,8 @@ class _Guesser:
         """Read fields up to the end of the data, or of the group of that number.
 
         Raises:
-            _NotAMessage: they are none; below the top level also if they are not written as
-                encoders write them, which makes another reading the likelier one.
+            _NotAMessage: they are none; where it is only tried whether they are a message, also if
+                they are not written as encoders write them: another reading is likelier then.
             _TooMuch: there are too many.
         """
         found: dict[int, list[object]] = {}
@@ -85,7 +86,7 @@ class _Guesser:
         end = len(data)
         while at < end:
             self._count()
-            key, at = self._varint(data, at, depth)
+            key, at = self._varint(data, at)
             number, kind = key >> 3, key & 7
             if not 0 < number <= _MAX_NUMBER:
                 raise _NotAMessage
@@ -96,7 +97,7 @@ class _Guesser:
             reading, at = self._value(data, at, number, kind, depth)
             if number in found and number != newest:
                 # Its place between the others is lost.
-                self._inexact(depth)
+                self._inexact()
             newest = number
             found.setdefault(number, []).append(reading)
         if group:
@@ -107,10 +108,10 @@ class _Guesser:
         self, data: bytes, at: int, number: int, kind: int, depth: int
     ) -> tuple[object, int]:
         if kind == _VARINT:
-            value, at = self._varint(data, at, depth)
+            value, at = self._varint(data, at)
             return _integer(value), at
         if kind == _BYTES:
-            length, at = self._varint(data, at, depth)
+            length, at = self._varint(data, at)
             return self._bytes(_take(data, at, length), depth), at + length
         if kind == _FIXED64:
             return _fixed(_take(data, at, 8), "fixed64", "<Q", "double", "<d"), at + 8
@@ -139,29 +140,40 @@ class _Guesser:
     def _message(self, data: bytes, depth: int) -> dict[str, object] | None:
         if depth >= MAX_DEPTH:
             return None
+        self._trying += 1
         try:
             return self.fields(data, 0, depth + 1)[0]
         except _NotAMessage:
             return None
+        finally:
+            self._trying -= 1
 
     def _packed(self, data: bytes) -> Iterator[tuple[str, object]]:
-        numbers = []
-        at = 0
-        try:
-            while at < len(data):
-                self._count()
-                number, at = self._varint(data, at, 1)
-                numbers.append(_integer(number))
+        numbers = self._varints(data)
+        if numbers is not None:
             yield "varints", numbers
-        except _NotAMessage:
-            pass
         for name, size, form in (("doubles", 8, "<d"), ("floats", 4, "<f")):
             if len(data) % size == 0:
                 values = [value for (value,) in struct.iter_unpack(form, data)]
                 if all(map(_plausible, values)):
                     yield name, values
 
-    def _varint(self, data: bytes, at: int, depth: int) -> tuple[int, int]:
+    def _varints(self, data: bytes) -> list[object] | None:
+        numbers = []
+        at = 0
+        self._trying += 1
+        try:
+            while at < len(data):
+                self._count()
+                number, at = self._varint(data, at)
+                numbers.append(_integer(number))
+        except _NotAMessage:
+            return None
+        finally:
+            self._trying -= 1
+        return numbers
+
+    def _varint(self, data: bytes, at: int) -> tuple[int, int]:
         value = shift = 0
         for byte in data[at : at + 10]:
             at += 1
@@ -170,13 +182,13 @@ class _Guesser:
                 if value >= 2**64:
                     break
                 if byte == 0 and shift:
-                    self._inexact(depth)  # longer than need be
+                    self._inexact()  # longer than need be
                 return value, at
             shift += 7
         raise _NotAMessage
 
-    def _inexact(self, depth: int) -> None:
-        if depth:
+    def _inexact(self) -> None:
+        if self._trying:
             raise _NotAMessage
         self.exact = False
 

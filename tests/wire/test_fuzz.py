@@ -24,8 +24,6 @@ from tests.wire.test_sessions import _RECORDED as RECORDED
 Part = tuple[Direction, bytes]
 Source = Callable[[random.Random], Iterator[Part]]
 
-_MIB = 1024 * 1024
-
 # What one connection may hold: messages, and for each side a header block and a frame.
 _MOST_HELD = MAX_HELD + 2 * (MAX_HEADER_BLOCK + DEFAULT_MAX_FRAME_SIZE + 9)
 
@@ -250,5 +248,5 @@ def test_a_whole_session_of_each_kind_is_read_before_it_goes_wrong() -> None:
     for source in _SHARES:
         if source in (_any_bytes, _web_gone_wrong):
             continue
-        fed = [_feed(source, Http2Parser(1, USERS), random.Random(n), _MIB) for n in range(5)]  # noqa: S311
+        fed = [_feed(source, Http2Parser(1, USERS), random.Random(n), 1000) for n in range(5)]  # noqa: S311
         assert max(fed) > 500, source

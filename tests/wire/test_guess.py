@@ -101,6 +101,9 @@ def test_what_is_no_message_is_not_read(data: bytes) -> None:
         (b"\x88\x00\x01", {"1": 1}),
         (b"\x0a\x81\x00a", {"1": "a"}),
         (b"\x08\x01\x10\x02\x08\x03", {"1": [1, 3], "2": 2}),  # an order that is not shown
+        # The same in a group, which cannot be anything else.
+        (b"\x0b\x08\x81\x00\x0c", {"1": {"group": {"1": 1}}}),
+        (b"\x0b\x08\x01\x10\x02\x08\x03\x0c", {"1": {"group": {"1": [1, 3], "2": 2}}}),
     ],
 )
 def test_a_reading_that_leaves_something_out_says_so(data: bytes, value: object) -> None:
