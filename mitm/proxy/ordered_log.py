@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 from mitm.events import Event
 
@@ -55,9 +55,12 @@ class OrderedLog:
         certain = float("inf")
         if self._marks:
             certain = max(min(self._marks.values()), self._clock() - PATIENCE)
-        while (first := _earliest(self._told)) and first[0].time <= certain:
-            self._on_event(first.popleft())
-
-
-def _earliest(told: Iterable[deque[Event]]) -> deque[Event] | None:
-    return min(filter(None, told), key=lambda events: events[0].time, default=None)
+        while sources := [told for told in self._told if told]:
+            sources.sort(key=lambda told: told[0].time)
+            first, *others = sources
+            # One source mostly tells of many events in a row: they need not be sorted one by one.
+            until = min([certain, *(told[0].time for told in others[:1])])
+            if first[0].time > until:
+                return
+            while first and first[0].time <= until:
+                self._on_event(first.popleft())

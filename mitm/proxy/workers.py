@@ -44,11 +44,13 @@ _LENGTH = struct.Struct("!I")
 _READ_SIZE = 2**20
 
 Phase = Literal["hello", "handshake", "established", "tunnelled"]
-_PHASES: dict[type[Event], Phase] = {
+# What begins with these events; None: nothing more, it is over.
+_TURNS: dict[type[Event], Phase | None] = {
     events.CertificatePresented: "handshake",
     events.HandshakeCompleted: "established",
     events.Plaintext: "established",
     events.Tunnelled: "tunnelled",
+    events.Closed: None,
 }
 
 # A time before which the worker will tell of nothing any more, and what it has to tell.
@@ -219,16 +221,17 @@ class Workers:
                 break
             mark, told = self._decode(worker.unread[at + _LENGTH.size : end])
             for event in told:
-                self._note(event)
+                if type(event) in _TURNS:
+                    self._note(event)
             self._log.add(worker.index, mark, told)
             at = end
         del worker.unread[:at]
 
     def _note(self, event: Event) -> None:
         """Keep in mind how far each connection has come, for the case that its worker dies."""
-        if phase := _PHASES.get(type(event)):
+        if phase := _TURNS[type(event)]:
             self._open[event.connection].phase = phase
-        elif isinstance(event, events.Closed):
+        else:
             del self._open[event.connection]
 
     def _end(self, worker: _Worker) -> None:
