@@ -33,7 +33,8 @@ class Scope(NamedTuple):
     """How much is measured.
 
     Attributes:
-        rounds: of all ways.
+        rounds: of all ways, at the fewest and at the most.
+        begin_limit: seconds after which no further round is begun.
         divisor: of the calls of each workload.
         memory: after how many calls memory is asked for.
         crowds: numbers of connections.
@@ -41,7 +42,8 @@ class Scope(NamedTuple):
         audits: rounds of audits.
     """
 
-    rounds: int
+    rounds: tuple[int, int]
+    begin_limit: float
     divisor: int
     memory: tuple[int, ...]
     crowds: tuple[int, ...]
@@ -49,8 +51,8 @@ class Scope(NamedTuple):
     audits: int
 
 
-FULL = Scope(3, 1, (10_000, 100_000, 1_000_000), (1, 10, 100, 1_000), 4_000, 3)
-QUICK = Scope(1, 5, (5_000, 20_000), (1, 100), 1_000, 0)
+FULL = Scope((2, 5), 300, 1, (10_000, 1_000_000), (1, 10, 100, 1_000), 3_000, 2)
+QUICK = Scope((1, 1), 0, 5, (5_000, 20_000), (1, 100), 1_000, 0)
 
 
 def main() -> int:
@@ -102,7 +104,11 @@ def measure(
     calls: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
     crowds: dict[int, list[float]] = defaultdict(list)
     demo = []
-    for number in range(1, scope.rounds + 1):
+    began = time.monotonic()
+    fewest, most = scope.rounds
+    for number in range(1, most + 1):
+        if number > fewest and time.monotonic() - began > scope.begin_limit:
+            break
         for workload in WORKLOADS:
             for way in compared:
                 measured = one(workload.share(scope.divisor), way, files)
@@ -117,7 +123,7 @@ def measure(
     return report.Results(
         started=started,
         load=(load_before, os.getloadavg()[0]),
-        rounds=scope.rounds,
+        rounds=len(demo),
         workloads=WORKLOADS,
         ways=[way.name for way in compared],
         absent=absent,

@@ -7,9 +7,6 @@ from dataclasses import replace
 from bench import tools, usage, ways
 from bench.workloads import BUSY, LONE, Workload
 
-# A log that is written and not kept: a million calls make some gigabytes of it.
-_NOWHERE = ("--events", "/dev/null")
-
 
 def memory(files: ways.Files, calls: Sequence[int]) -> list[float]:
     """The most memory that an interceptor had resident after so many calls, in MiB.
@@ -21,7 +18,7 @@ def memory(files: ways.Files, calls: Sequence[int]) -> list[float]:
     peaks = []
     with (
         tools.server(BUSY, *files.chain("server"), files.served) as server,
-        ways.interceptor_process(server, files, _NOWHERE) as (_, proxy),
+        ways.interceptor_process(server, files) as (_, proxy),
     ):
         made = 0
         for number in calls:

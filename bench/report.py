@@ -157,7 +157,7 @@ def goals(results: Results) -> list[Goal]:
             _times,
         ),
         Goal(
-            f"memory at {calls[-1]:,} calls, JSON lines",
+            f"memory at {calls[-1]:,} calls, no output",
             f"at {calls[0]:,}",
             "less than 10 MiB more",
             [memory[-1] - memory[0]],
@@ -261,7 +261,7 @@ def _lines(
         yield ""
     yield from ("## Growth", "", *_GROWTH.splitlines(), "")
     yield from _table(
-        ("calls so far, 4 x 32, JSON lines", "peak MiB"),
+        ("calls so far, 4 x 32, no output", "peak MiB"),
         [(f"{calls:,}", f"{peak:.1f}") for calls, peak in results.memory.items()],
     )
     yield ""

@@ -1,6 +1,5 @@
 """What processes have used, from /proc (proc(5)); only Linux has it."""
 
-import os
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -9,7 +8,7 @@ _MIB = 1024
 
 def available() -> bool:
     """Whether this system tells."""
-    return (_PROC / "self" / "stat").exists()
+    return (_PROC / "self" / "schedstat").exists()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -28,9 +27,9 @@ def _family(pid: int) -> list[int]:
 
 
 def _cpu_seconds(pid: int) -> float:
-    # The second field, the program's name, may hold spaces; 14 and 15 are utime and stime.
-    fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    # Nanoseconds on the CPU; the process's own `stat` counts in hundredths of a second.
+    threads = (_PROC / str(pid) / "task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def _peak_kib(pid: int) -> int:

@@ -79,24 +79,24 @@ class Workload:
         return replace(self, calls=max(self.calls // divisor, self.connections))
 
 
-BUSY = Workload("4 x 32", "small unary calls, 32 at once on each of 4 connections", 4, 32, 10_000)
-LONE = Workload("1 x 1", "small unary calls, one after the other", 1, 1, 2_500)
-LARGE = Workload("64 KiB", "64 KiB each way, 4 x 4", 4, 4, 800, method="Chat", request=_LARGE)
+BUSY = Workload("4 x 32", "small unary calls, 32 at once on each of 4 connections", 4, 32, 6_000)
+LONE = Workload("1 x 1", "small unary calls, one after the other", 1, 1, 1_500)
+LARGE = Workload("64 KiB", "64 KiB each way, 4 x 4", 4, 4, 400, method="Chat", request=_LARGE)
 STREAM = Workload(
     "stream",
     f"{MESSAGES_OF_A_STREAM:,} small messages from the server a call, 4 x 4",
     4,
     4,
-    80,
+    40,
     method="ListUsers",
     request=b"",
     answers=MESSAGES_OF_A_STREAM,
 )
 ANEW = Workload(
-    "new connection", "a TCP and TLS connection for each call, 4 at once", 4, 1, 300, anew=True
+    "new connection", "a TCP and TLS connection for each call, 4 at once", 4, 1, 200, anew=True
 )
 CROWD = Workload(
-    "1,000 connections", "small unary calls, one at a time on each of them", 1_000, 1, 4_000
+    "1,000 connections", "small unary calls, one at a time on each of them", 1_000, 1, 2_000
 )
 
 WORKLOADS = (BUSY, LONE, LARGE, STREAM, ANEW, CROWD)

@@ -34,7 +34,7 @@ def test_a_goal_is_reached_by_its_median(results: Results) -> None:
     # 6.5 ms where nghttpx adds 3.
     assert rows["p50 added, 1 x 1, no output"] == ("2.17 x (2.17 x to 2.17 x)", "not reached")
     assert rows["bytes/s, 64 KiB, no output"] == ("0.75 x (0.75 x to 0.75 x)", "reached")
-    assert rows["memory at 1,000,000 calls, JSON lines"] == ("+2.5 MiB", "reached")
+    assert rows["memory at 1,000,000 calls, no output"] == ("+2.5 MiB", "reached")
     assert rows["CPU a call, 1,000 connections"] == ("1.10 x (1.00 x to 1.20 x)", "reached")
     assert rows["CPU for 1,000 calls, 1 x 1, no output"][1] == "not reached"
     assert rows["`mitm-demo run skip-verify`, wall time"][1] == "reached"
@@ -43,7 +43,7 @@ def test_a_goal_is_reached_by_its_median(results: Results) -> None:
 def test_a_goal_is_missed_by_its_median(results: Results) -> None:
     slow = replace(results, memory={1: 55.0, 2: 65.0}, crowds={1: [100.0], 9: [131.0]})
     rows = {goal.row[0]: goal.row[-1] for goal in report.goals(slow)}
-    assert rows["memory at 2 calls, JSON lines"] == "not reached"
+    assert rows["memory at 2 calls, no output"] == "not reached"
     assert rows["CPU a call, 9 connections"] == "not reached"
 
 
