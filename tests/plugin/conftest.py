@@ -23,8 +23,10 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     shutil.copy(str(clients.__file__), pytester.path / "clients.py")
     monkeypatch.setenv("COLUMNS", "200")
 
-    def start(tests: str, *options: str) -> pytest.RunResult:
+    def start(tests: str, *options: str, afresh: bool = False) -> pytest.RunResult:
+        """With `afresh` in a process in which nothing has been imported yet."""
         pytester.makepyfile(test_it=tests)
-        return pytester.runpytest_inprocess(*_OPTIONS, *options)
+        runpytest = pytester.runpytest_subprocess if afresh else pytester.runpytest_inprocess
+        return runpytest(*_OPTIONS, *options)
 
     return start

@@ -106,7 +106,8 @@ def test_it_does_not_collide_with_the_users_packages(run: Run, pytester: pytest.
         def test_client(mitm_audit):
             mitm_audit(clients.calls, only="self-signed")
             assert all(m.MINE for m in (proto, server, client, certs, users, scenarios))
-        """
+        """,
+        afresh=True,
     )
     result.assert_outcomes(passed=1)
 
