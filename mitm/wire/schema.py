@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
@@ -191,7 +191,8 @@ def _guessed(name: str, data: bytes) -> Decoded:
 def _unknown(message_class: type[Message], data: bytes) -> dict[str, object]:
     """The fields of a message that its type does not have, guessed."""
     message = message_class.FromString(data)
-    numbers = {str(field.field_number) for field in UnknownFieldSet(message)}  # type: ignore
+    unknown: Iterable[Any] = UnknownFieldSet(message)  # type: ignore[assignment]
+    numbers = {str(field.field_number) for field in unknown}
     value, _ = guess(data) if numbers else ({}, False)
     return {number: reading for number, reading in (value or {}).items() if number in numbers}
 
