@@ -331,8 +331,10 @@ def test_names_are_the_same_in_any_case_and_with_the_dot_of_the_root(
 
 
 def test_a_protocol_in_which_the_server_speaks_first_passes_at_once(
-    props: Props, loop: LoopFactory
+    props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "HELLO_LIMIT", 2 * LIMIT)
+
     async def main() -> None:
         async with a_proxy(props, intercept=["other.example"]) as stage:
             client = await tunnel(stage)

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,26 @@ def test_what_the_script_makes_is_gone_with_it_however_it_ends(hosts: Path) -> N
 
 def interfaces() -> list[str]:
     return sorted(name for _, name in socket.if_nameindex())
+
+
+DIALS_ITSELF = """
+import socket
+from mitm.proxy import transparent
+with socket.create_server(("192.0.2.1", 50052)) as listener:
+    with socket.create_connection(("192.0.2.1", 50052)), listener.accept()[0] as accepted:
+        try:
+            print("going to", transparent.original_destination(accepted))
+        except transparent.NotRedirectedError as error:
+            print(error)
+"""
+
+
+def test_a_client_that_was_not_redirected_is_told_apart_where_others_are(hosts: Path) -> None:
+    """There connection tracking knows of it as well, as going to the interceptor."""
+    attacker = ("nsenter", "--net=/run/netns/attacker")
+    result = run(hosts, *attacker, sys.executable, "-c", DIALS_ITSELF)
+    assert result.code == 0, result
+    assert "192.0.2.1:50052 itself, and was not redirected" in result.out
 
 
 def test_the_script_ends_as_its_command_does(hosts: Path) -> None:
