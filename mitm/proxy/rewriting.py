@@ -48,7 +48,7 @@ class _Half:
     Attributes:
         type: of its messages, "" where they are to pass as they are.
         encoding: how its compressed messages are compressed.
-        messages: how many have begun.
+        begun: content has come.
         owed: bytes of DATA that the sender has not been told of as taken.
         reserved: bytes of messages that are held, or were and wait for the receiver.
         ended: its sender has ended it.
@@ -58,7 +58,7 @@ class _Half:
         self.direction: Direction = direction
         self.type = ""
         self.encoding = ""
-        self.messages = 0
+        self.begun = False
         self.owed = 0
         self.reserved = 0
         self.ended = False
@@ -82,7 +82,6 @@ class _Half:
                 if len(self._prefix) < _PREFIX.size:
                     return
                 flag, self._missing = _PREFIX.unpack(self._prefix)
-                self.messages += 1
                 self.holding = flag <= 1 and may_hold(self._missing)
                 if not self.holding:
                     yield bytes(self._prefix)
@@ -314,7 +313,7 @@ class Rewriting:
     def _invented(self, call: _Call, half: _Half, status: bytes) -> bytes | None:
         """A message for a call that failed without one and is to seem to have succeeded."""
         wanted = self._rules.status
-        if wanted is None or wanted[0] != _OK or status == b"0" or half.messages:
+        if wanted is None or wanted[0] != _OK or status == b"0" or half.begun:
             return None
         data = b""
         if half.type:
@@ -330,6 +329,7 @@ class Rewriting:
             return
         half = call.halves[sender]
         half.owed += length
+        half.begun = half.begun or bool(data)
         receiver = self._ends[_OTHER[sender]]
         if half.type:
             passed = bytearray()

@@ -415,6 +415,16 @@ def test_a_call_that_failed_seems_to_have_succeeded() -> None:
     assert [told.part for told in wire.all(Rewritten)] == ["status", "message"]
 
 
+def test_a_call_that_failed_after_an_answer_is_given_no_message_more() -> None:
+    for rules in (["status=OK"], ["status=OK", MALLORY]):
+        wire = Wire(*rules)
+        wire.request(LIST_USERS, b"")
+        wire.respond(content=prefixed(AS_MALLORY))
+        wire.trailers(status="5")
+        assert wire.client.data[1] == prefixed(AS_MALLORY)
+        assert wire.client.headers[1][1] == {"grpc-status": "0"}
+
+
 def test_its_twin_that_did_succeed_is_given_no_message_more() -> None:
     wire = Wire("status=OK")
     wire.request(GET_USER, b"")
