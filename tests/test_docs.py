@@ -37,11 +37,23 @@ BLOCKS = [
 ]
 
 
+# The reader's own client, that some commands name: it knows where to connect from its environment.
+MY_CLIENT = f"""#!{sys.executable}
+import os, pathlib, grpc
+roots = pathlib.Path(os.environ["MITM_CA"]).read_bytes()
+credentials = grpc.ssl_channel_credentials(roots)
+with grpc.secure_channel(os.environ["MITM_TARGET"], credentials) as channel:
+    channel.unary_unary("/shop.v1.Shop/Order")(b"", timeout=10)
+"""
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_commands_of_a_block_work_one_after_the_other(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-client").write_text(MY_CLIENT)
+    (tmp_path / "my-client").chmod(0o755)
     # A client under audit may be mitm-demo itself.
     monkeypatch.setenv("PATH", f"{Path(MITM_DEMO).parent}{os.pathsep}{os.environ['PATH']}")
     ports = {"50051", *re.findall(r"\b50\d\d\d\b", block)}

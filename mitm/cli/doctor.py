@@ -24,6 +24,9 @@ _PROGRAMS = {
     "tshark": "looking at captures by hand; Wireshark does as well",
     "h2load": "make bench (Debian: nghttp2-client)",
     "nghttpd": "make bench (Debian: nghttp2-server)",
+    "nghttpx": "make bench (Debian: nghttp2-proxy)",
+    "ip": "three hosts in network namespaces (Debian: iproute2)",
+    "iptables": "proxy --mode transparent (Debian: iptables)",
 }
 _OPTIONAL = {"uvloop"}
 
