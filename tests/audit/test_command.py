@@ -11,7 +11,7 @@ import pytest
 from mitm.audit import ClientRun, Command, Endpoint
 from mitm.errors import UserError
 from tests.audit.findings import SECRET
-from tests.programs import alive
+from tests.programs import alive, gone
 from tests.proxy.stage import LoopFactory, run
 
 ENDPOINT = Endpoint(
@@ -126,7 +126,7 @@ def test_a_client_that_hangs_is_ended_with_its_children(
     assert ran == ClientRun(problem="the client did not end within 3 s", failed=True, ended=True)
     family = [int(pid) for pid in pids.read_text().split()]
     assert len(family) == 2
-    assert not any(map(alive, family))
+    assert gone(*family)
 
 
 LEAVES_A_CHILD = """
@@ -140,7 +140,7 @@ def test_a_child_left_behind_neither_holds_up_the_run_nor_lives_on(loop: LoopFac
     """The child holds the client's output open, which must not be waited for."""
     ran = played(sys.executable, "-c", LEAVES_A_CHILD, loop=loop)
     assert ran.problem == ""
-    assert not alive(int(ran.said.removeprefix("exit code 0: ")))
+    assert gone(int(ran.said.removeprefix("exit code 0: ")))
 
 
 def test_a_client_that_prints_without_end_is_ended_and_fills_no_memory() -> None:
@@ -163,7 +163,7 @@ def test_a_cancelled_run_leaves_nobody_behind(tmp_path: Path, loop: LoopFactory)
             await task
         return family
 
-    assert not any(map(alive, run(main(), loop)))
+    assert gone(*run(main(), loop))
 
 
 def test_sigint_is_not_passed_on_by_the_terminal() -> None:

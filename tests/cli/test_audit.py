@@ -16,7 +16,7 @@ import pytest
 
 from mitm import content
 from tests import programs
-from tests.programs import MITM_DEMO, Result, alive, mitm_demo, refused, running, serving
+from tests.programs import MITM_DEMO, Result, alive, gone, mitm_demo, refused, running, serving
 
 PYTHON_CLIENT = (sys.executable, str(content.CLIENTS / "python" / "client.py"))
 TOKEN = "a-secret-of-the-test-0123456789"  # noqa: S105
@@ -378,7 +378,7 @@ def test_ctrl_c_leaves_no_process_and_no_directory(tmp_path: Path, number: signa
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert (out, err.strip()) == ("", "")
-    assert not any(map(alive, family))
+    assert gone(*family)
     assert list(temporary.iterdir()) == []
     assert not junit.exists()
 
@@ -408,7 +408,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_client_that_will_not_end(tmp_path: 
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 130
-    assert not alive(client)
+    assert gone(client)
     assert list(temporary.iterdir()) == []
 
 
