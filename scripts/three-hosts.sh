@@ -3,7 +3,7 @@
 #
 #   scripts/three-hosts.sh                     the demonstration: control, compromised, aborted
 #   scripts/three-hosts.sh bash                a shell among the three hosts, to try things by hand
-#   REDIRECT=tproxy scripts/three-hosts.sh     with TPROXY; iptables: with iptables instead of nft
+#   REDIRECT=tproxy scripts/three-hosts.sh     with TPROXY; nft, iptables: with REDIRECT, by either
 #   FAMILY=6 scripts/three-hosts.sh            over IPv6
 #
 #   client 192.0.2.2 ──── 192.0.2.1 attacker 198.51.100.1 ──── 198.51.100.2 server
@@ -15,13 +15,17 @@
 # however it ends, the kernel removes the hosts with all that runs on them.
 set -euo pipefail
 
-export REDIRECT=${REDIRECT:-nft} FAMILY=${FAMILY:-4}
+PATH=$PATH:/usr/sbin:/sbin
+command -v nft >/dev/null && usual=nft || usual=iptables
+export REDIRECT=${REDIRECT:-$usual} FAMILY=${FAMILY:-4}
 
 fail() { echo "three-hosts: $1" >&2; exit 2; }
 
 if [ "${1:-}" != --inside ]; then
+  [[ $REDIRECT =~ ^(nft|iptables|tproxy)$ ]] || fail "REDIRECT is nft, iptables or tproxy"
+  [[ $FAMILY =~ ^[46]$ ]] || fail "FAMILY is 4 or 6"
   for tool in ip unshare nsenter "${REDIRECT/tproxy/nft}"; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null ||
+    command -v "$tool" >/dev/null ||
       fail "$tool is missing (Debian: apt install iproute2 nftables iptables util-linux)"
   done
   own=(--net --mount --pid --fork --kill-child --mount-proc)
@@ -33,7 +37,6 @@ if [ "${1:-}" != --inside ]; then
 fi
 shift
 
-PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")/.." && pwd)
 [ -x "$here/.venv/bin/mitm-demo" ] && PATH=$here/.venv/bin:$PATH
 trap 'exit 130' INT TERM
@@ -105,7 +108,6 @@ RULES
         ip -netns attacker $family route add local default dev lo table 100
       done
       ;;
-    *) fail "REDIRECT is nft, iptables or tproxy" ;;
   esac
 }
 
