@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mitm.events import AnyEvent, LegStarted
+from mitm.events import AnyEvent, ScenarioStarted
 from tests.programs import MITM_DEMO, alive, client_folder, gone, run, running
 
 # The client tells that it is there, by a pipe, and then waits to be ended.
@@ -45,7 +45,7 @@ def test_an_interrupted_run_leaves_no_process_no_file_and_whole_lines(
     assert gone(*started)
     assert list(temporary.iterdir()) == []
     events = [msgspec.json.decode(line, type=AnyEvent) for line in log.read_bytes().splitlines()]
-    assert isinstance(events[0], LegStarted)
+    assert isinstance(events[0], ScenarioStarted)
 
 
 def test_ctrl_c_ends_the_interceptor_and_every_connection_is_recorded_to_its_end(
