@@ -41,6 +41,7 @@ HEADERS = (
 # Seconds.
 _START_LIMIT = 20.0
 _LOAD_LIMIT = 900.0
+_END_LIMIT = 5.0
 
 
 class Load(NamedTuple):
@@ -99,6 +100,11 @@ def running(command: list[str], port: int) -> Iterator[int]:
             yield process.pid
         finally:
             process.terminate()
+            try:
+                process.wait(_END_LIMIT)
+            except subprocess.TimeoutExpired:
+                # mitmproxy, now and then, with a thousand connections.
+                process.kill()
 
 
 def free_port() -> int:
