@@ -90,7 +90,7 @@ def _scale(panel: _Panel, height: int) -> Iterator[str]:
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_HEAD - 8}" y2="{height - _FOOT + 6}" '
             f'stroke="{_LINE}"/>'
         )
-        label = f"{10.0**power:,.{max(-power, 0)}f}"
+        label = f"{10 ** (power - 6)}M" if power >= 6 else f"{10.0**power:,.{max(-power, 0)}f}"
         yield _text(x, _HEAD - 14, label, fill=_FAINT, anchor="middle", size=10)
         yield _text(x, height - 12, label, fill=_FAINT, anchor="middle", size=10)
 
