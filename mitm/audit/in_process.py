@@ -12,7 +12,7 @@ from mitm.audit.command import Command
 from mitm.audit.finding import ClientRun, Finding, Report
 from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener
-from mitm.audit.run import run_audit, stand_in
+from mitm.audit.trial import run_audit, stand_in
 
 # Seconds. A client on the same machine needs far less, and one that hangs hangs for this long with
 # each certificate.

@@ -21,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from mitm.errors import UserError
 from mitm.events import Direction
-from mitm.wire.grpc import STATUS_NAMES
+from mitm.wire.grpc import status_code
 from mitm.wire.schema import Schema
 
 HeaderFields = list[tuple[bytes, bytes]]
@@ -39,20 +39,6 @@ _RESERVED = re.compile(r"grpc-.*|content-type|content-length|te")
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 _BYTES, _BOOL = FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_BOOL
-
-
-def status_code(text: str) -> int:
-    """Read a gRPC status, by its name or number.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    name = text.upper()
-    if name in STATUS_NAMES:
-        return STATUS_NAMES.index(name)
-    if text.isascii() and text.isdigit() and int(text) < len(STATUS_NAMES):
-        return int(text)
-    raise UserError(f"unknown gRPC status {text!r}: write UNAUTHENTICATED, say, or 16")
 
 
 class Changed(NamedTuple):

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from mitm.errors import UserError
 from mitm.wire import Schema
-from mitm.wire.grpc import STATUS_NAMES
-from mitm.wire.rewrite import Rules, status_code
+from mitm.wire.grpc import STATUS_NAMES, status_code
+from mitm.wire.rewrite import Rules
 
 PROTO = """
 syntax = "proto3";
