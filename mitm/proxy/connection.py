@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import os
 import socket
-import ssl
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Literal, NamedTuple
 
@@ -18,6 +16,7 @@ from mitm.address import Address, guard, is_ip, normal
 from mitm.errors import UserError
 from mitm.events import Direction, Event, Party
 from mitm.proxy import connect, transparent
+from mitm.proxy.contexts import client_context, preferred_alpn, upstream_leg
 from mitm.proxy.endpoint import BrokenError
 from mitm.proxy.peer import READ_SIZE, Peer
 from mitm.proxy.rewriting import Rewriting
@@ -188,7 +187,7 @@ class Connection:
                 self._opening = await self._answer_in_plaintext(reader, writer, chain)
                 client = Peer(reader, writer, self._opening)
             else:
-                alpn = server.tls.alpn if server.tls else _alpn(hello)
+                alpn = server.tls.alpn if server.tls else preferred_alpn(hello)
                 await self._accept_tls(client, chain, alpn)
         self._phase = "established"
         self._watcher = Watcher(
@@ -380,7 +379,7 @@ class Connection:
     async def _greet(self, server: Peer, address: Address, hello: Hello | None) -> None:
         """Speak to the server as the client spoke: TLS for the same name, or none."""
         if hello and self._task.upstream_tls:
-            leg = _upstream_leg(hello, address.host, self._task.tap)
+            leg = upstream_leg(hello, address.host, self._task.tap)
             try:
                 async with asyncio.timeout(DIAL_LIMIT):
                     completed = await server.handshake(leg)
@@ -405,7 +404,7 @@ class Connection:
 
     async def _accept_tls(self, client: Peer, chain: pki.Chain, alpn: str | None) -> None:
         """Complete the handshake with the client, over the certificate chosen for it."""
-        tls = TlsLeg(_client_context(chain, alpn, self._task.tap), server_side=True)
+        tls = TlsLeg(client_context(chain, alpn, self._task.tap), server_side=True)
         self._phase = "handshake"
         self._emit(
             events.CertificatePresented,
@@ -557,48 +556,5 @@ def _why(server: Peer) -> str:
     return "it closed the connection" + (" with a reset" if server.end == "reset" else "")
 
 
-def _alpn(hello: Hello) -> str | None:
-    """The protocol for a client whose server has no say in it: HTTP/2 if that is offered."""
-    return "h2" if "h2" in hello.alpn else next(iter(hello.alpn), None)
-
-
 def _so_far(received: bytes) -> str:
     return f"received {len(received)} bytes" + (f": {received[:16]!r}" if received else "")
-
-
-def _upstream_leg(hello: Hello, host: str, tap: Tap | None) -> TlsLeg:
-    """TLS towards the server, with the name and the protocols that the client asked for."""
-    # A protocol is 255 bytes at the most (RFC 7301 section 3.1), but not always when spelled out.
-    alpn = tuple(protocol for protocol in hello.alpn if len(protocol) < 256)
-    name = hello.server_name or (None if is_ip(host) else host)
-    return TlsLeg(_upstream_context(alpn, tap), server_side=False, server_name=name)
-
-
-@lru_cache(maxsize=64)
-def _upstream_context(alpn: tuple[str, ...], tap: Tap | None) -> ssl.SSLContext:
-    """TLS towards the server. It is not verified: an attacker has no reason to ask who it is."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    if alpn:
-        context.set_alpn_protocols(list(alpn))
-    return _logged(context, tap)
-
-
-@lru_cache(maxsize=256)
-def _client_context(chain: pki.Chain, alpn: str | None, tap: Tap | None) -> ssl.SSLContext:
-    """TLS towards the client, which is offered just the protocol that the server chose."""
-    return _logged(pki.ssl_context(chain, alpn), tap)
-
-
-def forget_contexts() -> None:
-    """Let go of the contexts, each of which holds the key log of its tap open."""
-    _upstream_context.cache_clear()
-    _client_context.cache_clear()
-
-
-def _logged(context: ssl.SSLContext, tap: Tap | None) -> ssl.SSLContext:
-    """Have the secrets of a context's connections written to the tap's key log."""
-    if tap:
-        context.keylog_filename = tap.key_log
-    return context

@@ -14,7 +14,8 @@ from mitm.address import Address, normal
 from mitm.errors import UserError
 from mitm.events import Event
 from mitm.pki import Chain
-from mitm.proxy.connection import Connection, Mode, Task, explain, forget_contexts
+from mitm.proxy.connection import Connection, Mode, Task, explain
+from mitm.proxy.contexts import forget_contexts
 from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import Tap
 from mitm.proxy.transparent import take_foreign
