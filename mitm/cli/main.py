@@ -9,9 +9,10 @@ from typing import NoReturn
 import click
 
 from mitm.cli.audit import audit
-from mitm.cli.by_hand import call, certs, proxy, serve
+from mitm.cli.by_hand import call, certs, serve
 from mitm.cli.doctor import doctor
 from mitm.cli.lessons import list_content, show
+from mitm.cli.proxy import proxy
 from mitm.cli.replay import replay
 from mitm.cli.run import run
 from mitm.errors import UserError

@@ -1,4 +1,4 @@
-"""How a command is told in which way clients come here, and which hosts are under test."""
+"""How a command is told which way clients come here, and which hosts it may deal with."""
 
 import sys
 from collections.abc import Callable
@@ -14,6 +14,13 @@ from mitm.proxy import Mode
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UPSTREAM = "127.0.0.1:50051"
+
+allow_host_option = click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="A host that is not this machine, but is yours to test. May be repeated.",
+)
 
 
 def mode_options(command: F) -> F:
