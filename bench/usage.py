@@ -22,19 +22,31 @@ def peak_mib(pid: int) -> float:
 
 
 def _family(pid: int) -> list[int]:
-    children = (_PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
+    children = _read(_PROC / str(pid) / "task" / str(pid) / "children").split()
     return [pid, *(member for child in children for member in _family(int(child)))]
 
 
 def _cpu_seconds(pid: int) -> float:
     # Nanoseconds on the CPU; the process's own `stat` counts in hundredths of a second.
-    threads = (_PROC / str(pid) / "task").iterdir()
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+    tasks = _PROC / str(pid) / "task"
+    try:
+        threads = [_read(thread / "schedstat") for thread in tasks.iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(times.split()[0]) for times in threads if times) / 1e9
 
 
 def _peak_kib(pid: int) -> int:
-    for line in (_PROC / str(pid) / "status").read_text().splitlines():
+    for line in _read(_PROC / str(pid) / "status").splitlines():
         name, _, value = line.partition(":")
         if name == "VmHWM":
             return int(value.split()[0])
     return 0
+
+
+def _read(path: Path) -> str:
+    """A file of /proc; "" if its process or thread has ended since it was listed, as any may."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

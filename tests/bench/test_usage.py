@@ -45,3 +45,11 @@ def test_children_count() -> None:
 
 def test_a_process_is_counted_alone_if_it_has_no_children() -> None:
     assert 0 < usage.cpu_seconds(os.getpid()) < 3600
+
+
+def test_a_process_that_has_ended_counts_for_nothing() -> None:
+    """A child may end between the moment it is listed and the moment it is asked about."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    assert usage.cpu_seconds(ended.pid) == 0
+    assert usage.peak_mib(ended.pid) == 0
