@@ -22,7 +22,7 @@ GenuineVerdict = Literal["connected", "failed"]
 InterceptedVerdict = Literal["exposed", "compromised", "aborted", "unreached", "inconclusive"]
 Reached = Literal["nothing", "bytes", "preface", "headers", "messages", "altered"]
 
-_PREFACE = b"PRI * HTTP/2.0"  # RFC 9113 section 3.4
+PREFACE_START = b"PRI * HTTP/2.0"  # RFC 9113 section 3.4
 _LEVELS: tuple[Reached, ...] = ("nothing", "bytes", "preface", "headers", "messages")
 
 
@@ -298,7 +298,7 @@ def collect_evidence(seen: Sequence[Event]) -> Evidence:
     for event in seen:
         match event:
             case events.ApplicationData(direction="client"):
-                levels.add("preface" if event.sample.startswith(_PREFACE) else "bytes")
+                levels.add("preface" if event.sample.startswith(PREFACE_START) else "bytes")
             case events.Frame(direction="client"):
                 # The sample may have been shorter; frames come after the preface alone.
                 levels.add("preface")

@@ -18,6 +18,7 @@ from mitm.audit.finding import ClientRun, Finding, judge
 from mitm.events import ApplicationData, Closed, Connected, Event, Headers
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
+from mitm.verdict import PREFACE_START
 from mitm.wire import Schema
 
 # Seconds that a client's connections have to end once it has: on one machine that is plenty.
@@ -26,8 +27,6 @@ DRAIN_LIMIT = 5.0
 # The events of one certificate are kept until it is judged. A client that goes on and on has shown
 # long before this what it does.
 EVENT_LIMIT = 10_000
-
-_PREFACE = b"PRI * HTTP/2.0"  # RFC 9113 section 3.4
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -195,4 +194,4 @@ class Listener:
 
 
 def _opens_http2(sample: bytes) -> bool:
-    return sample[: len(_PREFACE)] == _PREFACE[: len(sample)]
+    return sample[: len(PREFACE_START)] == PREFACE_START[: len(sample)]

@@ -9,12 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from mitm.address import is_ip
 from mitm.errors import UserError
 from mitm.pki import der, keys
 from mitm.pki.authority import LIFETIME, WARNING, Authorities, constrained_to, key_usage
 from mitm.pki.chain import Chain
 from mitm.pki.keys import Key
-from mitm.pki.names import distinguished, fill, general, is_ip
+from mitm.pki.names import distinguished, fill, general
 from mitm.pki.recipe import (
     AuthorityLink,
     BasicConstraints,

@@ -5,6 +5,7 @@ import re
 
 from cryptography import x509
 
+from mitm.address import is_ip
 from mitm.pki.unsupported import Unsupported
 
 # How many labels the name under test needs for what a placeholder stands for. A parent of one
@@ -19,15 +20,6 @@ _LABELS_NEEDED = {
     "grandparent": 4,
 }
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-
-
-def is_ip(name: str) -> bool:
-    """Whether a name is an IP address."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def fill(text: str, name: str) -> str:

@@ -10,8 +10,9 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mitm import content, front_matter
+from mitm.address import is_ip
 from mitm.errors import UserError
-from mitm.pki.names import distinguished, fill, general, is_ip
+from mitm.pki.names import distinguished, fill, general
 from mitm.pki.unsupported import Unsupported
 
 KeyKind = Literal[

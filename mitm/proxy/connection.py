@@ -21,7 +21,7 @@ from mitm.proxy.endpoint import BrokenError
 from mitm.proxy.peer import READ_SIZE, Peer
 from mitm.proxy.rewriting import Rewriting
 from mitm.proxy.tap import Tap, conceal, dial, reveal, take_over
-from mitm.proxy.watcher import PREFACE, Watcher
+from mitm.proxy.watcher import Watcher
 from mitm.tls import (
     Hello,
     MalformedHelloError,
@@ -31,6 +31,7 @@ from mitm.tls import (
     tls_record,
 )
 from mitm.wire import Schema
+from mitm.wire.http2 import PREFACE
 from mitm.wire.rewrite import Rules
 
 # Seconds. nginx gives a client 60 s for its header and 60 s for its TLS handshake, Envoy 15 s for

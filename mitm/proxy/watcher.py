@@ -6,8 +6,8 @@ from collections.abc import Callable
 from mitm.events import ApplicationData, Direction, Event, ParseFailed
 from mitm.wire import Http1Parser, Http2Parser, Schema
 from mitm.wire.http1 import REQUEST_LINE, UNFINISHED
+from mitm.wire.http2 import PREFACE
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 SAMPLE_SIZE = 64
 
 # Bytes kept until it is clear what a connection without `h2` speaks. A server that

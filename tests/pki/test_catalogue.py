@@ -9,8 +9,8 @@ import pytest
 from cryptography import x509
 
 from mitm import content
+from mitm.address import is_ip
 from mitm.pki import Authorities, Chain, Recipe, Tls, Unsupported, forge, load_recipe, ssl_context
-from mitm.pki.names import is_ip
 from mitm.pki.recipe import Link
 from tests.pki.verifiers import (
     cryptography_verifies,

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mitm.address import is_ip
 from mitm.pki import Unsupported
-from mitm.pki.names import fill, is_ip
+from mitm.pki.names import fill
 
 
 @pytest.mark.parametrize(

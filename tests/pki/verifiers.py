@@ -15,8 +15,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509 import verification
 
+from mitm.address import is_ip
 from mitm.pki import Chain
-from mitm.pki.names import is_ip
 
 needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None,
