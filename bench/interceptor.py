@@ -1,7 +1,7 @@
 """The process that is measured: an interceptor as `mitm-demo proxy` runs it, without the console.
 
     python -m bench.interceptor UPSTREAM_PORT CERT KEY [--events FILE] [--pcap FILE]
-                                [--rewrite RULE] [--workers N]
+                                [--rewrite RULE]
 
 It prints the port that it listens on. When its standard input ends it prints what it has seen, as
 one JSON object: the benchmark checks that no call went by unread.
@@ -9,7 +9,6 @@ one JSON object: the benchmark checks that no call went by unread.
 
 import argparse
 import asyncio
-import contextlib
 import json
 import sys
 from collections import Counter
@@ -18,12 +17,12 @@ from pathlib import Path
 from mitm import content, pki
 from mitm.address import Address
 from mitm.capture import JsonLines, Recorder
-from mitm.cli.run import in_loop
+from mitm.cli.loop import in_loop
+from mitm.descriptors import load_descriptor_set
 from mitm.events import Event, Frame, Headers, Message, UpstreamConnected
+from mitm.messages import Schema
+from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
-from mitm.proxy.workers import Workers
-from mitm.wire import Schema
-from mitm.wire.rewrite import Rules
 
 LOOPBACK = "127.0.0.1"
 
@@ -43,9 +42,9 @@ def seen_as(event: Event) -> str:
     return type(event).__name__
 
 
-async def intercept(interceptor: Interceptor, workers: Workers | None) -> None:
+async def intercept(interceptor: Interceptor) -> None:
     """Intercept until standard input ends."""
-    async with workers or contextlib.nullcontext(), interceptor:
+    async with interceptor:
         print(interceptor.address.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)
         await interceptor.drain(5)
@@ -60,12 +59,11 @@ def main() -> None:
     parser.add_argument("--events", type=Path)
     parser.add_argument("--pcap", type=Path)
     parser.add_argument("--rewrite", action="append", default=[])
-    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     log = JsonLines(options.events) if options.events else None
     tap = Recorder(options.pcap, None) if options.pcap else None
     chain = pki.chain_from_files(options.cert, options.key)
-    schema = Schema.load(content.PROTO / "users.binpb")
+    schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
     seen: Counter[str] = Counter()
 
     def on_event(event: Event) -> None:
@@ -82,12 +80,7 @@ def main() -> None:
         tap=tap,
         rules=Rules(options.rewrite, schema),
     )
-    workers = None
-    if options.workers > 1:
-        workers = Workers(
-            interceptor, options.workers, on_event=on_event, on_loss=sys.exit, run=in_loop
-        )
-    in_loop(intercept(interceptor, workers))
+    in_loop(intercept(interceptor))
     losses = []
     if log:
         log.close()

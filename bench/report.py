@@ -295,8 +295,7 @@ proxy, in a process of its own that is started afresh for each measurement:
 - the interceptor as `mitm-demo proxy` runs it, without the console. It parses and decodes
   everything: each measurement checks that it saw the headers of the request, every message, the
   headers of the response and the trailers of every call. With *JSON lines* it writes every event
-  down, with *pcapng* every packet; *rewriting*, it changes a field of every `User`; with
-  *2 workers* it is two processes, and a third that puts the events of both in order;
+  down, with *pcapng* every packet; *rewriting*, it changes a field of every `User`;
 - `nghttpx`, which is written in C, with one worker. It understands HTTP/2, and knows nothing of
   gRPC;
 - `mitmproxy` as a reverse proxy, with its console off.

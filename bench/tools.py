@@ -39,9 +39,9 @@ HEADERS = (
 )
 
 # Seconds.
-_START_LIMIT = 20.0
-_LOAD_LIMIT = 900.0
-_END_LIMIT = 5.0
+_START_SECONDS = 20.0
+_LOAD_SECONDS = 900.0
+_END_SECONDS = 5.0
 
 
 class Load(NamedTuple):
@@ -101,7 +101,7 @@ def running(command: list[str], port: int) -> Iterator[int]:
         finally:
             process.terminate()
             try:
-                process.wait(_END_LIMIT)
+                process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
                 # mitmproxy, now and then, with a thousand connections.
                 process.kill()
@@ -145,7 +145,7 @@ def server(workload: Workload, cert: Path, key: Path, root: Path) -> Iterator[in
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
-    end = time.monotonic() + _START_LIMIT
+    end = time.monotonic() + _START_SECONDS
     while True:
         try:
             socket.create_connection((LOOPBACK, port)).close()
@@ -178,7 +178,7 @@ def load(port: int, workload: Workload, directory: Path) -> Load:
     command += [f"--max-concurrent-streams={workload.streams}", f"--requests={workload.calls}"]
     command += [f"--header={name}: {value}" for name, value in HEADERS]
     command += [f"--log-file={log}", f"https://{LOOPBACK}:{port}{workload.path}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_LIMIT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_SECONDS)
     rate = re.search(r"^finished in .*, ([\d.]+) req/s", done.stdout, re.MULTILINE)
     expected = (
         f"{workload.calls} succeeded, 0 failed, 0 errored",

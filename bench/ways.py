@@ -134,13 +134,6 @@ def capturing(server: int, workload: Workload, files: Files) -> Iterator[Proxy]:
 
 
 @contextmanager
-def sharing(server: int, workload: Workload, files: Files) -> Iterator[Proxy]:
-    """The interceptor in two processes, and a third that puts together what they see."""
-    with interceptor(server, workload, files, options=("--workers", "2")) as proxy:
-        yield proxy
-
-
-@contextmanager
 def rewriting(server: int, workload: Workload, files: Files) -> Iterator[Proxy]:
     """The interceptor, changing every User that passes: an HTTP/2 endpoint on both sides."""
     with interceptor(server, workload, files, options=("--rewrite", _RULE)) as proxy:
@@ -179,7 +172,6 @@ SILENT = Way("interceptor", interceptor)
 LOGGING = Way("interceptor, JSON lines", logging)
 CAPTURING = Way("interceptor, pcapng", capturing)
 REWRITING = Way("interceptor, rewriting", rewriting)
-SHARING = Way("interceptor, 2 workers", sharing)
 NGHTTPX = Way("nghttpx, one worker", nghttpx)
 MITMPROXY = "mitmproxy"
 
@@ -193,4 +185,4 @@ def mitmproxy_way(mitmdump: Path) -> Way:
     return Way(MITMPROXY, partial(mitmproxy, mitmdump), slow=40)
 
 
-OWN = (SILENT, LOGGING, CAPTURING, REWRITING, SHARING)
+OWN = (SILENT, LOGGING, CAPTURING, REWRITING)

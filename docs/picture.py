@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mitm.cli.run import in_loop
-from mitm.cli.show import Show
+from mitm.cli.loop import in_loop
+from mitm.cli.scenario_view import ScenarioView
 from mitm.lab import load_client, load_scenario, play
 
 WIDTH = 128
@@ -19,7 +19,7 @@ def main() -> int:
     console = Console(record=True, width=WIDTH, highlight=False, force_terminal=True)
     scenario = load_scenario("skip-verify")
     outcome = in_loop(
-        play(scenario, load_client("python"), timeout=SECONDS, on_event=Show(console))
+        play(scenario, load_client("python"), timeout=SECONDS, on_event=ScenarioView(console))
     )
     if not outcome.matched:
         print("picture: the run did not come out as expected; no picture of it", file=sys.stderr)

@@ -1,10 +1,15 @@
 """Addresses to listen on and to dial, and the guard rail around them: loopback by default."""
 
 import ipaddress
+import re
 from collections.abc import Collection
 from typing import NamedTuple
 
 from mitm.errors import UserError
+
+# RFC 952 and 1123, and the underscore that some hosts have all the same. The limits are those of
+# RFC 1035 section 2.3.4.
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
 class Address(NamedTuple):
@@ -78,3 +83,16 @@ def is_ip(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def must_be_a_name(text: str) -> None:
+    """Insist on something that certificates can be made for.
+
+    Raises:
+        UserError: it is neither a host name nor an IP address.
+    """
+    if not is_ip(text) and not _HOST_NAME.fullmatch(text):
+        raise UserError(
+            f"{text!r} is neither a host name nor an IP address: write localhost, say, or "
+            "api.example.com; a name with other letters in its ASCII form (xn--…)"
+        )

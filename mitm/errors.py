@@ -1,4 +1,6 @@
-"""The error that a user can cause and mend."""
+"""What a user is told: the error that they can cause and mend, and what the system says."""
+
+import os
 
 
 class UserError(Exception):
@@ -7,3 +9,12 @@ class UserError(Exception):
     Its text is one line that says what is wrong, where, and how to mend it. The command line
     prints it on stderr and exits with 2; nothing else in the project prints it.
     """
+
+
+def explain(error: OSError | UnicodeError) -> str:
+    """What the system says, without the words that event loops put around it."""
+    if isinstance(error, UnicodeError):
+        return "not a host name"  # the idna codec has refused it
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)

@@ -11,9 +11,9 @@ from typing import Literal
 import msgspec
 
 from mitm import events
-from mitm.capture import masked
 from mitm.events import Event
-from mitm.wire.grpc import status_name
+from mitm.masking import masked
+from mitm.messages.status import status_name
 
 Verdict = Literal[
     "connected", "failed", "exposed", "compromised", "aborted", "unreached", "inconclusive"

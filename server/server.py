@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proto"))
 from users.v1 import users_pb2, users_pb2_grpc
 
 SERVICE = users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
-GRACE = 0.5  # seconds that calls have to end once the server is told to stop
+GRACE_SECONDS = 0.5  # seconds that calls have to end once the server is told to stop
 
 USERS = {
     1: users_pb2.User(id=1, name="Nicolas", email="nicolas@example.com"),
@@ -171,7 +171,7 @@ async def serve(listen: str, credentials: grpc.ServerCredentials | None) -> None
     await server.start()
     say({"listening": f"{listen.rpartition(':')[0]}:{port}", "tls": credentials is not None})
     await stop.wait()
-    await server.stop(GRACE)
+    await server.stop(GRACE_SECONDS)
 
 
 def load_credentials(cert: Path, key: Path) -> grpc.ServerCredentials:

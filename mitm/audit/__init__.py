@@ -10,7 +10,7 @@ from mitm.audit.finding import ClientRun, Finding, Report
 from mitm.audit.in_process import Auditor, ClientUnderTest, run
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.audit.trial import run_audit, stand_in, try_case
-from mitm.wire.grpc import status_code
+from mitm.messages.status import status_code
 
 __all__ = [
     "CONTROL",

@@ -1,6 +1,5 @@
 """What a client is tried with: one certificate and what a correct client does with it."""
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, Protocol, TypeVar
@@ -8,7 +7,7 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from mitm import content, pki
-from mitm.address import is_ip, is_loopback
+from mitm.address import is_loopback, must_be_a_name
 from mitm.errors import UserError
 
 # What clients dial, and the name that certificates are made for unless another is asked for.
@@ -19,10 +18,6 @@ CONTROL = "genuine"
 Expectation = Literal["accept", "reject"]
 Severity = Literal["must", "should", "info"]
 SEVERITIES: tuple[Severity, ...] = ("must", "should", "info")
-
-# RFC 952 and 1123, and the underscore that some hosts have all the same. The limits are those of
-# RFC 1035 section 2.3.4.
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -132,19 +127,6 @@ def _matches(recipe: _Selectable, word: str) -> bool:
 
 def _is_cwe(word: str) -> bool:
     return word[:4].upper() == "CWE-" and word[4:].isascii() and word[4:].isdigit()
-
-
-def must_be_a_name(text: str) -> None:
-    """Insist on something that certificates can be made for.
-
-    Raises:
-        UserError: it is neither a host name nor an IP address.
-    """
-    if not is_ip(text) and not _HOST_NAME.fullmatch(text):
-        raise UserError(
-            f"{text!r} is neither a host name nor an IP address: write localhost, say, or "
-            "api.example.com; a name with other letters in its ASCII form (xn--…)"
-        )
 
 
 def forge_suite(recipes: Iterable[pki.Recipe], name: str = HOST) -> Suite:

@@ -6,9 +6,9 @@ import signal
 from collections.abc import Sequence
 
 from mitm.audit.finding import ClientRun
-from mitm.audit.last_words import last_line, secrets_of, without_secrets
 from mitm.audit.listener import Endpoint
-from mitm.lab.processes import started
+from mitm.masking import without_secrets
+from mitm.programs import last_line, secrets_of, started
 
 
 class Command:

@@ -5,7 +5,7 @@ import textwrap
 from mitm.audit.case import Case
 from mitm.audit.conclusion import conclude
 from mitm.audit.finding import OUTCOMES, Finding, Report
-from mitm.capture import plain
+from mitm.masking import plain
 
 _WIDTH = 98
 _LABEL = 12

@@ -7,8 +7,8 @@ import msgspec
 
 from mitm import events
 from mitm.audit.case import Case
-from mitm.audit.last_words import secrets_in, without_secrets
 from mitm.events import Event
+from mitm.masking import secrets_in, without_secrets
 from mitm.verdict import Call, Evidence, collect_evidence
 
 Outcome = Literal["pass", "vulnerable", "too-strict", "unsupported", "inconclusive"]

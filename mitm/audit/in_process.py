@@ -16,7 +16,7 @@ from mitm.audit.trial import run_audit, stand_in
 
 # Seconds. A client on the same machine needs far less, and one that hangs hangs for this long with
 # each certificate.
-TIME_LIMIT = 10.0
+CLIENT_SECONDS = 10.0
 
 ClientUnderTest = Callable[[Endpoint], object] | Sequence[str]
 
@@ -27,7 +27,7 @@ def run(
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
     name: str = HOST,
-    timeout: float = TIME_LIMIT,
+    timeout: float = CLIENT_SECONDS,
     jobs: int | None = None,
 ) -> Report:
     """Try forged certificates on a client, and report which of them it accepts.
@@ -118,7 +118,7 @@ class Auditor:
         suite: Suite,
         client: ClientUnderTest,
         *,
-        timeout: float = TIME_LIMIT,
+        timeout: float = CLIENT_SECONDS,
         jobs: int | None = None,
     ) -> Report:
         """Try every certificate of a suite on a client; see `run`."""

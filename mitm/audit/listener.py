@@ -16,13 +16,13 @@ from mitm.address import Address
 from mitm.audit.case import Case
 from mitm.audit.finding import ClientRun, Finding, judge
 from mitm.events import ApplicationData, Closed, Connected, Event, Headers
+from mitm.messages import Schema
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
 from mitm.verdict import PREFACE_START
-from mitm.wire import Schema
 
 # Seconds that a client's connections have to end once it has: on one machine that is plenty.
-DRAIN_LIMIT = 5.0
+DRAIN_SECONDS = 5.0
 
 # The events of one certificate are kept until it is judged. A client that goes on and on has shown
 # long before this what it does.
@@ -167,7 +167,7 @@ class Listener:
         # A client that has come and gone may still be in the listen queue.
         await self._interceptor.drain(0)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_LIMIT):
+            async with asyncio.timeout(DRAIN_SECONDS):
                 while self._open if client.ended else self._undecided:
                     self._change.clear()
                     await self._change.wait()

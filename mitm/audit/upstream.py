@@ -9,7 +9,7 @@ from mitm.audit.listener import Upstream
 from mitm.errors import UserError
 
 # Seconds for the connection and the TLS handshake.
-_LIMIT = 10.0
+_SECONDS = 10.0
 
 
 async def own_server(address: Address, ca_file: Path | None, name: str | None = None) -> Upstream:
@@ -35,7 +35,7 @@ async def own_server(address: Address, ca_file: Path | None, name: str | None = 
     # gRPC servers turn down a client that does not offer it.
     context.set_alpn_protocols(["h2", "http/1.1"])
     try:
-        async with asyncio.timeout(_LIMIT):
+        async with asyncio.timeout(_SECONDS):
             _, writer = await asyncio.open_connection(
                 *address, ssl=context, server_hostname=name or address.host
             )
@@ -48,7 +48,7 @@ async def own_server(address: Address, ca_file: Path | None, name: str | None = 
         reason = (error.reason or str(error)).lower().replace("_", " ")
         raise UserError(f"--upstream {address}: no TLS handshake with it: {reason}") from None
     except TimeoutError:
-        raise UserError(f"--upstream {address}: no answer within {_LIMIT:g} s") from None
+        raise UserError(f"--upstream {address}: no answer within {_SECONDS:g} s") from None
     except OSError as error:
         reason = error.strerror or "it closed the connection"
         raise UserError(f"--upstream {address}: not reached: {reason}") from None

@@ -6,10 +6,9 @@ from rich.console import Console
 from rich.text import Text
 
 from mitm import events
-from mitm.capture.masking import masked
 from mitm.events import Direction, Event
-from mitm.wire.grpc import status_name
-from mitm.wire.status import binary_metadata, percent_decoded, timeout_in_words
+from mitm.masking import masked, plain
+from mitm.messages.status import binary_metadata, percent_decoded, status_name, timeout_in_words
 
 _VALUE_LIMIT = 400
 _RAW_LIMIT = 32
@@ -30,11 +29,6 @@ _ROUTINE = {
     ":method", ":path", ":scheme", ":authority", ":status", "content-type", "te",
     "grpc-accept-encoding", "accept-encoding", "grpc-status", "grpc-message",
 }  # fmt: skip
-
-
-def plain(text: str) -> str:
-    """Text from a peer, fit for a terminal: control characters are spelled out, not obeyed."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class EventPrinter:

@@ -31,8 +31,8 @@ from mitm.audit.limbo import load_limbo
 from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
 from mitm.audit.upstream import own_server
 from mitm.cli import audit_table, report
+from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, capture_options
-from mitm.cli.run import in_loop
 from mitm.errors import UserError
 from mitm.proxy.tap import Tap
 

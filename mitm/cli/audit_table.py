@@ -9,7 +9,7 @@ from mitm import content
 from mitm.audit import Finding, Report
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import Outcome
-from mitm.capture import plain
+from mitm.masking import plain
 
 # The worst first. Passes are named in one line: there are many of them, and little to say.
 _SECTIONS: dict[Outcome, tuple[str, str]] = {

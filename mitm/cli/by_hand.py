@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 
 from mitm import content, pki
-from mitm.address import guard, parse
-from mitm.audit.case import must_be_a_name
+from mitm.address import guard, must_be_a_name, parse
 from mitm.cli.modes import allow_host_option
 from mitm.errors import UserError
 from mitm.lab import load_client

@@ -8,11 +8,11 @@ import click
 
 from mitm import content
 from mitm.address import Address
-from mitm.cli.run import in_loop
+from mitm.cli.loop import in_loop
+from mitm.descriptors import load_descriptor_set
+from mitm.descriptors.protoc import compile_protos
 from mitm.errors import UserError
-from mitm.wire import Schema
-from mitm.wire.protoc import compile_protos
-from mitm.wire.schema import load_descriptor_set
+from mitm.messages import Schema
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,7 +82,7 @@ class Descriptors(NamedTuple):
     @staticmethod
     def _reflect(upstream: Address, schema: Schema) -> None:
         # It brings the stubs of the reflection service, which nobody else needs.
-        from mitm.proxy.reflection import reflect
+        from mitm.descriptors.reflection import reflect
 
         try:
             schema.add(in_loop(reflect(upstream)), "reflection")

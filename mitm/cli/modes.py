@@ -6,8 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from mitm.address import Address, guard, normal, parse
-from mitm.audit.case import must_be_a_name
+from mitm.address import Address, guard, must_be_a_name, normal, parse
 from mitm.errors import UserError
 from mitm.proxy import Mode
 

@@ -1,7 +1,7 @@
 """`mitm-demo proxy`: the interceptor alone, until Ctrl-C."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,16 +13,16 @@ from mitm.address import Address, guard, is_ip, normal, parse
 from mitm.capture import EventPrinter
 from mitm.cli import report
 from mitm.cli.decoding import Descriptors, decoding_options
+from mitm.cli.loop import in_loop
 from mitm.cli.modes import Position, allow_host_option, mode_options, position
 from mitm.cli.recording import Recording, recording_options
-from mitm.cli.run import in_loop
 from mitm.errors import UserError
 from mitm.events import Event
 from mitm.lab.play import NAME
+from mitm.messages import Schema
+from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor, Mode
 from mitm.tls import Hello
-from mitm.wire import Schema
-from mitm.wire.rewrite import Rules
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -53,14 +53,6 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @decoding_options
 @recording_options
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Processes to share the connections among.",
-)
 @allow_host_option
 def proxy(
     listen: str,
@@ -74,7 +66,6 @@ def proxy(
     events: Path | None,
     pcap: Path | None,
     keylog: Path | None,
-    workers: int,
     allow_host: tuple[str, ...],
     **descriptors: Any,
 ) -> None:
@@ -92,7 +83,6 @@ def proxy(
     mitm-demo proxy --proto shop.proto --proto-path protos
     mitm-demo proxy --mode connect --intercept localhost
     mitm-demo proxy --mode transparent --intercept api.example --allow-host 192.0.2.7
-    mitm-demo proxy --workers 4
     """
     where = position(mode, upstream, intercept, allow_host)
     here = guard(parse(listen), allow_host)
@@ -101,13 +91,11 @@ def proxy(
             "--impersonate is not for --mode transparent: there the server is dialled before it is "
             "known whether it is under test"
         )
-    if workers > 1 and (pcap or keylog):
-        raise UserError("--pcap and --keylog are written by one process: leave out --workers")
     choose = _choice(cert, key, where)
     schema = Descriptors(**descriptors).schema(where.upstream)
     attack = Attack(Rules(rewrites, schema), impersonate)
     with Recording(events, pcap, keylog) as recording:
-        _intercept(here, where, cert, choose, schema, attack, recording, workers)
+        _intercept(here, where, cert, choose, schema, attack, recording)
 
 
 class Attack(NamedTuple):
@@ -164,7 +152,6 @@ def _intercept(
     schema: Schema,
     attack: Attack,
     recording: Recording,
-    workers: int,
 ) -> None:
     console = report.console()
     printer = EventPrinter(console, frames=True)
@@ -187,7 +174,7 @@ def _intercept(
         impersonate=attack.impersonate,
     )
 
-    async def go_on(wait: Callable[[], Awaitable[object]]) -> None:
+    async def go_on() -> None:
         async with interceptor:
             how = ", answering in its place" if attack.impersonate else ""
             console.print(
@@ -195,33 +182,6 @@ def _intercept(
                 "Ctrl-C ends it",
                 soft_wrap=True,
             )
-            await wait()
+            await asyncio.Event().wait()
 
-    if workers == 1:
-        in_loop(go_on(asyncio.Event().wait))
-    else:
-        _go_on_in_workers(interceptor, workers, on_event, go_on)
-
-
-def _go_on_in_workers(
-    interceptor: Interceptor,
-    count: int,
-    on_event: Callable[[Event], None],
-    go_on: Callable[[Callable[[], Awaitable[object]]], Coroutine[Any, Any, None]],
-) -> None:
-    # Nobody else pays for what this imports.
-    from mitm.proxy.workers import Workers
-
-    workers = Workers(
-        interceptor,
-        count,
-        on_event=on_event,
-        on_loss=lambda line: click.echo(f"mitm-demo: {line}", err=True),
-        run=in_loop,
-    )
-
-    async def with_them() -> None:
-        async with workers:
-            await go_on(workers.wait)
-
-    in_loop(with_them())
+    in_loop(go_on())

@@ -10,7 +10,7 @@ import msgspec
 
 from mitm.capture import EventPrinter, read_events
 from mitm.cli import report
-from mitm.cli.show import Show
+from mitm.cli.scenario_view import ScenarioView
 from mitm.errors import UserError
 from mitm.events import Event, ScenarioStarted
 
@@ -42,7 +42,7 @@ def _show(events: Iterator[Event]) -> None:
     if first is None:
         return
     # What `run` records begins with a scenario; `proxy` has none, and shows every frame.
-    show = Show(console)
+    show = ScenarioView(console)
     see = show if isinstance(first, ScenarioStarted) else EventPrinter(console, frames=True)
     for event in chain([first], events):
         see(event)

@@ -11,9 +11,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from mitm.capture import plain
 from mitm.events import ScenarioStarted
-from mitm.lab import Outcome
+from mitm.lab import Played
+from mitm.masking import plain
 from mitm.verdict import Altered, LegResult
 
 _STYLES = {
@@ -45,7 +45,7 @@ def cast(console: Console, script: ScenarioStarted) -> None:
     console.print(Padding(rows, (1, 0, 0, 2)))
 
 
-def outcome(console: Console, outcome: Outcome) -> None:
+def outcome(console: Console, outcome: Played) -> None:
     """Print verdicts, evidence and lesson."""
     console.print()
     console.print(Text("Verdict", style="bold underline"))
@@ -147,7 +147,7 @@ _HOW = {
 }
 
 
-def summary(console: Console, outcomes: Sequence[Outcome]) -> None:
+def summary(console: Console, outcomes: Sequence[Played]) -> None:
     """Print the table of all scenarios played."""
     table = Table(title="Summary", title_justify="left", title_style="bold")
     for column in ("scenario", "control", "under attack", "as expected"):
@@ -167,7 +167,7 @@ def summary(console: Console, outcomes: Sequence[Outcome]) -> None:
     console.print(f"{matched} of {len(outcomes)} scenarios came out as expected.")
 
 
-def as_json(outcome: Outcome) -> dict[str, object]:
+def as_json(outcome: Played) -> dict[str, object]:
     """A scenario's outcome for programs; credentials are masked."""
     return {
         "scenario": outcome.script.scenario,

@@ -1,21 +1,17 @@
 """`mitm-demo run`: play scenarios."""
 
-import asyncio
 import json
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from mitm.cli import report
+from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, recording_options
-from mitm.cli.show import Show
+from mitm.cli.scenario_view import ScenarioView
 from mitm.events import Event
-from mitm.lab import Client, Outcome, Scenario, load_client, load_scenario, play, scenarios
-
-T = TypeVar("T")
+from mitm.lab import Client, Played, Scenario, load_client, load_scenario, play, scenarios
 
 
 @click.command()
@@ -60,7 +56,7 @@ def run(
     chosen = load_client(client)
     for each in loaded:
         chosen.must_know(each.policy)
-    show = None if as_json else Show(report.console())
+    show = None if as_json else ScenarioView(report.console())
     with Recording(events, pcap, keylog) as recording:
         outcomes = in_loop(_play_all(loaded, chosen, timeout, show, recording))
     if show:
@@ -72,9 +68,9 @@ async def _play_all(
     loaded: list[Scenario],
     client: Client,
     timeout: float,
-    show: Show | None,
+    show: ScenarioView | None,
     recording: Recording,
-) -> list[Outcome]:
+) -> list[Played]:
     def on_event(event: Event) -> None:
         recording(event)
         if show:
@@ -90,13 +86,3 @@ async def _play_all(
             click.echo(json.dumps(report.as_json(outcome), ensure_ascii=False))
             sys.stdout.flush()
     return outcomes
-
-
-def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the fastest event loop there is."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(coroutine)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(coroutine)

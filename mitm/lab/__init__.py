@@ -1,13 +1,13 @@
 """The lab: loads a scenario, starts server, interceptor and client, and plays both legs."""
 
-from mitm.lab.client import Client, clients, load_client
-from mitm.lab.play import Lab, Outcome, play
+from mitm.lab.clients import Client, clients, load_client
+from mitm.lab.play import Lab, Played, play
 from mitm.lab.scenario import Scenario, load_scenario, scenarios
 
 __all__ = [
     "Client",
     "Lab",
-    "Outcome",
+    "Played",
     "Scenario",
     "clients",
     "load_client",

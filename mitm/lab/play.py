@@ -13,11 +13,14 @@ import msgspec
 
 from mitm import content, pki
 from mitm.address import Address
+from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
 from mitm.events import Event, Leg, LegEnded, LegStarted, ScenarioStarted
-from mitm.lab.client import Client, run_client
+from mitm.lab.clients import Client, run_client
 from mitm.lab.scenario import Scenario
 from mitm.lab.server import RunningServer, running_server
+from mitm.messages import Schema
+from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
 from mitm.verdict import (
@@ -27,17 +30,15 @@ from mitm.verdict import (
     judge_genuine,
     judge_intercepted,
 )
-from mitm.wire import Schema
-from mitm.wire.rewrite import Rules
 
 # The name under test: the client dials it, the genuine certificate is valid for it.
 NAME = "localhost"
 
 # Seconds that connections have to end once the client has exited.
-DRAIN_LIMIT = 2.0
+DRAIN_SECONDS = 2.0
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Played(msgspec.Struct, frozen=True):
     """A scenario that was played.
 
     Attributes:
@@ -114,7 +115,7 @@ class Lab(msgspec.Struct, frozen=True):
             tls = scenario.server == "tls"
             cert = directory / "server.pem" if tls else None
             key = directory / "server.key" if tls else None
-            schema = Schema.load(content.PROTO / "users.binpb")
+            schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
             token = f"demo-{secrets.token_hex(16)}"
             async with running_server(cert, key) as server:
                 yield cls(directory, server, chain, token, schema)
@@ -127,7 +128,7 @@ async def play(
     timeout: float,
     on_event: Callable[[Event], None],
     tap: Tap | None = None,
-) -> Outcome:
+) -> Played:
     """Play both legs of a scenario, for real, and judge them.
 
     Args:
@@ -169,10 +170,10 @@ async def play(
             target = Address(NAME, interceptor.address.port)
             on_event(_started(scenario, "intercepted", target))
             report = await _run(scenario, client, lab, target, timeout)
-            await interceptor.drain(DRAIN_LIMIT)
+            await interceptor.drain(DRAIN_SECONDS)
         intercepted = judge_intercepted(seen, report, lab.server.take_calls())
         on_event(_ended(scenario, "intercepted", intercepted))
-    return Outcome(script, genuine, intercepted, tuple(seen))
+    return Played(script, genuine, intercepted, tuple(seen))
 
 
 async def _run(

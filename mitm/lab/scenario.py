@@ -6,10 +6,11 @@ from typing import Literal
 import msgspec
 
 from mitm import content, front_matter, pki
+from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
+from mitm.messages import Schema
+from mitm.messages.rules import Rules
 from mitm.verdict import GenuineVerdict, InterceptedVerdict
-from mitm.wire import Schema
-from mitm.wire.rewrite import Rules
 
 # Every policy that a client may be asked to follow: client/README.md.
 Policy = Literal["insecure", "skip-verify", "no-ca", "ca-file", "system-roots", "pinned"]
@@ -80,7 +81,7 @@ def load_scenario(name: str) -> Scenario:
     except UserError as error:
         raise UserError(f"{path}: certificate: {error}") from None
     try:
-        Rules(front.rewrite, Schema.load(content.PROTO / "users.binpb"))
+        Rules(front.rewrite, Schema(load_descriptor_set(content.PROTO / "users.binpb")))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return Scenario(

@@ -13,10 +13,10 @@ import msgspec
 from mitm import content
 from mitm.address import Address, parse
 from mitm.errors import UserError
-from mitm.lab.processes import Output, started
+from mitm.programs import Output, started
 from mitm.verdict import ServerCall
 
-START_LIMIT = 15.0  # seconds; it takes half of one
+START_SECONDS = 15.0  # seconds; it takes half of one
 
 
 class RunningServer:
@@ -57,7 +57,7 @@ async def running_server(cert: Path | None, key: Path | None) -> AsyncIterator[R
         command += ["--cert", str(cert), "--key", str(key)]
     async with started(command, os.environ) as program:
         try:
-            async with asyncio.timeout(START_LIMIT):
+            async with asyncio.timeout(START_SECONDS):
                 line = await program.stdout.first_line()
             address = parse(json.loads(line)["listening"])
         except (TimeoutError, ValueError, KeyError):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -13,11 +12,13 @@ import msgspec
 
 from mitm import events, pki
 from mitm.address import Address, guard, is_ip, normal
-from mitm.errors import UserError
+from mitm.errors import UserError, explain
 from mitm.events import Direction, Event, Party
+from mitm.messages import Schema
+from mitm.messages.rules import Rules
 from mitm.proxy import connect, transparent
 from mitm.proxy.contexts import client_context, preferred_alpn, upstream_leg
-from mitm.proxy.endpoint import BrokenError
+from mitm.proxy.http2_endpoint import BrokenError
 from mitm.proxy.peer import READ_SIZE, Peer
 from mitm.proxy.rewriting import Rewriting
 from mitm.proxy.tap import Tap, conceal, dial, reveal, take_over
@@ -30,19 +31,17 @@ from mitm.tls import (
     read_client_hello,
     tls_record,
 )
-from mitm.wire import Schema
 from mitm.wire.http2 import PREFACE
-from mitm.wire.rewrite import Rules
 
 # Seconds. nginx gives a client 60 s for its header and 60 s for its TLS handshake, Envoy 15 s for
 # transport sockets. On one machine a peer that needs longer than this has stopped.
-HELLO_LIMIT = 10.0
-DIAL_LIMIT = 10.0
-HANDSHAKE_LIMIT = 10.0
+HELLO_SECONDS = 10.0
+DIAL_SECONDS = 10.0
+HANDSHAKE_SECONDS = 10.0
 
 # Seconds that a peer has to take the last bytes sent to it, once the connection is over: nginx's
 # lingering_timeout.
-CLOSE_LIMIT = 5.0
+CLOSE_SECONDS = 5.0
 
 # What an HTTP/2 server says first (RFC 9113 section 3.4): a frame without settings.
 EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
@@ -142,7 +141,7 @@ class Connection:
         ends = [asyncio.create_task(writer.wait_closed()) for writer in self._writers]
         if ends and not at_once:
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait(ends, timeout=CLOSE_LIMIT)
+                await asyncio.wait(ends, timeout=CLOSE_SECONDS)
         for writer in self._writers:
             writer.transport.abort()
         # How the sockets ended has been told already.
@@ -272,14 +271,14 @@ class Connection:
         """Read a CONNECT request; what follows it begins the client's own connection."""
         received = b""
         try:
-            async with asyncio.timeout(HELLO_LIMIT):
+            async with asyncio.timeout(HELLO_SECONDS):
                 while not (request := connect.read_request(received)):
                     data = await reader.read(READ_SIZE)
                     if not data:
                         raise _EndError("client", "eof", _so_far(received))
                     received += data
         except TimeoutError:
-            reason = f"no complete request within {HELLO_LIMIT:g} s; {_so_far(received)}"
+            reason = f"no complete request within {HELLO_SECONDS:g} s; {_so_far(received)}"
             raise connect.RefusedError(HTTPStatus.REQUEST_TIMEOUT, reason) from None
         destination, self._opening = request
         return destination
@@ -299,7 +298,7 @@ class Connection:
         with contextlib.suppress(OSError, TimeoutError):
             writer.write(connect.refusal(connect.RefusedError(status, reason)))
             writer.write_eof()
-            async with asyncio.timeout(CLOSE_LIMIT):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 while await reader.read(READ_SIZE):
                     pass
 
@@ -319,7 +318,7 @@ class Connection:
     async def _sniff(self, reader: asyncio.StreamReader) -> Hello | None:
         """Read until it is clear what the client speaks: TLS, or HTTP/2 in plaintext (None)."""
         try:
-            async with asyncio.timeout(HELLO_LIMIT):
+            async with asyncio.timeout(HELLO_SECONDS):
                 while True:
                     if self._opening.startswith(PREFACE):
                         return None
@@ -331,7 +330,7 @@ class Connection:
                         raise _EndError("client", "eof", _so_far(self._opening))
                     self._opening += data
         except TimeoutError:
-            reason = f"no complete ClientHello within {HELLO_LIMIT:g} s; {_so_far(self._opening)}"
+            reason = f"no complete ClientHello within {HELLO_SECONDS:g} s; {_so_far(self._opening)}"
             raise _EndError("attacker", "time-limit", reason) from None
         except MalformedHelloError as error:
             reason = f"neither TLS nor HTTP/2: {error}; {_so_far(self._opening)}"
@@ -365,12 +364,12 @@ class Connection:
     async def _dial(self, address: Address) -> Peer:
         """Reach the server."""
         try:
-            async with asyncio.timeout(DIAL_LIMIT):
+            async with asyncio.timeout(DIAL_SECONDS):
                 reader, writer = await dial(
                     address, self._task.tap, hidden=self._task.mode != "reverse"
                 )
         except TimeoutError:
-            raise self._unreachable(address, f"no answer within {DIAL_LIMIT:g} s") from None
+            raise self._unreachable(address, f"no answer within {DIAL_SECONDS:g} s") from None
         except (OSError, UnicodeError) as error:
             raise self._unreachable(address, explain(error)) from None
         self._writers.append(writer)
@@ -382,10 +381,10 @@ class Connection:
         if hello and self._task.upstream_tls:
             leg = upstream_leg(hello, address.host, self._task.tap)
             try:
-                async with asyncio.timeout(DIAL_LIMIT):
+                async with asyncio.timeout(DIAL_SECONDS):
                     completed = await server.handshake(leg)
             except TimeoutError:
-                reason = f"no answer within {DIAL_LIMIT:g} s"
+                reason = f"no answer within {DIAL_SECONDS:g} s"
                 raise self._unreachable(address, reason) from None
             if not completed:
                 reason = f"the TLS handshake failed: {_why(server)}"
@@ -415,10 +414,10 @@ class Connection:
             sha256=chain.sha256,
         )
         try:
-            async with asyncio.timeout(HANDSHAKE_LIMIT):
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
                 completed = await client.handshake(tls)
         except TimeoutError:
-            reason = f"the handshake was not completed within {HANDSHAKE_LIMIT:g} s"
+            reason = f"the handshake was not completed within {HANDSHAKE_SECONDS:g} s"
             raise _EndError("attacker", "time-limit", reason) from None
         if not completed:
             raise self._end_of("client", client)
@@ -442,7 +441,7 @@ class Connection:
         )
         received = b""
         try:
-            async with asyncio.timeout(HANDSHAKE_LIMIT):
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
                 writer.write(EMPTY_SETTINGS)
                 # A client that is still in its handshake sends an alert, in the clear for want of
                 # keys. That is a refusal, and no application data.
@@ -457,7 +456,7 @@ class Connection:
                         raise _EndError("client", "eof")
                     received += data
         except TimeoutError:
-            reason = f"the client has not reacted to plaintext within {HANDSHAKE_LIMIT:g} s"
+            reason = f"the client has not reacted to plaintext within {HANDSHAKE_SECONDS:g} s"
             raise _EndError("attacker", "time-limit", reason) from None
         except OSError:
             raise _EndError("client", "reset") from None
@@ -538,15 +537,6 @@ class Connection:
 
     def _emit(self, event: type[Event], **fields: object) -> None:
         self._task.on_event(event(time=time.time(), connection=self._number, **fields))
-
-
-def explain(error: OSError | UnicodeError) -> str:
-    """What the system says, without the words that event loops put around it."""
-    if isinstance(error, UnicodeError):
-        return "not a host name"  # the idna codec has refused it
-    if error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error)
 
 
 def _why(server: Peer) -> str:

@@ -11,25 +11,25 @@ from typing import Self
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from mitm.address import Address, normal
-from mitm.errors import UserError
+from mitm.errors import UserError, explain
 from mitm.events import Event
+from mitm.messages import Schema
+from mitm.messages.rules import Rules
 from mitm.pki import Chain
-from mitm.proxy.connection import Connection, Mode, Task, explain
+from mitm.proxy.connection import Connection, Mode, Task
 from mitm.proxy.contexts import forget_contexts
 from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import Tap
 from mitm.proxy.transparent import take_foreign
 from mitm.tls import Hello
-from mitm.wire import Schema
-from mitm.wire.rewrite import Rules
 
 # Clients that wait to be accepted, on each address. A client beyond that comes a second late, when
 # its SYN is sent again (RFC 6298); nginx takes 511.
 BACKLOG = 1024
 
 # Seconds without accepting after file descriptors have run out, as in asyncio
-# (ACCEPT_RETRY_DELAY).
-ACCEPT_RETRY_DELAY = 1.0
+# (ACCEPT_RETRY_SECONDS).
+ACCEPT_RETRY_SECONDS = 1.0
 
 _ANY_PORT = Address("127.0.0.1", 0)
 _NO_SCHEMA = Schema(FileDescriptorSet())
@@ -94,7 +94,7 @@ class Interceptor:
     ) -> None:
         if mode == "reverse" and upstream is None and not impersonate:
             raise ValueError("there is nowhere to go on to without upstream")
-        self._listen: Address | None = listen
+        self._listen = listen
         self._task = Task(
             upstream,
             upstream_tls,
@@ -110,7 +110,6 @@ class Interceptor:
         self._stand_in = StandIn() if impersonate else None
         self._connections: set[asyncio.Task[None]] = set()
         self._accepted = 0
-        self.hand_over = self.take
         self._listeners: list[socket.socket] = []
 
     async def __aenter__(self) -> Self:
@@ -120,7 +119,7 @@ class Interceptor:
             UserError: the address cannot be listened on, because it is taken, say.
         """
         try:
-            self._listeners = await _listening(self._listen) if self._listen else []
+            self._listeners = await _listening(self._listen)
         except (OSError, UnicodeError) as error:
             raise UserError(
                 f"cannot listen on {self._listen}: {explain(error)}; "
@@ -201,27 +200,15 @@ class Interceptor:
                 except OSError:
                     # Out of file descriptors or memory: accept(2). The client stays in the queue.
                     self._unwatch()
-                    asyncio.get_running_loop().call_later(ACCEPT_RETRY_DELAY, self._watch)
+                    asyncio.get_running_loop().call_later(ACCEPT_RETRY_SECONDS, self._watch)
                     return
                 self._accepted += 1
-                self.hand_over(self._accepted, client, Address(*address[:2]))
+                self._take(self._accepted, client, Address(*address[:2]))
 
-    def take(self, number: int, client: socket.socket, address: Address) -> None:
-        """See a connection through.
-
-        Args:
-            number: of the connection, from 1.
-            client: the accepted socket.
-            address: the client's.
-        """
+    def _take(self, number: int, client: socket.socket, address: Address) -> None:
         task = asyncio.create_task(Connection(number, client, address, self._task).run())
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
-
-    def become_a_worker(self, on_event: Callable[[Event], None]) -> None:
-        """Listen nowhere, and tell somebody else what is seen of the clients to `take`."""
-        self._listen = None
-        self._task = self._task._replace(on_event=on_event)
 
 
 async def _listening(address: Address) -> list[socket.socket]:

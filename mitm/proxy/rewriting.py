@@ -15,13 +15,12 @@ import h2.events
 from google.protobuf.message import DecodeError
 
 from mitm.events import Direction, Event, NotRewritten, Rewritten
-from mitm.proxy.endpoint import Endpoint, HeaderFields, PassedOn
-from mitm.proxy.stand_in import carries_grpc
+from mitm.messages import Schema
+from mitm.messages.rules import Changed, Rules
+from mitm.proxy.http2_endpoint import HeaderFields, Http2Endpoint, PassedOn
 from mitm.proxy.watcher import Watcher
-from mitm.wire import Schema
 from mitm.wire.compression import decompress
-from mitm.wire.grpc import MAX_HELD, MAX_MESSAGE_SIZE
-from mitm.wire.rewrite import Changed, Rules
+from mitm.wire.grpc import MAX_HELD, MAX_MESSAGE_SIZE, carries_grpc
 
 _OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
 _PREFIX = struct.Struct(">BL")
@@ -149,9 +148,9 @@ class Rewriting:
         self._schema = schema
         self._rules = rules
         self._on_event = on_event
-        self._ends: dict[Direction, Endpoint] = {
-            "client": Endpoint(client_side=False),
-            "server": Endpoint(client_side=True),
+        self._ends: dict[Direction, Http2Endpoint] = {
+            "client": Http2Endpoint(client_side=False),
+            "server": Http2Endpoint(client_side=True),
         }
         self._calls: dict[int, _Call] = {}
         self._held = 0

@@ -10,6 +10,7 @@ import h2.events
 import h2.exceptions
 
 from mitm.address import Address
+from mitm.wire.grpc import carries_grpc
 from mitm.wire.http2 import PREFACE
 
 # The five bytes before a message (gRPC over HTTP/2, "Length-Prefixed-Message"), and no message:
@@ -18,16 +19,6 @@ _EMPTY_MESSAGE = bytes(5)
 
 # For whatever is not HTTP/2. Many a client of something else takes it as an answer, too.
 _HTTP_1_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-HeaderFields = list[tuple[bytes, bytes]]
-
-
-def carries_grpc(headers: HeaderFields) -> bool:
-    """Whether the content-type is `application/grpc`, alone or before `+proto` or `;charset`."""
-    # As bytes: of whatever kind the others are (RFC 9110 section 5.5), only one matters.
-    content_type = dict(headers).get(b"content-type", b"")
-    return content_type.partition(b";")[0].partition(b"+")[0] == b"application/grpc"
 
 
 class StandIn:

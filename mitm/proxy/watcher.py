@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from mitm.events import ApplicationData, Direction, Event, ParseFailed
-from mitm.wire import Http1Parser, Http2Parser, Schema
+from mitm.messages import Schema
+from mitm.wire import Http1Parser, Http2Parser
 from mitm.wire.http1 import REQUEST_LINE, UNFINISHED
 from mitm.wire.http2 import PREFACE
 

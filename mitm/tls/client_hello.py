@@ -15,7 +15,7 @@ _CLIENT_HELLO = 1
 
 # A hello is some 500 bytes, 1,800 with a post-quantum key share. Go's crypto/tls stops at 65,536
 # (maxHandshake).
-HELLO_LIMIT = 65_536
+MAX_HELLO_SIZE = 65_536
 
 _SERVER_NAME, _ALPN, _SUPPORTED_VERSIONS = 0, 16, 43
 
@@ -107,13 +107,13 @@ def read_client_hello(data: bytes) -> Hello | None:
         if handshake[0] != _CLIENT_HELLO:
             raise MalformedHelloError("the first handshake message is not a ClientHello")
         size = int.from_bytes(handshake[1:4], "big")
-        if size > HELLO_LIMIT:
-            raise MalformedHelloError(f"a ClientHello of {size} bytes (limit {HELLO_LIMIT})")
+        if size > MAX_HELLO_SIZE:
+            raise MalformedHelloError(f"a ClientHello of {size} bytes (limit {MAX_HELLO_SIZE})")
         if len(handshake) >= _HANDSHAKE_HEADER + size:
             return _parse(_Reader(bytes(handshake[_HANDSHAKE_HEADER : _HANDSHAKE_HEADER + size])))
     if data and data[0] != _HANDSHAKE_RECORD:
         raise MalformedHelloError("not a TLS handshake record")
-    if len(data) > 2 * HELLO_LIMIT:
+    if len(data) > 2 * MAX_HELLO_SIZE:
         raise MalformedHelloError("a ClientHello in too many small records")
     return None
 

@@ -1,12 +1,12 @@
 """What is told of a call, whichever version of HTTP carries it: messages and trailers as events."""
 
 from mitm.events import Direction, Headers, Message
+from mitm.messages.schema import Schema
+from mitm.messages.status import status_details
 from mitm.wire.compression import decompress
 from mitm.wire.frames import ProtocolError
 from mitm.wire.grpc import MAX_MESSAGE_SIZE, TRUNCATED_SIZE, RawMessage
 from mitm.wire.header_blocks import MAX_HEADER_LIST, HeaderList
-from mitm.wire.schema import Schema
-from mitm.wire.status import status_details
 
 
 class MessageTeller:

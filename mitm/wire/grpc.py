@@ -7,7 +7,6 @@ import struct
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from mitm.errors import UserError
 from mitm.wire.frames import ProtocolError
 
 # What gRPC implementations take by default (GRPC_DEFAULT_MAX_RECV_MESSAGE_LENGTH in the C core;
@@ -39,50 +38,6 @@ _COMPRESSED, _TRAILERS = 0x01, 0x80  # flags of the prefix; the second one is gR
 # Base64 up to its padding. Padding elsewhere than at the end of four letters is an error.
 _PADDED = re.compile(rb"[^=]+={0,2}|=")
 
-# https://grpc.github.io/grpc/core/md_doc_statuscodes.html
-STATUS_NAMES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
-
-
-def status_name(grpc_status: str) -> str:
-    """The name of a `grpc-status` trailer, `PERMISSION_DENIED` for "7"; unknown ones unchanged."""
-    if grpc_status.isascii() and grpc_status.isdigit() and len(grpc_status) <= 2:
-        code = int(grpc_status)
-        if code < len(STATUS_NAMES):
-            return STATUS_NAMES[code]
-    return grpc_status
-
-
-def status_code(text: str) -> int:
-    """Read a gRPC status, by its name or number.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    name = text.upper()
-    if name in STATUS_NAMES:
-        return STATUS_NAMES.index(name)
-    if text.isascii() and text.isdigit() and int(text) < len(STATUS_NAMES):
-        return int(text)
-    raise UserError(f"unknown gRPC status {text!r}: write UNAUTHENTICATED, say, or 16")
-
 
 def is_grpc(content_type: str) -> bool:
     """Whether a request of this content-type carries gRPC messages, and is no gRPC-Web."""
@@ -98,6 +53,13 @@ def framing(content_type: str) -> Framing | None:
     (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md).
     """
     return _FRAMINGS.get(content_type.partition(";")[0].partition("+")[0].strip())
+
+
+def carries_grpc(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the content-type is `application/grpc`, alone or before `+proto` or `;charset`."""
+    # As bytes: of whatever kind the others are (RFC 9110 section 5.5), only one matters.
+    content_type = dict(headers).get(b"content-type", b"")
+    return content_type.partition(b";")[0].partition(b"+")[0] == b"application/grpc"
 
 
 class RawMessage(NamedTuple):

@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Iterator
 
 from mitm.events import Direction, Event, Headers, ParseFailed
+from mitm.messages.schema import Schema
 from mitm.wire import grpc
 from mitm.wire.calls import MessageTeller, error_details, header_lines
 from mitm.wire.frames import ProtocolError
 from mitm.wire.grpc import Budget, MessageReader
 from mitm.wire.header_blocks import MAX_HEADER_LIST, HeaderList
-from mitm.wire.schema import Schema
 
 # A request line, and what is not one yet.
 REQUEST_LINE = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.[01]\r?\n")

@@ -7,12 +7,12 @@ from typing import Literal, NamedTuple
 import hpack
 
 from mitm.events import Direction, Event, Frame, Headers, ParseFailed
+from mitm.messages.schema import Schema
 from mitm.wire import frames, grpc
 from mitm.wire.calls import MessageTeller, error_details
 from mitm.wire.frames import FrameReader, ProtocolError, RawFrame
 from mitm.wire.grpc import Budget, MessageReader
 from mitm.wire.header_blocks import HeaderDecoder, HeaderList
-from mitm.wire.schema import Schema
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 

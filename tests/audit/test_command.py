@@ -119,7 +119,7 @@ while True:
 def test_a_client_that_hangs_is_ended_with_its_children(
     tmp_path: Path, kind: str, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mitm.lab.processes.GRACE", 0.2)
+    monkeypatch.setattr("mitm.programs.GRACE_SECONDS", 0.2)
     pids = tmp_path / "pids"
     words = (sys.executable, "-c", FAMILY, str(pids), kind)
     ran = played(*words, time_limit=3, loop=loop)

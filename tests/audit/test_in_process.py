@@ -208,7 +208,7 @@ def test_ctrl_c_ends_the_audit_though_a_client_hangs() -> None:
 
 
 def test_connections_left_open_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "DRAIN_LIMIT", 600)
+    monkeypatch.setattr(listener, "DRAIN_SECONDS", 600)
     with ExitStack() as left_open:
 
         def client(server: audit.Endpoint) -> None:

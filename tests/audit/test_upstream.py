@@ -13,8 +13,8 @@ from mitm.address import Address
 from mitm.audit import catalogue, forge_suite, select, stand_in
 from mitm.audit.upstream import own_server
 from mitm.errors import UserError
+from mitm.messages import Schema
 from mitm.proxy import Interceptor
-from mitm.wire import Schema
 from tests.proxy.stage import run
 
 

@@ -63,7 +63,6 @@ def test_every_call_of_a_workload_is_made_and_read(
     [
         (ways.LOGGING, "events.jsonl"),
         (ways.CAPTURING, "calls.pcapng"),
-        (ways.SHARING, None),
         (ways.NGHTTPX, None),
     ],
     ids=lambda value: getattr(value, "name", None),
@@ -116,9 +115,3 @@ def test_memory_is_asked_for_after_so_many_calls_of_one_interceptor(files: ways.
 @pytest.mark.usefixtures("nghttp2")
 def test_a_crowd_costs_something(files: ways.Files) -> None:
     assert growth.cpu_ms(files, connections=5, calls=600) > 0
-
-
-@pytest.mark.usefixtures("nghttp2")
-def test_workers_wait_where_they_see_more_than_is_put_in_order(files: ways.Files) -> None:
-    """What they tell fills the channel to the first process many times over."""
-    assert bench.one(replace(BUSY, calls=3_000), ways.SHARING, files).rate > 0

@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from mitm import events
-from mitm.capture import EventPrinter, plain
+from mitm.capture import EventPrinter
 from mitm.events import Event
+from mitm.masking import plain
 from tests.capture.samples import SAMPLES
 
 _AT = 1_700_000_000.0

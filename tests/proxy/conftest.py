@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mitm import content, pki
-from mitm.wire import Schema
+from mitm.descriptors import load_descriptor_set
+from mitm.messages import Schema
 from tests.proxy.stage import LOOPS, LoopFactory, Props
 
 
@@ -30,7 +31,7 @@ def props(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Props]:
         misnamed=chain("attacker-ca", "other.example"),
         lab_ca=pem(authorities.lab, "lab.pem"),
         attacker_ca=pem(authorities.attacker, "attacker.pem"),
-        schema=Schema.load(content.PROTO / "users.binpb"),
+        schema=Schema(load_descriptor_set(content.PROTO / "users.binpb")),
     )
     # Each test collects its own garbage, see `run`: it need not look through all of the imports.
     gc.collect()

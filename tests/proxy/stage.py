@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, TypeVar
 from mitm import events, pki
 from mitm.address import Address
 from mitm.events import Event
+from mitm.messages import Schema
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
 from mitm.tls import Hello
-from mitm.wire import Schema
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)

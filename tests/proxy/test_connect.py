@@ -333,7 +333,7 @@ def test_names_are_the_same_in_any_case_and_with_the_dot_of_the_root(
 def test_a_protocol_in_which_the_server_speaks_first_passes_at_once(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HELLO_LIMIT", 2 * LIMIT)
+    monkeypatch.setattr(connection, "HELLO_SECONDS", 2 * LIMIT)
 
     async def main() -> None:
         async with a_proxy(props, intercept=["other.example"]) as stage:
@@ -365,7 +365,7 @@ def test_a_protocol_that_is_not_tls_passes_where_the_host_is_not_under_test(
 def test_a_client_that_says_nothing_passes_after_a_while(
     props: Props, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HELLO_LIMIT", 0.05)
+    monkeypatch.setattr(connection, "HELLO_SECONDS", 0.05)
 
     async def main() -> None:
         async with a_proxy(props, intercept=["other.example"]) as stage:
@@ -495,7 +495,7 @@ def test_what_is_no_request_for_a_tunnel_is_answered(
 def test_half_a_request_and_then_silence_is_given_up(
     props: Props, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HELLO_LIMIT", 0.05)
+    monkeypatch.setattr(connection, "HELLO_SECONDS", 0.05)
 
     async def main() -> None:
         async with a_proxy(props) as stage:
@@ -512,7 +512,7 @@ def test_half_a_request_and_then_silence_is_given_up(
 def test_a_refused_client_that_does_not_leave_is_cut_off(
     props: Props, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CLOSE_LIMIT", 0.05)
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.05)
 
     async def main() -> None:
         async with a_proxy(props) as stage:

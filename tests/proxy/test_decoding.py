@@ -13,9 +13,9 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from mitm import events
 from mitm.address import Address
+from mitm.messages import Schema
+from mitm.messages.guess import guess
 from mitm.proxy import Interceptor
-from mitm.wire import Schema
-from mitm.wire.guess import guess
 from tests.proxy.stage import LIMIT, LOCALHOST, LoopFactory, Props, Seen, a_stage, run
 from tests.proxy.stage import client_context as client_tls
 from tests.proxy.stage import server_context as server_tls

@@ -127,7 +127,7 @@ def test_a_name_is_listened_on_at_each_of_its_addresses(
 def test_out_of_file_descriptors_a_client_waits_and_is_served(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interceptor, "ACCEPT_RETRY_DELAY", 0.01)
+    monkeypatch.setattr(interceptor, "ACCEPT_RETRY_SECONDS", 0.01)
     accept = socket.socket.accept
     attempts: list[int] = []
 
@@ -155,7 +155,7 @@ def test_many_connections_at_once_are_each_relayed_and_recorded(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # All four ends of all of them share one thread, which may have to share its core.
-    for limit in ("HELLO_LIMIT", "DIAL_LIMIT", "HANDSHAKE_LIMIT"):
+    for limit in ("HELLO_SECONDS", "DIAL_SECONDS", "HANDSHAKE_SECONDS"):
         monkeypatch.setattr(connection, limit, LIMIT)
 
     async def main() -> None:
@@ -322,7 +322,7 @@ def test_a_stop_in_the_middle_of_a_stop_loses_nothing(props: Props, loop: LoopFa
 def test_a_peer_that_does_not_take_its_last_bytes_is_cut_off(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CLOSE_LIMIT", 0.05)
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.05)
 
     async def main() -> None:
         async with a_stage(props) as stage:
@@ -340,7 +340,7 @@ def test_a_peer_that_does_not_take_its_last_bytes_is_cut_off(
 def test_a_stop_does_not_wait_for_a_peer_that_does_not_read(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CLOSE_LIMIT", 2 * LIMIT)
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 2 * LIMIT)
 
     async def main() -> None:
         async with a_stage(props) as stage:

@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mitm import content, events
+from mitm.descriptors import load_descriptor_set
 from mitm.events import Direction, Event, NotRewritten, Rewritten
-from mitm.proxy.endpoint import MAX_STREAMS, BrokenError
+from mitm.messages import Schema
+from mitm.messages.rules import Rules
+from mitm.proxy.http2_endpoint import MAX_STREAMS, BrokenError
 from mitm.proxy.rewriting import Rewriting
-from mitm.wire import Schema
 from mitm.wire.grpc import MAX_HELD, MAX_MESSAGE_SIZE
-from mitm.wire.rewrite import Rules
 
-SCHEMA = Schema.load(content.PROTO / "users.binpb")
+SCHEMA = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
 MALLORY = "users.v1.User.name=Mallory"
 SERVICE = "/users.v1.UserService"
 GET_USER, LIST_USERS, CHAT = f"{SERVICE}/GetUser", f"{SERVICE}/ListUsers", f"{SERVICE}/Chat"

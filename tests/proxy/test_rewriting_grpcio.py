@@ -16,8 +16,8 @@ from h2.events import DataReceived, StreamEnded
 
 from mitm import content, events
 from mitm.address import Address
+from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
-from mitm.wire.rewrite import Rules
 from tests.proxy.stage import (
     LIMIT,
     LOCALHOST,

@@ -20,9 +20,9 @@ from mitm import events
 from mitm.address import Address
 from mitm.cli.recording import Recording
 from mitm.events import Direction, Event
+from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
-from mitm.wire.rewrite import Rules
 from tests.proxy.stage import LIMIT, LOCALHOST, LOOPS, Props, Seen
 
 E = TypeVar("E", bound=Event)

@@ -8,14 +8,16 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, SettingsFrame
 
 from mitm import content
+from mitm.descriptors import load_descriptor_set
 from mitm.events import Direction, Event, Message, ParseFailed
-from mitm.wire import Http2Parser, Schema
-from tests.wire.guessed import encoded
+from mitm.messages import Schema
+from mitm.wire import Http2Parser
+from tests.messages.guessed import encoded
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 GET_USER = "/users.v1.UserService/GetUser"
 NO_SCHEMA = Schema(FileDescriptorSet())
-USERS = Schema.load(content.PROTO / "users.binpb")
+USERS = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
 
 # GetUserRequest(id=1) and User(id=1, name="Nicolas"), by the protobuf encoding guide.
 REQUEST = b"\x08\x01"

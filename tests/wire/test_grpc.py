@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mitm.messages.status import status_name
 from mitm.wire.frames import ProtocolError
 from mitm.wire.grpc import (
     MAX_IN_FRAME,
@@ -13,7 +14,6 @@ from mitm.wire.grpc import (
     MessageReader,
     RawMessage,
     is_grpc,
-    status_name,
 )
 from tests.cutting import cuts, pieces
 from tests.wire.conversation import message

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mitm.events import Direction, Event, Headers, Message, ParseFailed
-from mitm.wire import Http1Parser, Schema
+from mitm.messages import Schema
+from mitm.wire import Http1Parser
 from mitm.wire.header_blocks import MAX_HEADER_LIST
 from mitm.wire.http1 import MAX_PIPELINED
 from tests.cutting import cuts, pieces

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import Finding, Report
-from mitm.capture import plain
+from mitm.masking import plain
 
 _SUITE = "mitm-demo audit"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mitm.capture import masked
+from mitm.masking import masked
 
 _CREDENTIAL = "c2VjcmV0LXRva2VuLW9mLXRoZS1sYWI"
 

@@ -16,17 +16,16 @@ from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
 from mitm.address import Address
-from mitm.errors import UserError
-from mitm.proxy.connection import explain
+from mitm.errors import UserError, explain
+from mitm.messages.status import percent_decoded, status_name
 from mitm.wire.frames import ProtocolError
-from mitm.wire.grpc import Budget, MessageReader, status_name
-from mitm.wire.status import percent_decoded
+from mitm.wire.grpc import Budget, MessageReader
 
 # Seconds for all of it. The largest public interfaces are some hundred files.
-LIMIT = 5.0
+REFLECTION_SECONDS = 5.0
 
 # Seconds for a TLS handshake, before plaintext is tried: there are servers that answer neither.
-HANDSHAKE_LIMIT = 2.0
+TLS_SECONDS = 2.0
 
 # Files, and bytes of them, that are asked for: Google's public interfaces, all of them together,
 # are some 9,000 files of 30 MB.
@@ -61,10 +60,12 @@ async def reflect(address: Address) -> FileDescriptorSet:
         UserError: it did not tell; the text says why.
     """
     try:
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(REFLECTION_SECONDS):
             files = await _reflect(address)
     except TimeoutError:
-        raise UserError(f"{address} has not told its services within {LIMIT:g} s") from None
+        raise UserError(
+            f"{address} has not told its services within {REFLECTION_SECONDS:g} s"
+        ) from None
     except _NoAnswerError as error:
         raise UserError(f"{address} does not tell its services by reflection: {error}") from None
     except (h2.exceptions.ProtocolError, ProtocolError) as error:
@@ -84,7 +85,7 @@ async def _reflect(address: Address) -> FileDescriptorSet:
     context.set_alpn_protocols(["h2"])
     try:
         reader, writer = await asyncio.open_connection(
-            *address, ssl=context, ssl_handshake_timeout=HANDSHAKE_LIMIT
+            *address, ssl=context, ssl_handshake_timeout=TLS_SECONDS
         )
     except (ssl.SSLError, ConnectionResetError, ConnectionAbortedError):
         reader, writer = await asyncio.open_connection(*address)

@@ -5,10 +5,10 @@ from rich.console import Console
 from mitm.capture import EventPrinter
 from mitm.cli import report
 from mitm.events import Event, LegEnded, LegStarted, ScenarioStarted
-from mitm.lab import Outcome
+from mitm.lab import Played
 
 
-class Show:
+class ScenarioView:
     """Prints the cast, the events, the outcome and the lesson of scenarios.
 
     Args:
@@ -21,7 +21,7 @@ class Show:
         self._script: ScenarioStarted | None = None
         self._genuine: LegEnded | None = None
         self._seen: list[Event] = []
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[Played] = []
 
     def __call__(self, event: Event) -> None:
         """Print an event, and what it completes.
@@ -48,7 +48,7 @@ class Show:
 
     def _conclude(self, intercepted: LegEnded) -> None:
         if self._script and self._genuine:
-            outcome = Outcome.recorded(self._script, self._genuine, intercepted, self._seen)
+            outcome = Played.recorded(self._script, self._genuine, intercepted, self._seen)
             self._outcomes.append(outcome)
             report.outcome(self._console, outcome)
 

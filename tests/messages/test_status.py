@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitm import events
-from mitm.wire.protoc import compile_protos
-from mitm.wire.status import (
+from mitm.descriptors.protoc import compile_protos
+from mitm.messages.status import (
     MAX_DETAILS,
     MAX_DETAILS_SIZE,
     binary_metadata,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mitm.errors import UserError
-from mitm.lab.processes import OUTPUT_LIMIT, started
+from mitm.programs import OUTPUT_LIMIT, started
 from tests.programs import alive, gone
 
 # Says who it is and who its child is; both then wait for ever, deaf to SIGTERM.
@@ -33,7 +33,7 @@ def python(program: str) -> list[str]:
 def test_a_program_deaf_to_sigterm_is_ended_with_its_children(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mitm.lab.processes.GRACE", 0.1)
+    monkeypatch.setattr("mitm.programs.GRACE_SECONDS", 0.1)
 
     async def play() -> list[int]:
         async with started(python(STUBBORN), os.environ) as program:

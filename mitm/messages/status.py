@@ -5,8 +5,9 @@ import re
 from functools import lru_cache
 from urllib.parse import unquote
 
-from mitm.wire.error_details import error_details
-from mitm.wire.schema import Schema
+from mitm.errors import UserError
+from mitm.messages.error_details import error_details
+from mitm.messages.schema import Schema
 
 # An error's details, and bytes of them, beyond which they are not opened: a header that is in
 # HPACK's table already takes a byte to send again. gRPC's implementations take 8 KiB of metadata
@@ -18,6 +19,50 @@ MAX_DETAILS_SIZE = 16 * 1024
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SHOWN_IN = (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+
+# https://grpc.github.io/grpc/core/md_doc_statuscodes.html
+STATUS_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+
+
+def status_name(grpc_status: str) -> str:
+    """The name of a `grpc-status` trailer, `PERMISSION_DENIED` for "7"; unknown ones unchanged."""
+    if grpc_status.isascii() and grpc_status.isdigit() and len(grpc_status) <= 2:
+        code = int(grpc_status)
+        if code < len(STATUS_NAMES):
+            return STATUS_NAMES[code]
+    return grpc_status
+
+
+def status_code(text: str) -> int:
+    """Read a gRPC status, by its name or number.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    name = text.upper()
+    if name in STATUS_NAMES:
+        return STATUS_NAMES.index(name)
+    if text.isascii() and text.isdigit() and int(text) < len(STATUS_NAMES):
+        return int(text)
+    raise UserError(f"unknown gRPC status {text!r}: write UNAUTHENTICATED, say, or 16")
 
 
 def percent_decoded(grpc_message: str) -> str:

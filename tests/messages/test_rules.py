@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitm.errors import UserError
-from mitm.wire import Schema
-from mitm.wire.grpc import STATUS_NAMES, status_code
-from mitm.wire.rewrite import Rules
+from mitm.messages import Schema
+from mitm.messages.rules import Rules
+from mitm.messages.status import STATUS_NAMES, status_code
 
 PROTO = """
 syntax = "proto3";

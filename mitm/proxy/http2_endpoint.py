@@ -63,7 +63,7 @@ class _Reset(NamedTuple):
 _Item = _Data | _Fields | _End | _Reset
 
 
-class Endpoint:
+class Http2Endpoint:
     """Speaks HTTP/2 with a peer; what its windows do not take yet waits here, in order.
 
     After any call, `to_send()` may hold bytes for the peer.

@@ -4,7 +4,6 @@ import contextlib
 import importlib
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from google.protobuf import json_format
@@ -15,9 +14,8 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from mitm.errors import UserError
 from mitm.events import Direction, Source
-from mitm.wire.guess import guess
+from mitm.messages.guess import guess
 
 
 class Decoded(NamedTuple):
@@ -65,15 +63,6 @@ class Schema:
         self.unusable: list[str] = []
         if files:
             self.add(files, source)
-
-    @classmethod
-    def load(cls, path: Path, source: Source = "descriptors") -> "Schema":
-        """Read a serialized `FileDescriptorSet` (`protoc --include_imports -o FILE`).
-
-        Raises:
-            UserError: the file cannot be read, or is not such a set.
-        """
-        return cls(load_descriptor_set(path), source)
 
     def add(self, files: FileDescriptorSet, source: Source) -> None:
         """Add the services of more files; methods that are known already keep their types."""
@@ -134,26 +123,6 @@ class Schema:
             with contextlib.suppress(KeyError):
                 return _Type(GetMessageClass(pool.FindMessageTypeByName(name)), pool, source)
         return None
-
-
-def load_descriptor_set(path: Path) -> FileDescriptorSet:
-    """Read a serialized `FileDescriptorSet`.
-
-    Raises:
-        UserError: the file cannot be read, or is not such a set.
-    """
-    try:
-        files = FileDescriptorSet.FromString(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except DecodeError:
-        files = FileDescriptorSet()
-    if not files.file or not all(file.name for file in files.file):
-        raise UserError(
-            f"{path}: not a descriptor set: "
-            "write it with protoc --include_imports --descriptor_set_out"
-        )
-    return files
 
 
 def _decode(known: _Type, data: bytes) -> Decoded:

@@ -3,19 +3,25 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import pairwise
 
 from mitm.errors import UserError
+from mitm.masking import secrets_in
 
 # Seconds that a program has to stop by itself after SIGTERM, before SIGKILL.
-GRACE = 3.0
+GRACE_SECONDS = 3.0
 
 # A program that prints without end must not fill the memory. A megabyte is some ten thousand of
 # the server's lines.
 OUTPUT_LIMIT = 1024 * 1024
 
 _READ_SIZE = 65_536
+
+# Characters of a line that fit a report.
+_LINE_LENGTH = 200
 
 
 class Output:
@@ -91,7 +97,7 @@ class Program:
             if self._process.returncode is None:
                 self._signal(signal.SIGTERM)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._process.wait(), GRACE)
+                    await asyncio.wait_for(self._process.wait(), GRACE_SECONDS)
         finally:
             # Also if a second Ctrl-C has no patience with it.
             self._signal(signal.SIGKILL)
@@ -140,3 +146,25 @@ async def started(command: Sequence[str], environment: Mapping[str, str]) -> Asy
             yield program
         finally:
             await asyncio.shield(program.end())
+
+
+def last_line(output: bytes) -> str:
+    """The last line of what a program printed, cut at a length that fits a report."""
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1][:_LINE_LENGTH] if lines else ""
+
+
+def secrets_of(words: Sequence[str], environment: Mapping[str, str]) -> set[str]:
+    """What a program was given as a secret, judged by the names that go with it.
+
+    Args:
+        words: its command line: `--token T`, `--api-key=T`, `-H 'authorization: Bearer T'`.
+        environment: its variables: `API_TOKEN=T`.
+    """
+    named = list(environment.items())
+    named += pairwise(words)
+    for word in words:
+        name, separator, value = re.sub(r"[:=]", "\0", word, count=1).partition("\0")
+        if separator:
+            named.append((name, value.strip()))
+    return {secret for name, value in named for secret in secrets_in(name, value)}

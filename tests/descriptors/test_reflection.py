@@ -16,10 +16,10 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from mitm import content, pki
 from mitm.address import Address
+from mitm.descriptors import reflection
+from mitm.descriptors.reflection import reflect
 from mitm.errors import UserError
-from mitm.proxy import reflection
-from mitm.proxy.reflection import reflect
-from mitm.wire import Schema
+from mitm.messages import Schema
 
 V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
@@ -264,7 +264,7 @@ def test_a_server_of_another_kind_is_said_to_be_one(said: bytes, reason: str) ->
 
 
 def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflection, "LIMIT", 0.3)
+    monkeypatch.setattr(reflection, "REFLECTION_SECONDS", 0.3)
     with _speaking(b"") as address:
         assert "has not told its services within 0.3 s" in _refusal(address)
 

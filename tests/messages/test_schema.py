@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitm import content
+from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
-from mitm.wire import Schema
+from mitm.messages import Schema
 from tests.wire.conversation import GET_USER, NO_SCHEMA, REQUEST, USER, USERS
 
 
@@ -121,20 +122,20 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def test_descriptors_are_read_from_a_file() -> None:
-    schema = Schema.load(content.PROTO / "users.binpb")
+    schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
     assert schema.type_name("/users.v1.UserService/Chat", "client") == "users.v1.ChatMessage"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.binpb: cannot be read: No such file"):
-        Schema.load(tmp_path / "nowhere.binpb")
+        Schema(load_descriptor_set(tmp_path / "nowhere.binpb"))
 
 
 def test_a_file_that_is_no_descriptor_set_is_named(tmp_path: Path) -> None:
     path = tmp_path / "users.proto"
     path.write_text('syntax = "proto3";\n')
     with pytest.raises(UserError, match=r"users\.proto: not a descriptor set") as refusal:
-        Schema.load(path)
+        Schema(load_descriptor_set(path))
     assert "\n" not in str(refusal.value)
 
 

@@ -1,4 +1,7 @@
-"""Stolen credentials are shown to have been read, not left lying about."""
+"""Foreign text made harmless; stolen credentials shown to have been read, not left lying about."""
+
+import re
+from collections.abc import Iterable, Iterator
 
 # Names under which credentials travel in HTTP and gRPC metadata, alone or as the last words of a
 # longer name: `x-api-key`, `x-goog-iam-authorization-token`.
@@ -21,6 +24,18 @@ _SECRET = (
     "-credentials",
 )
 _SHOWN = 4
+_MASK = "…"
+
+# What is shorter stands in many a sentence that has nothing to do with it.
+_SHORTEST = 6
+
+# RFC 9110 section 11.4: scheme and credentials; and the user's part of a URL.
+_IN_TEXT = re.compile(r"(?i)\b(bearer|basic|digest)\s+[^\s\"',;]{6,}|(?<=://)[^\s/@]+(?=@)")
+
+
+def plain(text: str) -> str:
+    """Text from a peer, fit for a terminal: control characters are spelled out, not obeyed."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def masked(name: str, value: str) -> str:
@@ -41,3 +56,16 @@ def masked(name: str, value: str) -> str:
     # A short secret would be given away by its beginning.
     shown = secret[:_SHOWN] if len(secret) >= 4 * _SHOWN else ""
     return f"{scheme}{space}{shown}… ({len(secret)} characters, masked)"
+
+
+def secrets_in(name: str, value: str) -> Iterator[str]:
+    """The parts of a value that are secret, if its name says that it is a credential."""
+    if masked(name, value) != value:
+        yield from (part for part in re.split(r"[\s;=]+", value) if len(part) >= _SHORTEST)
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """A text with these secrets, and whatever looks like one, left out."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, _MASK)
+    return _IN_TEXT.sub(lambda m: f"{m[1]} {_MASK}" if m[1] else _MASK, text)

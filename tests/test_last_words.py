@@ -4,7 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mitm.audit.last_words import last_line, secrets_of, without_secrets
+from mitm.masking import without_secrets
+from mitm.programs import last_line, secrets_of
 
 SECRET = "hunter2-hunter2"  # noqa: S105
 

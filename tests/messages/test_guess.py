@@ -11,8 +11,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitm.wire.guess import MAX_DEPTH, MAX_FIELDS, MAX_PACKED, guess
-from tests.wire.guessed import encoded, field, varint
+from mitm.messages.guess import MAX_DEPTH, MAX_FIELDS, MAX_PACKED, guess
+from tests.messages.guessed import encoded, field, varint
 
 _UUID = "123e4567-e89b-12d3-a456-426614174000"
 

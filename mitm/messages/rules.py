@@ -21,8 +21,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from mitm.errors import UserError
 from mitm.events import Direction
-from mitm.wire.grpc import status_code
-from mitm.wire.schema import Schema
+from mitm.messages.schema import Schema
+from mitm.messages.status import status_code
 
 HeaderFields = list[tuple[bytes, bytes]]
 

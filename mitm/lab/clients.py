@@ -11,7 +11,7 @@ import msgspec
 
 from mitm import content, front_matter
 from mitm.errors import UserError
-from mitm.lab.processes import started
+from mitm.programs import started
 from mitm.verdict import ClientReport
 
 # The variables by which TLS libraries are told of another "system" trust store: OpenSSL and Go,
@@ -23,7 +23,7 @@ TRUST_STORE_VARIABLES = (
 )
 
 # Seconds beyond its own --timeout after which a client counts as hung.
-HANG_MARGIN = 2.0
+HANG_SECONDS = 2.0
 
 
 class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,7 +105,7 @@ async def run_client(
     command = [*client.command, *arguments, "--timeout", f"{timeout:g}"]
     async with started(command, environment) as program:
         try:
-            async with asyncio.timeout(timeout + HANG_MARGIN):
+            async with asyncio.timeout(timeout + HANG_SECONDS):
                 exit_code = await program.wait()
         except TimeoutError:
             return ClientReport(None, None, f"the client hung and was ended after {timeout:g} s")
