@@ -62,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     log = JsonLines(options.events) if options.events else None
     tap = Recorder(options.pcap, None) if options.pcap else None
-    chain = pki.chain_from_files(options.cert, options.key)
+    presented = pki.Presentation(pki.chain_from_files(options.cert, options.key))
     schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
     seen: Counter[str] = Counter()
 
@@ -74,7 +74,7 @@ def main() -> None:
     interceptor = Interceptor(
         listen=Address(LOOPBACK, 0),
         upstream=Address(LOOPBACK, options.upstream),
-        choose=lambda _: chain,
+        choose=lambda _: presented,
         schema=schema,
         on_event=on_event,
         tap=tap,

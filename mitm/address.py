@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from mitm.errors import UserError
 
+# What clients dial, and the name under test unless another is asked for.
+LOCALHOST = "localhost"
+
 # RFC 952 and 1123, and the underscore that some hosts have all the same. The limits are those of
 # RFC 1035 section 2.3.4.
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
@@ -54,7 +57,7 @@ def normal(host: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a host can only be this machine: `localhost` (RFC 6761) or a loopback address."""
-    if normal(host) == "localhost":
+    if normal(host) == LOCALHOST:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -137,12 +137,15 @@ class ClientHello(Event, frozen=True, tag="client-hello"):
         alpn: the protocols that it offers, the preferred one first.
         versions: the TLS versions that it offers.
         cipher_suites: those that it offers, by OpenSSL's names; `0x1a2b` where there is none.
+        signature_algorithms: those by which a server may prove that it holds its key, by the names
+            of RFC 8446 section 4.2.3; `0x1a2b` where there is none.
     """
 
     server_name: str | None
     alpn: tuple[str, ...]
     versions: tuple[str, ...]
     cipher_suites: tuple[str, ...]
+    signature_algorithms: tuple[str, ...] = ()
 
 
 class Plaintext(Event, frozen=True, tag="plaintext"):
@@ -187,12 +190,14 @@ class CertificatePresented(Event, frozen=True, tag="certificate-presented"):
         subjects: subject of each certificate sent, in RFC 4514 form.
         issuer: issuer of the leaf.
         sha256: fingerprint of the leaf, in hexadecimal.
+        key: the kind of its key: `ecdsa`, `rsa` or `ed25519`.
     """
 
     certificate: str
     subjects: tuple[str, ...]
     issuer: str
     sha256: str
+    key: str = ""
 
 
 class HandshakeCompleted(Event, frozen=True, tag="handshake-completed"):
@@ -255,6 +260,21 @@ class Frame(Event, frozen=True, tag="frame"):
     flags: tuple[str, ...]
     length: int
     detail: str = ""
+
+
+class PartialFrame(Event, frozen=True, tag="partial-frame"):
+    """The beginning of a client's HTTP/2 frame, before its first request: the rest is to come.
+
+    It is told because a client may leave before it sends the rest: what there is of a request has
+    been read. Once a client has made a request, nothing hangs on it any more.
+
+    Attributes:
+        type: as of a whole frame; "" if not even that has come.
+        received: how many bytes of the frame.
+    """
+
+    type: str
+    received: int
 
 
 class Headers(Event, frozen=True, tag="headers"):
@@ -402,6 +422,7 @@ AnyEvent = (
     | Alert
     | ApplicationData
     | Frame
+    | PartialFrame
     | Headers
     | Message
     | Rewritten

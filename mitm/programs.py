@@ -1,18 +1,35 @@
-"""Programs that the lab starts: each in a process group of its own, ended as a whole."""
+"""Child processes: each in a group of its own, run to an end, and ended as a whole."""
 
 import asyncio
 import contextlib
 import os
 import re
+import secrets
 import signal
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from mitm.errors import UserError
 from mitm.masking import secrets_in
 
 # Seconds that a program has to stop by itself after SIGTERM, before SIGKILL.
 GRACE_SECONDS = 3.0
+
+# Seconds that a program has to end by itself once it need not go on: its last words are worth
+# waiting for.
+PARTING_SECONDS = 0.25
+
+# Seconds that processes which a program leaves behind have to end, too. A shell's pipeline and a
+# wrapper's child do so at once.
+LINGER_SECONDS = 1.0
+_POLL_SECONDS = 0.02
+
+# The variable by which the processes of one run are known, whatever session they move to.
+_MARK = "MITM_RUN"
+_PROC = Path("/proc")
 
 # A program that prints without end must not fill the memory. A megabyte is some ten thousand of
 # the server's lines.
@@ -87,6 +104,11 @@ class Program:
         self.stdout = stdout
         self.stderr = stderr
 
+    @property
+    def code(self) -> int | None:
+        """Its exit code, negative if a signal ended it; None while it runs."""
+        return self._process.returncode
+
     async def wait(self) -> int:
         """Wait for its end; its exit code, negative if a signal ended it."""
         return await self._process.wait()
@@ -146,6 +168,145 @@ async def started(command: Sequence[str], environment: Mapping[str, str]) -> Asy
             yield program
         finally:
             await asyncio.shield(program.end())
+
+
+class Ended(NamedTuple):
+    """What came of a program that was run.
+
+    Attributes:
+        how: `ended` by itself; `stopped` because it was no longer needed; `still-running`: its time
+            was up. In the last two cases it has been ended.
+        code: its exit code, negative if a signal ended it; None if it had to be ended.
+        stdout, stderr: what it has written.
+        at: when it was stopped or its time was up, in seconds since the epoch; None if it ended.
+        left_behind: processes that it has started and that still run, by name and number.
+    """
+
+    how: Literal["ended", "stopped", "still-running"]
+    code: int | None
+    stdout: bytes
+    stderr: bytes
+    at: float | None = None
+    left_behind: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """How it ended, and its last line."""
+        if self.code is None:
+            how = "still running" if self.how == "still-running" else "stopped"
+        elif self.code < 0:
+            how = f"ended by {_signal_name(-self.code)}"
+        else:
+            how = f"exit code {self.code}"
+        line = last_line(self.stderr) or last_line(self.stdout)
+        return f"{how}: {line}" if line else how
+
+    @property
+    def crash(self) -> str:
+        """What has ended it in the place of its own code: a signal, a panic; "" if nothing has."""
+        if self.code is None:
+            return ""
+        # A shell adds 128 to the signal that has ended its command (POSIX, "Exit Status").
+        number = -self.code if self.code < 0 else self.code - 128
+        if number in _FAULTS:
+            return _signal_name(number)
+        if self.code in _PANICS and _PANICS[self.code].search(self.stderr):
+            return "a panic"
+        return ""
+
+
+# Signals by which a program dies of a mistake of its own, not of somebody's wish.
+_FAULTS = {
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGSEGV,
+    signal.SIGSYS,
+    signal.SIGTRAP,
+}
+
+# Exit codes of Go's and Rust's run-time libraries, with what they write then.
+_PANICS = {
+    2: re.compile(rb"^(panic|fatal error): .*^goroutine \d", re.MULTILINE | re.DOTALL),
+    101: re.compile(rb"^thread '.*' .*panicked at ", re.MULTILINE),
+}
+
+
+async def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    seconds: float,
+    enough: asyncio.Event | None = None,
+) -> Ended:
+    """Run a program to its end, or to that of its time; then its group of processes is ended.
+
+    What it has moved to a session of its own is not ended, but named.
+
+    Args:
+        command: program and arguments.
+        environment: the whole environment.
+        seconds: that it is given.
+        enough: when this is set, it need not go on: it is given a moment to end by itself.
+
+    Raises:
+        UserError: the program cannot be started.
+    """
+    mark = secrets.token_hex(8)
+    async with started(command, {**environment, _MARK: mark}) as program:
+        waiting = asyncio.ensure_future(program.wait())
+        stopping = asyncio.ensure_future(enough.wait()) if enough else None
+        try:
+            await asyncio.wait(
+                [waiting, *([stopping] if stopping else [])],
+                timeout=seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            stopped = stopping is not None and stopping.done()
+            if stopped and not waiting.done():
+                await asyncio.wait([waiting], timeout=PARTING_SECONDS)
+            at = time.time()
+        finally:
+            waiting.cancel()
+            if stopping:
+                stopping.cancel()
+        code = program.code
+        stdout, stderr = program.stdout.take(), program.stderr.take()
+    if code is None:
+        return Ended("stopped" if stopped else "still-running", None, stdout, stderr, at)
+    return Ended("ended", code, stdout, stderr, left_behind=await _left_behind(mark))
+
+
+async def _left_behind(mark: str) -> tuple[str, ...]:
+    """The processes with a mark in their environment, if they do not end within a moment.
+
+    Only Linux tells the environment of others; elsewhere none are found.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while _marked(mark):  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_SECONDS)
+    return tuple(_marked(mark))
+
+
+def _marked(mark: str) -> list[str]:
+    wanted = f"{_MARK}={mark}".encode()
+    found = []
+    for path in _PROC.glob("[0-9]*"):
+        # It may be somebody else's, or gone by now.
+        with contextlib.suppress(OSError):
+            if wanted in (path / "environ").read_bytes().split(b"\0"):
+                name = (path / "comm").read_text(errors="replace").strip()
+                found.append(f"{name}, process {path.name}")
+    return found
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # A real-time signal has none.
+        return f"signal {number}"
 
 
 def last_line(output: bytes) -> str:

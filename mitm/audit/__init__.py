@@ -6,10 +6,11 @@ in another way.
 
 from mitm.audit.case import CONTROL, Case, Suite, catalogue, forge_suite, select
 from mitm.audit.command import Command
-from mitm.audit.finding import ClientRun, Finding, Report
+from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.in_process import Auditor, ClientUnderTest, run
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.audit.trial import run_audit, stand_in, try_case
+from mitm.evidence import ClientRun
 from mitm.messages.status import status_code
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Finding",
     "Listener",
     "Report",
+    "Subject",
     "Suite",
     "Upstream",
     "catalogue",

@@ -7,11 +7,8 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from mitm import content, pki
-from mitm.address import is_loopback, must_be_a_name
+from mitm.address import LOCALHOST, must_be_a_name
 from mitm.errors import UserError
-
-# What clients dial, and the name that certificates are made for unless another is asked for.
-HOST = "localhost"
 
 CONTROL = "genuine"
 
@@ -32,9 +29,7 @@ class Case(msgspec.Struct, frozen=True):
         rule: the rule behind it, with its source.
         fix: what to change in a client that accepts it wrongly.
         lesson: why, as Markdown.
-        host: what the client dials.
-        server_name: the name that the client is to expect.
-        chain: what is presented, None if it cannot be.
+        chain: what is presented, with what the client dials and expects; None if it cannot be.
         unsupported: why it cannot be, "" if it can.
     """
 
@@ -46,8 +41,6 @@ class Case(msgspec.Struct, frozen=True):
     rule: str
     fix: str
     lesson: str
-    host: str
-    server_name: str
     chain: pki.Chain | None
     unsupported: str = ""
 
@@ -129,7 +122,7 @@ def _is_cwe(word: str) -> bool:
     return word[:4].upper() == "CWE-" and word[4:].isascii() and word[4:].isdigit()
 
 
-def forge_suite(recipes: Iterable[pki.Recipe], name: str = HOST) -> Suite:
+def forge_suite(recipes: Iterable[pki.Recipe], name: str = LOCALHOST) -> Suite:
     """Forge certificates, all by the same two authorities, made for this.
 
     Args:
@@ -140,7 +133,7 @@ def forge_suite(recipes: Iterable[pki.Recipe], name: str = HOST) -> Suite:
         UserError: the name is neither.
     """
     must_be_a_name(name)
-    authorities = pki.Authorities(list(dict.fromkeys((name, HOST, "127.0.0.1", "::1"))))
+    authorities = pki.Authorities(list(dict.fromkeys((name, LOCALHOST, "127.0.0.1", "::1"))))
     now = datetime.now(UTC)
     control = _forge(pki.load_recipe(CONTROL), name, authorities, now)
     cases = tuple(_forge(r, name, authorities, now) for r in recipes if r.name != CONTROL)
@@ -148,10 +141,9 @@ def forge_suite(recipes: Iterable[pki.Recipe], name: str = HOST) -> Suite:
 
 
 def _forge(recipe: pki.Recipe, name: str, authorities: pki.Authorities, now: datetime) -> Case:
-    dialled = recipe.dialled(name)
     chain, unsupported = None, ""
     try:
-        chain = pki.forge(recipe, dialled, authorities, now)
+        chain = pki.forge(recipe, name, authorities, now)
     except pki.Unsupported as error:
         unsupported = str(error)
     return Case(
@@ -163,9 +155,6 @@ def _forge(recipe: pki.Recipe, name: str, authorities: pki.Authorities, now: dat
         rule=recipe.rule,
         fix=recipe.fix,
         lesson=recipe.lesson,
-        # Any other name would have to be resolved to this machine first.
-        host=dialled if is_loopback(dialled) else HOST,
-        server_name=dialled,
         chain=chain,
         unsupported=unsupported,
     )

@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Sequence
 
-from mitm.audit.finding import ClientRun
 from mitm.audit.listener import Endpoint
+from mitm.evidence import ClientRun
 from mitm.masking import without_secrets
-from mitm.programs import last_line, secrets_of, started
+from mitm.programs import run, secrets_of
 
 
 class Command:
@@ -28,8 +27,8 @@ class Command:
         self._time_limit = time_limit
         self._secrets = secrets_of(words, os.environ)
 
-    async def __call__(self, endpoint: Endpoint) -> ClientRun:
-        """Run it to its end.
+    async def __call__(self, endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
+        """Run it to its end, or until it has done enough to be judged.
 
         Raises:
             UserError: it cannot be started.
@@ -37,25 +36,16 @@ class Command:
         values = endpoint.placeholders()
         environment = dict(os.environ)
         environment |= {f"MITM_{name.upper()}": value for name, value in values.items()}
-        async with started(_fill(self._words, values), environment) as program:
-            try:
-                async with asyncio.timeout(self._time_limit):
-                    code = await program.wait()
-            except TimeoutError:
-                problem = f"the client did not end within {self._time_limit:g} s"
-                return ClientRun(problem=problem, failed=True, ended=True)
-            said = last_line(program.stderr.take() or program.stdout.take())
-        how = f"exit code {code}" if code >= 0 else f"ended by {_signal_name(-code)}"
-        said = f"{how}: {without_secrets(said, self._secrets)}" if said else how
-        return ClientRun(said=said, failed=code != 0, ended=True)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        # A real-time signal has none.
-        return f"signal {number}"
+        ended = await run(_fill(self._words, values), environment, self._time_limit, enough)
+        return ClientRun(
+            end=ended.how,
+            said=without_secrets(ended.said, self._secrets),
+            failed=ended.code != 0,
+            exit_code=ended.code,
+            until=ended.at,
+            crash=ended.crash,
+            left_behind=ended.left_behind,
+        )
 
 
 def _fill(words: Sequence[str], values: dict[str, str]) -> list[str]:

@@ -76,7 +76,7 @@ def _weigh(
         return 3, "inconclusive: none of the certificates can be presented here"
     if known:
         return 0, f"nothing new: {_count(known)} known from the baseline: {', '.join(known)}"
-    tolerated = [f for f in report.findings if f.outcome in ("vulnerable", "too-strict")]
+    tolerated = [f for f in report.findings if f.outcome in ("vulnerable", "too-strict", "crashed")]
     if tolerated:
         return 0, "nothing that must fail a build; --strict counts more"
     return 0, "every certificate that could be presented was treated as it should be"

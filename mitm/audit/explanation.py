@@ -15,14 +15,16 @@ def explain(finding: Finding) -> str:
     """What a client did with one certificate, what it should have done, why, and how to mend it."""
     case = finding.case
     expected = "leaves before it has sent anything" if case.expect == "reject" else "gets through"
+    if finding.outcome == "crashed":
+        expected = "refuses it, and goes on"
     rows = {
-        "expected": f"a client {expected} ({describe_weight(case)})",
+        "expected": f"a {finding.noun} {expected} ({describe_weight(case)})",
         "happened": finding.reason,
-        "client said": _said(finding) if finding.outcome != "vulnerable" else "",
+        f"{finding.noun} said": _said(finding) if finding.outcome != "vulnerable" else "",
         "rule": case.rule,
-        "fix": case.fix if finding.outcome == "vulnerable" else "",
+        "fix": case.fix if finding.outcome in ("vulnerable", "crashed") else "",
         "lesson": _first_paragraph(case.lesson),
-        "more": f"mitm-demo show {case.name}",
+        "more": f"mitm-demo show {case.name.partition(':')[0]}",
     }
     lines = [f"{case.name}: {case.title}"]
     lines += [_row(label, text) for label, text in rows.items() if text]
@@ -46,7 +48,8 @@ def explain_failure(report: Report, *, strict: bool = False) -> str:
     )
     head = [
         f"{conclusion.reason}.",
-        f"The client gets through with the genuine certificate. With the others: {counts}.",
+        f"The {report.subject.noun} gets through with the genuine certificate. "
+        f"With the others: {counts}.",
     ]
     told = report.failing(strict=strict) + report.undecided()
     return "\n\n".join(["\n".join(textwrap.fill(t, _WIDTH) for t in head), *map(explain, told)])
@@ -54,9 +57,10 @@ def explain_failure(report: Report, *, strict: bool = False) -> str:
 
 def explain_control(control: Finding) -> str:
     """Why nothing is proved if the genuine certificate came to anything but `pass`."""
-    fix = "let the client connect to the target that it is given, and trust its CA file"
-    rows = {"happened": control.reason, "client said": _said(control), "fix": fix}
-    head = "Nothing is proved: the client does not get through with the genuine certificate."
+    who = control.noun
+    fix = f"let the {who} connect to the target that it is given, and trust its CA file"
+    rows = {"happened": control.reason, f"{who} said": _said(control), "fix": fix}
+    head = f"Nothing is proved: the {who} does not get through with the genuine certificate."
     return "\n".join([head, *(_row(label, text) for label, text in rows.items() if text)])
 
 

@@ -1,48 +1,45 @@
 """What came of trying one certificate on a client, and of all of them: pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, get_args
 
 import msgspec
 
-from mitm import events
 from mitm.audit.case import Case
-from mitm.events import Event
-from mitm.masking import secrets_in, without_secrets
-from mitm.verdict import Call, Evidence, collect_evidence
+from mitm.evidence import (
+    ClientRun,
+    Evidence,
+    Kind,
+    Observation,
+    Observer,
+    describe,
+    not_attacked,
+)
+from mitm.masking import without_secrets
 
-Outcome = Literal["pass", "vulnerable", "too-strict", "unsupported", "inconclusive"]
+Outcome = Literal["pass", "vulnerable", "too-strict", "unsupported", "inconclusive", "crashed"]
+# The crash of a library that does not come back.
+HUNG = "hanging"
+
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
-# What OpenSSL says of a client that offers nothing which a certificate or a variant of the protocol
-# could be served with: that is the client's refusal. Anything else that ends a connection on this
-# side is not its decision.
-_NOT_OFFERED = {
-    "no shared cipher",
-    "no shared signature algorithms",
-    "no suitable groups",
-    "no suitable key share",
-    "no suitable signature algorithm",
-    "unsupported protocol",
-    "version too low",
-}
-
-
-class ClientRun(msgspec.Struct, frozen=True):
-    """What is known of one run of the client besides what was seen of it.
+class Subject(msgspec.Struct, frozen=True):
+    """Who is audited.
 
     Attributes:
-        said: its last words: exit code and last line, or the exception.
-        failed: whether it says that it did not succeed.
-        problem: why the run counts for nothing, because it timed out, say; "" if it counts.
-        ended: whether its process has ended: all of its connections end then, too.
+        name: of the program or the function.
+        title: what it is, "" if nobody says.
+        version: its own, "" if nobody says.
+        policy: that it was told to follow, "" for its own.
+        noun: what it is in a sentence.
     """
 
-    said: str = ""
-    failed: bool = False
-    problem: str = ""
-    ended: bool = False
+    name: str
+    title: str = ""
+    version: str = ""
+    policy: str = ""
+    noun: str = "client"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -50,15 +47,24 @@ class Finding(msgspec.Struct, frozen=True):
 
     Attributes:
         reason: in one sentence.
-        evidence: what the client gave away, None if it was not tried.
+        observation: what the client did, None if it was not tried.
         said: the client's last words.
+        crash: what ended its program in the place of its own code, "" if nothing did.
+        noun: what was audited, in a sentence.
     """
 
     case: Case
     outcome: Outcome
     reason: str
-    evidence: Evidence | None = None
+    observation: Observation | None = None
     said: str = ""
+    crash: str = ""
+    noun: str = "client"
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the client gave away, None if it was not tried."""
+        return self.observation.evidence if self.observation else None
 
     def fails(self, *, strict: bool = False) -> bool:
         """Whether a build should fail for it.
@@ -66,7 +72,7 @@ class Finding(msgspec.Struct, frozen=True):
         Args:
             strict: count what good clients do as well, and clients that are too strict.
         """
-        if self.outcome == "vulnerable":
+        if self.outcome in ("vulnerable", "crashed"):
             return self.case.severity == "must" or (strict and self.case.severity == "should")
         return strict and self.outcome == "too-strict" and self.case.severity != "info"
 
@@ -75,10 +81,13 @@ class Report(msgspec.Struct, frozen=True):
     """What came of an audit.
 
     Attributes:
+        subject: who was audited.
         controls: the genuine certificate, tried first and again at the end.
-        findings: one for each certificate, in the order of their names.
+        findings: one for each certificate, in the order of their names, and behind it one for the
+            crash that it caused, if it did.
     """
 
+    subject: Subject
     controls: tuple[Finding, ...]
     findings: tuple[Finding, ...]
 
@@ -104,110 +113,104 @@ class Report(msgspec.Struct, frozen=True):
         return sum(finding.outcome == outcome for finding in self.findings)
 
 
-def judge(case: Case, seen: Sequence[Event], client: ClientRun) -> Finding:
-    """Judge what a client did with a certificate.
+def judge(
+    case: Case, observer: Observer, client: ClientRun, control: Observation | None = None
+) -> Finding:
+    """Say what came of a certificate: what the client did, held against what a correct one does.
 
-    The line is the first application byte, as in docs/verdicts.md: a client that has sent one has
-    accepted the certificate; one that has left without has not. With one exception: gRPC's C core
-    checks the host name once more for each call, and more strictly than for the connection. A
-    client that opens HTTP/2, and then fails without a request, has given nothing away.
+    What it did is decided in `mitm.evidence`, here and for scenarios alike. The table that makes
+    an outcome of it is in docs/verdicts.md.
 
     Args:
         case: what it was shown.
-        seen: all that the interceptor saw.
+        observer: has seen all that the interceptor saw.
         client: what is known of the client's run.
+        control: what it did with the genuine certificate; None if this is the control.
     """
-    evidence = collect_evidence(seen)
-    outcome, reason = _weigh(case, seen, evidence, client)
-    return Finding(
-        case, outcome, reason, evidence, without_secrets(client.said, _sent_secrets(seen))
+    observation = observer.observation(client, control)
+    outcome, reason = _held_against(case, observation, client, observer.noun)
+    missed = not_attacked(control, observation) if control else []
+    if outcome == "pass" and case.expect == "reject" and missed:
+        assert control is not None
+        outcome, reason = "inconclusive", _not_attacked(control, missed, reason)
+    said = without_secrets(client.said, observation.secrets)
+    if observation.act == "unreached" and said:
+        reason += f" ({said})"
+    crash = client.crash or (HUNG if observation.hung else "")
+    return Finding(case, outcome, reason, observation, said, crash, observer.noun)
+
+
+def _held_against(
+    case: Case, observation: Observation, client: ClientRun, noun: str
+) -> tuple[Outcome, str]:
+    match observation.act:
+        case "sent" | "exposed":
+            how = "accepted"
+            if observation.act == "exposed":
+                how = "no encryption: asked for no certificate"
+            if case.expect == "reject":
+                return "vulnerable", f"{how}; read: {describe(observation.evidence)}"
+            if not observation.called:
+                return "inconclusive", f"{how}, but no call was made: make it send a request"
+            return "pass", how
+        case "rejected":
+            how = f"rejected: {observation.reason}"
+            if case.expect == "accept":
+                return "too-strict", how
+            if client.crash:
+                return "pass", f"{how}; and it crashed: {client.crash}"
+            if client.over and not client.failed:
+                how += f"; yet the {noun} reports success"
+            return "pass", how
+        case "declined":
+            return "unsupported", observation.reason
+    return "inconclusive", observation.reason
+
+
+def _not_attacked(control: Observation, missed: Sequence[Kind], reason: str) -> str:
+    protocols = " and ".join(dict.fromkeys(kind.protocol for kind in missed))
+    return (
+        f"{reason}; but with the genuine certificate it makes {len(control.kinds)} kinds of "
+        f"connections, and of one ({protocols}) nothing is proved: it was not attacked"
     )
 
 
-def _sent_secrets(seen: Sequence[Event]) -> set[str]:
-    return {
-        secret
-        for event in seen
-        if isinstance(event, events.Headers)
-        for name, value in event.headers
-        for secret in secrets_in(name, value)
-    }
+def with_crashes(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Each finding, and behind one that ended the client's program another that says so.
+
+    A certificate is a stranger's input. A client that is ended by it has let nobody in, and is at
+    the mercy of whoever shows it one.
+    """
+    for finding in findings:
+        yield finding
+        if finding.crash:
+            yield Finding(
+                _crash(finding.case),
+                "crashed",
+                _how_it_crashed(finding.crash),
+                finding.observation,
+                finding.said,
+                noun=finding.noun,
+            )
 
 
-def _weigh(
-    case: Case, seen: Sequence[Event], evidence: Evidence, client: ClientRun
-) -> tuple[Outcome, str]:
-    sent = [e for e in seen if isinstance(e, events.ApplicationData) and e.direction == "client"]
-    if sent:
-        encrypted = any(e.encrypted for e in sent)
-        if case.expect == "reject" and encrypted and _refused_the_call(seen, client):
-            return "pass", "rejected: it opened HTTP/2, but made no call"
-        if case.expect == "accept":
-            return "pass", "accepted" if encrypted else "no encryption: asked for no certificate"
-        how = "accepted" if encrypted else "no encryption: asked for no certificate"
-        return "vulnerable", f"{how}; read: {describe(evidence)}"
-    if client.problem:
-        return "inconclusive", client.problem
-    if not any(isinstance(e, events.Connected) for e in seen):
-        said = f" ({client.said})" if client.said else ""
-        return "inconclusive", f"the client never connected{said}"
-    for event in seen:
-        match event:
-            case events.UpstreamFailed():
-                return "inconclusive", f"the server was not reached: {event.reason}"
-            case events.Closed(by="server"):
-                return "inconclusive", "the client did not decide: the server ended the connection"
-            case events.Closed(by="attacker") if event.reason not in _NOT_OFFERED:
-                return "inconclusive", f"the client did not decide: {event.reason}"
-    if not any(isinstance(e, events.CertificatePresented) for e in seen):
-        return "inconclusive", "the client left before it was shown anything"
-    closed = {e.connection for e in seen if isinstance(e, events.Closed)}
-    if any(isinstance(e, events.Connected) and e.connection not in closed for e in seen):
-        return "inconclusive", "the client sent nothing, but has not left either"
-    if case.expect == "reject":
-        remark = "" if client.failed else "; yet the client reports success"
-        return "pass", f"rejected: {_departure(evidence)}{remark}"
-    return "too-strict", f"rejected: {_departure(evidence)}"
+def _how_it_crashed(crash: str) -> str:
+    if crash == HUNG:
+        return "it was shown the certificate, and neither went on nor left in all its time"
+    return f"it was shown the certificate, and ended by {crash}"
 
 
-def _refused_the_call(seen: Sequence[Event], client: ClientRun) -> bool:
-    """Whether a client sent HTTP/2's preface, no request after it, and failed of its own accord."""
-    if client.problem or not client.failed:
-        return False
-    sent = [e for e in seen if isinstance(e, events.Frame) and e.direction == "client"]
-    unread = any(isinstance(e, events.ParseFailed) and e.direction == "client" for e in seen)
-    ended = {e.connection for e in seen if isinstance(e, events.Closed) and e.by == "client"}
-    opened = {e.connection for e in seen if isinstance(e, events.Connected)}
-    return bool(sent) and not unread and opened == ended and all(e.stream == 0 for e in sent)
-
-
-def _departure(evidence: Evidence) -> str:
-    """How the client left; of several connections, the one that says most."""
-    ending = min(evidence.connections, key=lambda e: (not e.alert, e.phase != "established"))
-    when = "after the handshake" if ending.accepted else "during the handshake"
-    if ending.alert:
-        return f"alert {ending.alert}, {when}"
-    if ending.by == "attacker":
-        return f"the client offers nothing that this could be served with, {when}"
-    return f"closed without an alert, {when}"
-
-
-def describe(evidence: Evidence) -> str:
-    """What was read of a client, in one line; credentials are named, not shown."""
-    if evidence.calls:
-        methods = ", ".join(dict.fromkeys(method_of(call) for call in evidence.calls))
-        count = sum(len(call.requests) for call in evidence.calls)
-        parts = [methods, f"{count} message{'s' if count != 1 else ''}" if count else "headers"]
-        if evidence.credentials:
-            parts.append(f"credentials: {', '.join(evidence.credentials)}")
-        return "; ".join(parts)
-    return {
-        "nothing": "nothing",
-        "preface": "the HTTP/2 preface",
-        "bytes": "application bytes that are not HTTP/2",
-    }.get(evidence.reached, evidence.reached)
-
-
-def method_of(call: Call) -> str:
-    """A call's method. What is no gRPC may have a query behind it, with who knows what in it."""
-    return call.method.partition("?")[0]
+def _crash(case: Case) -> Case:
+    return msgspec.structs.replace(
+        case,
+        name=f"{case.name}:crash",
+        title=f"A crash, shown: {case.title[:1].lower()}{case.title[1:]}",
+        expect="reject",
+        severity="should",
+        cwe=(248, 617),
+        rule="CWE-617, CWE-248: what a stranger sends must not end the program",
+        fix=(
+            "Update the TLS library, and tell its maintainers privately; a client that must go on "
+            "makes its calls in a process that may die"
+        ),
+    )

@@ -1,14 +1,17 @@
 """The client under test as a Python function, sync or async: threads, time limit, last words."""
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 
-from mitm.audit.finding import ClientRun
 from mitm.audit.listener import Endpoint
+from mitm.evidence import ClientRun
+from mitm.programs import PARTING_SECONDS
 
 _LAST_WORDS = 200
 
@@ -28,53 +31,88 @@ class Function:
         self._time_limit = time_limit
         self._context = contextvars.copy_context()
 
-    async def __call__(self, endpoint: Endpoint) -> ClientRun:
-        """Run it to its end."""
-        outcome: Future[ClientRun] = Future()
-        # From now on it cannot be cancelled, so that a late outcome is no error.
-        outcome.set_running_or_notify_cancel()
+    async def __call__(self, endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
+        """Run it to its end; a coroutine, until it has done enough to be judged."""
+        play = _Play(self._function, endpoint)
         context = self._context.copy()
-
-        def play() -> None:
-            outcome.set_result(context.run(self._play, endpoint))
-
         # A daemon: a function that hangs must not keep the interpreter from ending.
-        threading.Thread(target=play, name="mitm-demo client", daemon=True).start()
+        threading.Thread(
+            target=context.run, args=(play.run,), name="mitm-demo client", daemon=True
+        ).start()
+        ended = asyncio.wrap_future(play.outcome)
+        stopping = asyncio.ensure_future(play.until_enough(enough))
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(outcome), self._time_limit)
-        except TimeoutError:
-            return self._hung()
+            await asyncio.wait(
+                (ended, stopping),
+                timeout=self._time_limit,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            stopped = stopping.done()
+            if stopped and not ended.done():
+                await asyncio.wait([ended], timeout=PARTING_SECONDS)
+            if ended.done():
+                return ended.result()
+            until = time.time()
+            play.cancel()
+            # So that a coroutine has closed what it closes before somebody else is called.
+            await asyncio.wait([ended], timeout=PARTING_SECONDS)
+        finally:
+            stopping.cancel()
+        return ClientRun("stopped" if stopped else "still-running", failed=True, until=until)
 
-    def _play(self, endpoint: Endpoint) -> ClientRun:
+
+class _Play:
+    """One call of the function, in a thread; a coroutine that it returns can be ended.
+
+    Attributes:
+        outcome: of the call.
+    """
+
+    def __init__(self, function: Callable[[Endpoint], object], endpoint: Endpoint) -> None:
+        self.outcome: Future[ClientRun] = Future()
+        # From now on it cannot be cancelled, so that a late outcome is no error.
+        self.outcome.set_running_or_notify_cancel()
+        self._function = function
+        self._endpoint = endpoint
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def run(self) -> None:
+        """Call it, in the thread."""
         try:
-            answer = self._function(endpoint)
+            answer = self._function(self._endpoint)
             if inspect.iscoroutine(answer):
-                return asyncio.run(self._finish(answer))
+                asyncio.run(self._finish(answer))
         except BaseException as error:
             # Whatever it is, it has ended the client's thread and nothing else.
-            return ended_by(error)
-        return ClientRun()
+            self.outcome.set_result(ended_by(error))
+        else:
+            self.outcome.set_result(ClientRun("returned"))
 
-    async def _finish(self, answer: Awaitable[object]) -> ClientRun:
-        try:
-            async with asyncio.timeout(self._time_limit) as limit:
-                await answer
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            return self._hung()
-        return ClientRun()
+    async def _finish(self, answer: Awaitable[object]) -> None:
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        await answer
 
-    def _hung(self) -> ClientRun:
-        return ClientRun(
-            problem=f"the client did not end within {self._time_limit:g} s", failed=True
-        )
+    async def until_enough(self, enough: asyncio.Event) -> None:
+        """Wait until the call need not go on; for ever if it cannot be ended, as a thread."""
+        await enough.wait()
+        if self._loop is None:
+            await asyncio.get_running_loop().create_future()
+
+    def cancel(self) -> None:
+        """End it, if it is a coroutine; a thread is left to itself."""
+        if self._loop and self._task:
+            # The loop may be closed by now.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._task.cancel)
 
 
 def ended_by(error: BaseException) -> ClientRun:
     """What an exception says of the client's run that it ended."""
     if isinstance(error, SystemExit):
-        return ClientRun(said=f"exit code {error.code or 0}", failed=bool(error.code))
+        said = f"exit code {error.code or 0}"
+        return ClientRun("returned", said=said, failed=bool(error.code))
     # The text of grpcio's errors goes over several lines, of which two things matter.
     code, details = getattr(error, "code", None), getattr(error, "details", None)
     if callable(code) and callable(details):
@@ -82,4 +120,4 @@ def ended_by(error: BaseException) -> ClientRun:
     else:
         text = str(error)
     words = f"{type(error).__name__}: {' '.join(text.split())}".removesuffix(": ")
-    return ClientRun(said=words[:_LAST_WORDS], failed=True)
+    return ClientRun("returned", said=words[:_LAST_WORDS], failed=True)

@@ -3,16 +3,19 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mitm.address import LOCALHOST
 from mitm.audit.background import Background
-from mitm.audit.case import HOST, Case, Suite, catalogue, forge_suite, select
+from mitm.audit.case import Case, Suite, catalogue, forge_suite, select
 from mitm.audit.command import Command
-from mitm.audit.finding import ClientRun, Finding, Report
+from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener
 from mitm.audit.trial import run_audit, stand_in
+from mitm.evidence import ClientRun
 
 # Seconds. A client on the same machine needs far less, and one that hangs hangs for this long with
 # each certificate.
@@ -26,7 +29,7 @@ def run(
     *,
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    name: str = HOST,
+    name: str = LOCALHOST,
     timeout: float = CLIENT_SECONDS,
     jobs: int | None = None,
 ) -> Report:
@@ -125,10 +128,14 @@ class Auditor:
         if callable(client):
             tried: Function | Command = Function(client, timeout)
             at_once = jobs or 1
+            subject = Subject(getattr(client, "__name__", type(client).__name__))
         else:
             tried = Command(client, timeout)
             at_once = jobs or os.cpu_count() or 1
-        return self._background.run(run_audit(suite, tried, self._upstream, jobs=at_once))
+            subject = Subject(Path(client[0]).name)
+        return self._background.run(
+            run_audit(suite, tried, self._upstream, subject=subject, jobs=at_once)
+        )
 
     @contextmanager
     def present(self, case: Case, pin_pem: bytes) -> Iterator[Presented]:

@@ -15,7 +15,8 @@ from typing import Literal
 import msgspec
 from cryptography import x509
 
-from mitm.audit.case import HOST, Case, Severity, Suite, forge_suite
+from mitm.address import LOCALHOST
+from mitm.audit.case import Case, Severity, Suite, forge_suite
 from mitm.errors import UserError
 from mitm.pki import Chain
 
@@ -136,8 +137,6 @@ def _case(test: TestCase) -> Case:
         rule=f"x509-limbo, {test.id}",
         fix=_FIX if rejects else "",
         lesson=test.description.strip() + "\n",
-        host=HOST,
-        server_name=test.expected_peer_name.value if test.expected_peer_name else "",
         chain=chain,
         unsupported="; ".join(reasons),
     )
@@ -192,6 +191,8 @@ def _chain(test: TestCase) -> Chain:
         anchor_pem="".join(pem.strip() + "\n" for pem in test.trusted_certs).encode(),
         subjects=tuple(_name(certificate, "subject") for certificate in sent),
         issuer=_name(sent[0], "issuer"),
+        host=LOCALHOST,
+        server_name=test.expected_peer_name.value if test.expected_peer_name else "",
     )
 
 

@@ -14,19 +14,21 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from mitm import pki
 from mitm.address import Address
 from mitm.audit.case import Case
-from mitm.audit.finding import ClientRun, Finding, judge
-from mitm.events import ApplicationData, Closed, Connected, Event, Headers
+from mitm.audit.finding import Finding, judge
+from mitm.events import Closed, Event
+from mitm.evidence import ClientRun, Observation, Observer
+from mitm.evidence.observer import REJECTIONS_ENOUGH
 from mitm.messages import Schema
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
-from mitm.verdict import PREFACE_START
 
 # Seconds that a client's connections have to end once it has: on one machine that is plenty.
 DRAIN_SECONDS = 5.0
 
-# The events of one certificate are kept until it is judged. A client that goes on and on has shown
-# long before this what it does.
-EVENT_LIMIT = 10_000
+# Seconds in which a function that has returned, and has left a connection of HTTP/2 open, may still
+# make the call that it has begun in the background. One that raised has given up.
+LINGER_SECONDS = 1.0
+GIVEN_UP_SECONDS = 0.1
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -92,34 +94,32 @@ class Listener:
         upstream: the server behind it.
         pin_pem: the genuine leaf.
         tap: is shown what passes on the sockets.
+        control: what the client did with the genuine certificate; None if this is that.
 
     Attributes:
         endpoint: what the client is to be told.
+        enough: is set when it has done enough to be judged, and need not go on.
     """
 
     endpoint: Endpoint
 
     def __init__(
-        self, case: Case, upstream: Upstream, pin_pem: bytes, tap: Tap | None = None
+        self,
+        case: Case,
+        upstream: Upstream,
+        pin_pem: bytes,
+        tap: Tap | None = None,
+        control: Observation | None = None,
     ) -> None:
         assert case.chain is not None
+        self.enough = asyncio.Event()
         self._case = case
         self._chain = case.chain
+        self._upstream = upstream
         self._pin_pem = pin_pem
-        self._interceptor = Interceptor(
-            # The host that the client is to dial, so that it is found at each of its addresses.
-            listen=Address(case.host, 0),
-            upstream=upstream.address,
-            upstream_tls=upstream.tls,
-            choose=lambda _: self._chain,
-            # What will be asked for is not known; guessed messages are evidence enough.
-            schema=Schema(FileDescriptorSet()),
-            on_event=self._see,
-            tap=tap,
-        )
-        self._seen: list[Event] = []
-        self._open: set[int] = set()
-        self._undecided: set[int] = set()
+        self._tap = tap
+        self._control = control
+        self._observer = Observer()
         self._change = asyncio.Event()
         self._stack = AsyncExitStack()
 
@@ -129,7 +129,18 @@ class Listener:
         Raises:
             pki.Unsupported: OpenSSL refuses to.
         """
-        pki.ssl_context(self._chain)
+        presented = pki.Presentation(self._chain)
+        self._interceptor = Interceptor(
+            # The host that the client is to dial, so that it is found at each of its addresses.
+            listen=Address(self._chain.host, 0),
+            upstream=self._upstream.address,
+            upstream_tls=self._upstream.tls,
+            choose=lambda _: presented,
+            # What will be asked for is not known; guessed messages are evidence enough.
+            schema=Schema(FileDescriptorSet()),
+            on_event=self._see,
+            tap=self._tap,
+        )
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="mitm-demo-")))
             ca_file, pin_file = folder / "ca.pem", folder / "pin.pem"
@@ -138,9 +149,9 @@ class Listener:
             await stack.enter_async_context(self._interceptor)
             self._stack = stack.pop_all()
         self.endpoint = Endpoint(
-            host=self._case.host,
+            host=self._chain.host,
             port=self._interceptor.address.port,
-            name=self._case.server_name,
+            name=self._chain.server_name,
             ca_file=ca_file,
             pin_file=pin_file,
         )
@@ -155,43 +166,61 @@ class Listener:
         await self._stack.aclose()
 
     async def judge(self, client: ClientRun) -> Finding:
-        """Judge the client, once it has ended, by what was seen since this was last asked.
+        """Judge the client, once its run is over, by what was seen since this was last asked.
 
-        Connections that have neither ended nor carried a request are waited for. Those that have
-        are waited for if the client's process has ended, so that all that it sent is read.
-        Otherwise not: a client in the process of its caller may well leave them open.
+        A client's connections end with its process, and are waited for so that all that it sent is
+        read. A function in the process of its caller may well leave some open: those are waited for
+        only while it is not clear yet what comes of them.
 
         Args:
             client: what is known of its run.
         """
         # A client that has come and gone may still be in the listen queue.
         await self._interceptor.drain(0)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while self._open if client.ended else self._undecided:
-                    self._change.clear()
+        if client.over:
+            await self._settle(client)
+        observer, self._observer = self._observer, Observer()
+        return judge(self._case, observer, client, self._control)
+
+    async def _settle(self, client: ClientRun) -> None:
+        """Wait until nothing more is to be expected of its connections."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while (until := begun + self._patience(client)) > loop.time():
+            self._change.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
                     await self._change.wait()
-        seen, self._seen = self._seen, []
-        return judge(self._case, seen, client)
+
+    def _patience(self, client: ClientRun) -> float:
+        """Seconds that its connections have from its end on."""
+        remain = self._observer.open()
+        if client.end == "ended":
+            return DRAIN_SECONDS if remain else 0
+        remain = [each for each in remain if not each.over_the_line]
+        if not all(each.reached == "preface" for each in remain):
+            return DRAIN_SECONDS
+        if not remain:
+            return 0
+        return GIVEN_UP_SECONDS if client.failed else LINGER_SECONDS
 
     def _see(self, event: Event) -> None:
-        match event:
-            case Connected():
-                self._open.add(event.connection)
-                self._undecided.add(event.connection)
-            case Closed():
-                self._open.discard(event.connection)
-                self._undecided.discard(event.connection)
-                self._change.set()
-            case ApplicationData(direction="client") if not _opens_http2(event.sample):
-                self._undecided.discard(event.connection)
-                self._change.set()
-            case Headers(direction="client"):
-                self._undecided.discard(event.connection)
-                self._change.set()
-        if len(self._seen) < EVENT_LIMIT or isinstance(event, Connected | Closed | ApplicationData):
-            self._seen.append(event)
+        self._observer(event)
+        self._change.set()
+        if isinstance(event, Closed) and self._observer.rejections >= self._rejections_enough():
+            self.enough.set()
+        # A service goes on after its call.
+        if self._goes_on and self._observer.answered:
+            self.enough.set()
 
+    @property
+    def _goes_on(self) -> bool:
+        return self._control is not None and self._control.end == "still-running"
 
-def _opens_http2(sample: bytes) -> bool:
-    return sample[: len(PREFACE_START)] == PREFACE_START[: len(sample)]
+    def _rejections_enough(self) -> int:
+        """Rejections after which the client need not go on.
+
+        A client that fetches the certificate before it connects leaves a connection each time.
+        """
+        made = len(self._control.evidence.connections) if self._control else 1
+        return REJECTIONS_ENOUGH + made - 1

@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager
 
 from mitm import pki
 from mitm.audit.case import Case, Suite
-from mitm.audit.finding import ClientRun, Finding, Report
+from mitm.audit.finding import Finding, Report, Subject, with_crashes
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.errors import UserError
+from mitm.evidence import ClientRun, Observation
 from mitm.proxy import StandIn
 from mitm.proxy.tap import Tap
 
-Client = Callable[[Endpoint], Awaitable[ClientRun]]
+# Runs the client under test once, until it ends or has done enough to be judged.
+RunClient = Callable[[Endpoint, asyncio.Event], Awaitable[ClientRun]]
 
 
 @asynccontextmanager
@@ -27,9 +29,22 @@ async def stand_in(status: int = 0) -> AsyncIterator[Upstream]:
 
 
 async def try_case(
-    case: Case, client: Client, upstream: Upstream, pin_pem: bytes, tap: Tap | None = None
+    case: Case,
+    client: RunClient,
+    upstream: Upstream,
+    pin_pem: bytes,
+    tap: Tap | None = None,
+    control: Observation | None = None,
 ) -> Finding:
     """Try one certificate on a client.
+
+    Args:
+        case: which.
+        client: runs it once.
+        upstream: the server behind the certificate.
+        pin_pem: the genuine leaf.
+        tap: is shown what passes on the sockets of the interceptor.
+        control: what the client did with the genuine certificate; None if this is that.
 
     Raises:
         UserError: the client cannot be started.
@@ -37,17 +52,18 @@ async def try_case(
     if case.unsupported:
         return Finding(case, "unsupported", case.unsupported)
     try:
-        async with Listener(case, upstream, pin_pem, tap) as listener:
-            return await listener.judge(await client(listener.endpoint))
+        async with Listener(case, upstream, pin_pem, tap, control) as listener:
+            return await listener.judge(await client(listener.endpoint, listener.enough))
     except pki.Unsupported as error:
         return Finding(case, "unsupported", str(error))
 
 
 async def run_audit(
     suite: Suite,
-    client: Client,
+    client: RunClient,
     upstream: Upstream,
     *,
+    subject: Subject,
     jobs: int = 1,
     on_finding: Callable[[Finding], None] = lambda finding: None,
     tap: Tap | None = None,
@@ -60,6 +76,7 @@ async def run_audit(
     Args:
         suite: control and cases.
         client: runs the client once against an endpoint.
+        subject: who that is.
         upstream: the server behind the certificates.
         jobs: how many certificates are tried at once.
         on_finding: called with each finding as it is made, in any order.
@@ -73,19 +90,19 @@ async def run_audit(
     """
     slots = asyncio.Semaphore(jobs)
 
-    async def attempt(case: Case) -> Finding:
+    async def attempt(case: Case, control: Observation | None = None) -> Finding:
         async with slots:
-            finding = await try_case(case, client, upstream, suite.pin_pem, tap)
+            finding = await try_case(case, client, upstream, suite.pin_pem, tap, control)
         on_finding(finding)
         return finding
 
     first = await attempt(suite.control)
     if first.outcome != "pass":
-        return Report((first,), ())
+        return Report(subject, (first,), ())
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(attempt(case)) for case in suite.cases]
+            tasks = [group.create_task(attempt(case, first.observation)) for case in suite.cases]
     except* UserError as errors:
         raise errors.exceptions[0] from None
     last = await attempt(suite.control)
-    return Report((first, last), tuple(task.result() for task in tasks))
+    return Report(subject, (first, last), tuple(with_crashes(task.result() for task in tasks)))

@@ -11,11 +11,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mitm.address import guard, parse
+from mitm.address import LOCALHOST, guard, parse
 from mitm.audit import (
     Command,
     Finding,
     Report,
+    Subject,
     Suite,
     catalogue,
     forge_suite,
@@ -25,15 +26,17 @@ from mitm.audit import (
     status_code,
 )
 from mitm.audit.baseline import load_baseline
-from mitm.audit.case import HOST
 from mitm.audit.conclusion import conclude
 from mitm.audit.limbo import load_limbo
 from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
+from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server
 from mitm.cli import audit_table, report
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, capture_options
 from mitm.errors import UserError
+from mitm.lab import load_client
+from mitm.lab.audited import AuditedClient
 from mitm.proxy.tap import Tap
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -41,7 +44,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
-@click.option("--name", metavar="NAME", help=f"The name that the client expects.  [{HOST}]")
+@click.option(
+    "--client", metavar="NAME", help="A client of the lab, or its folder, in place of a command."
+)
+@click.option("--policy", metavar="POLICY", help="How that client is to decide whom to trust.")
+@click.option("--name", metavar="NAME", help=f"The name that the client expects.  [{LOCALHOST}]")
 @click.option("--respond", metavar="STATUS", help="The gRPC status that calls are answered with.")
 @click.option("--upstream", metavar="HOST:PORT", help="Your own server, to answer the calls.")
 @click.option("--ca", type=_FILE, help="The CA that signed its certificate, PEM.  [the system's]")
@@ -85,6 +92,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @capture_options
 def audit(
     command: tuple[str, ...],
+    client: str | None,
+    policy: str | None,
     name: str | None,
     respond: str | None,
     upstream: str | None,
@@ -116,6 +125,7 @@ def audit(
     mitm-demo audit --json -- ./my-client {target} {ca} > known.json
     mitm-demo audit --baseline known.json -- ./my-client {target} {ca}
     mitm-demo audit --only expired --pcap expired.pcapng -- ./my-client {target} {ca}
+    mitm-demo audit --client python --policy ca-file
 
     The client is run once for each certificate; it should connect, make a call, and end. In its
     command these are filled in, and stand in its environment as MITM_TARGET and so on:
@@ -129,8 +139,7 @@ def audit(
     Exit code: 0 nothing found, 1 a forged certificate was accepted, 2 wrong input, 3 inconclusive:
     the client did not get through with the genuine certificate, say.
     """
-    if not command:
-        raise UserError("name the client's command: mitm-demo audit -- ./my-client {target} {ca}")
+    subject, run_client, words = _client(command, client, policy, timeout)
     if ca and not upstream:
         raise UserError(
             "--ca is for --upstream; the client's own options stand behind its command: "
@@ -149,7 +158,8 @@ def audit(
         audit_by = partial(
             run_audit,
             suite,
-            Command(command, timeout),
+            run_client,
+            subject=subject,
             jobs=jobs or _cores(),
             on_finding=on_finding,
             tap=tap,
@@ -165,16 +175,36 @@ def audit(
     ):
         audited = in_loop(play(on_finding, recording.tap))
     conclusion = conclude(audited, strict=strict, **({"baseline": known} if known else {}))
-    program = Path(command[0]).name
     if junit_file:
-        junit_file.write(as_junit(audited, conclusion, program))
+        junit_file.write(as_junit(audited, conclusion))
     if sarif_file:
-        sarif_file.write(as_sarif(audited, conclusion, command, strict=strict))
+        sarif_file.write(as_sarif(audited, conclusion, words, strict=strict))
     if json_:
-        click.echo(as_json(audited, conclusion, program))
+        click.echo(as_json(audited, conclusion))
     else:
         audit_table.show(report.console(), audited, conclusion)
     return conclusion.exit_code
+
+
+def _client(
+    command: Sequence[str], name: str | None, policy: str | None, timeout: float
+) -> tuple[Subject, RunClient, Sequence[str]]:
+    """Who is audited, how it is run, and by which words it is started."""
+    if name is None:
+        if policy is not None:
+            raise UserError("--policy is for a client of the lab: name it with --client")
+        if not command:
+            raise UserError(
+                "name the client's command: mitm-demo audit -- ./my-client {target} {ca}"
+            )
+        return Subject(Path(command[0]).name), Command(command, timeout), command
+    if command:
+        raise UserError("--client takes no command: the client's folder says how it is started")
+    described = load_client(name)
+    if policy is None:
+        raise UserError(f"name a policy with --policy: {', '.join(described.policies)}")
+    audited = AuditedClient(described, described.must_know(policy), timeout)
+    return audited.subject, audited, described.command
 
 
 def _words(options: Sequence[str]) -> list[str]:
@@ -188,7 +218,7 @@ def _suite(
     if limbo:
         suite = load_limbo(limbo)
         return Suite(suite.control, tuple(select(suite.cases, only, exclude)))
-    return forge_suite(select(catalogue(), only, exclude), name or HOST)
+    return forge_suite(select(catalogue(), only, exclude), name or LOCALHOST)
 
 
 def _cores() -> int:

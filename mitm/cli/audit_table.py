@@ -14,6 +14,7 @@ from mitm.masking import plain
 # The worst first. Passes are named in one line: there are many of them, and little to say.
 _SECTIONS: dict[Outcome, tuple[str, str]] = {
     "vulnerable": ("Vulnerable: accepted, though it must not be trusted", "bold red"),
+    "crashed": ("Crashed: rejected, but it ended the program", "bold yellow"),
     "inconclusive": ("Inconclusive: nothing can be said", "bold yellow"),
     "too-strict": ("Too strict: rejected, though it is sound", "bold yellow"),
     "unsupported": ("Unsupported: cannot be presented here", "bold"),
@@ -29,7 +30,7 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
         style = "green" if control.outcome == "pass" else "bold red"
         told = Text(plain(control.reason))
         if control.outcome != "pass" and control.said not in control.reason:
-            told.append(f"\nthe client said: {plain(control.said)}", style="dim")
+            told.append(f"\nthe {control.noun} said: {plain(control.said)}", style="dim")
         rows.add_row("", when, Text(control.outcome, style=style), told)
     console.print(rows)
     for advice in conclusion.advice:
@@ -74,6 +75,6 @@ def _row(finding: Finding, conclusion: Conclusion) -> tuple[Text, Text, Text]:
     told = Text(plain(finding.reason))
     if case.name in conclusion.known:
         told = Text("known from the baseline; ", style="dim").append(told)
-    if finding.outcome == "vulnerable" and case.fix:
+    if finding.outcome in ("vulnerable", "crashed") and case.fix:
         told.append(f"\nfix: {case.fix}", style="bold")
     return Text(plain(case.name)), Text(case.severity), told

@@ -10,11 +10,10 @@ from pathlib import Path
 import click
 
 from mitm import content, pki
-from mitm.address import guard, must_be_a_name, parse
+from mitm.address import LOCALHOST, guard, must_be_a_name, parse
 from mitm.cli.modes import allow_host_option
 from mitm.errors import UserError
 from mitm.lab import load_client
-from mitm.lab.play import NAME
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -22,7 +21,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--only", metavar="NAME", help="One certificate of the catalogue, or a file.")
-@click.option("--name", default=NAME, show_default=True, help="The name to make them for.")
+@click.option("--name", default=LOCALHOST, show_default=True, help="The name to make them for.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 def certs(directory: Path, only: str | None, name: str, force: bool) -> None:
     """Write the lab's PKI as PEM files, for use by hand.
@@ -40,11 +39,11 @@ def certs(directory: Path, only: str | None, name: str, force: bool) -> None:
     client under test is to trust.
     """
     must_be_a_name(name)
-    authorities = pki.Authorities(list(dict.fromkeys((name, NAME, "127.0.0.1", "::1"))))
+    authorities = pki.Authorities(list(dict.fromkeys((name, LOCALHOST, "127.0.0.1", "::1"))))
     if only:
         recipe = pki.load_recipe(only)
         try:
-            chain = pki.forge(recipe, recipe.dialled(name), authorities, datetime.now(UTC))
+            chain = pki.forge(recipe, name, authorities, datetime.now(UTC))
         except pki.Unsupported as error:
             raise UserError(f"certificate {only!r} cannot be made here: {error}") from None
         written = pki.write_chain(directory, chain, overwrite=force)

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from mitm import pki
-from mitm.address import Address, guard, is_ip, normal, parse
+from mitm.address import LOCALHOST, Address, guard, is_ip, normal, parse
 from mitm.capture import EventPrinter
 from mitm.cli import report
 from mitm.cli.decoding import Descriptors, decoding_options
@@ -18,7 +18,6 @@ from mitm.cli.modes import Position, allow_host_option, mode_options, position
 from mitm.cli.recording import Recording, recording_options
 from mitm.errors import UserError
 from mitm.events import Event
-from mitm.lab.play import NAME
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor, Mode
@@ -105,11 +104,11 @@ class Attack(NamedTuple):
     impersonate: bool
 
 
-def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], pki.Chain]:
+def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], pki.Presentation]:
     """The chains to present, by name: made from a recipe; or the one read from files."""
     if key:
-        chain = pki.chain_from_files(Path(cert), key)
-        return lambda _: chain
+        own = pki.chain_from_files(Path(cert), key)
+        return _always(_presented(cert, lambda: pki.Presentation(own)))
     if Path(cert).suffix == ".pem":
         raise UserError(f"--cert {cert} is a file: name the key to it with --key")
     recipe = pki.load_recipe(cert)
@@ -120,27 +119,34 @@ def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], p
         )
     names = where.intercept or _names_of_reverse(where)
     authorities = pki.Authorities(names)
-    chains = {}
-    for name in where.intercept or names[:1]:
-        try:
-            chains[name] = pki.forge(recipe, name, authorities, datetime.now(UTC))
-            pki.ssl_context(chains[name])
-        except pki.Unsupported as error:
-            raise UserError(f"certificate {cert!r} cannot be made here: {error}") from None
+    presented = {
+        name: _presented(cert, partial(pki.present, recipe, name, authorities))
+        for name in where.intercept or names[:1]
+    }
     if not where.intercept:
-        (chain,) = chains.values()
-        return lambda _: chain
-    return lambda hello: chains[normal(hello.server_name or "")]
+        return _always(*presented.values())
+    return lambda hello: presented[normal(hello.server_name or "")]
+
+
+def _presented(cert: str, present: Callable[[], pki.Presentation]) -> pki.Presentation:
+    try:
+        return present()
+    except pki.Unsupported as error:
+        raise UserError(f"certificate {cert!r} cannot be presented here: {error}") from None
+
+
+def _always(presented: pki.Presentation) -> Callable[[Hello], pki.Presentation]:
+    return lambda hello: presented
 
 
 def _names_of_reverse(where: Position) -> list[str]:
     """What clients may know the server as that dial this machine instead of it."""
     assert where.upstream
     host = where.upstream.host
-    names = [host, *(name for name in (NAME, "127.0.0.1", "::1") if name != host)]
+    names = [host, *(name for name in (LOCALHOST, "127.0.0.1", "::1") if name != host)]
     if is_ip(host):
-        names.remove(NAME)
-        names.insert(0, NAME)
+        names.remove(LOCALHOST)
+        names.insert(0, LOCALHOST)
     return names
 
 
@@ -148,7 +154,7 @@ def _intercept(
     listen: Address,
     where: Position,
     cert: str,
-    choose: Callable[[Hello], pki.Chain],
+    choose: Callable[[Hello], pki.Presentation],
     schema: Schema,
     attack: Attack,
     recording: Recording,

@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mitm.events import ScenarioStarted
+from mitm.evidence import Altered
 from mitm.lab import Played
 from mitm.masking import plain
-from mitm.verdict import Altered, LegResult
+from mitm.verdict import LegResult, told
 
 _STYLES = {
     "connected": "green",
@@ -88,7 +89,7 @@ def _verdict(result: LegResult, expected: str) -> Text:
 def _said(result: LegResult) -> str:
     """What the client program printed, or what became of it."""
     answer = json.dumps(result.client.answer, ensure_ascii=False) if result.client.answer else ""
-    return answer or str(result.client)
+    return answer or told(result.client)
 
 
 def _evidence(result: LegResult) -> Iterator[tuple[str, str, str]]:

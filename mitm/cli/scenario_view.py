@@ -5,6 +5,7 @@ from rich.console import Console
 from mitm.capture import EventPrinter
 from mitm.cli import report
 from mitm.events import Event, LegEnded, LegStarted, ScenarioStarted
+from mitm.evidence import Observer
 from mitm.lab import Played
 
 
@@ -20,7 +21,7 @@ class ScenarioView:
         self._printer = EventPrinter(console, frames=False)
         self._script: ScenarioStarted | None = None
         self._genuine: LegEnded | None = None
-        self._seen: list[Event] = []
+        self._observer = Observer()
         self._outcomes: list[Played] = []
 
     def __call__(self, event: Event) -> None:
@@ -35,7 +36,7 @@ class ScenarioView:
                 report.cast(self._console, event)
                 return
             case LegStarted():
-                self._seen.clear()
+                self._observer = Observer()
             case LegEnded(leg="genuine"):
                 self._genuine = event
             case LegEnded():
@@ -43,12 +44,12 @@ class ScenarioView:
                 self._conclude(event)
                 return
             case _:
-                self._seen.append(event)
+                self._observer(event)
         self._printer(event)
 
     def _conclude(self, intercepted: LegEnded) -> None:
         if self._script and self._genuine:
-            outcome = Played.recorded(self._script, self._genuine, intercepted, self._seen)
+            outcome = Played.recorded(self._script, self._genuine, intercepted, self._observer)
             self._outcomes.append(outcome)
             report.outcome(self._console, outcome)
 

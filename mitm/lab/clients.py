@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +9,11 @@ from pathlib import Path
 import msgspec
 
 from mitm import content, front_matter
+from mitm.address import Address
 from mitm.errors import UserError
-from mitm.programs import started
-from mitm.verdict import ClientReport
-
-# The variables by which TLS libraries are told of another "system" trust store: OpenSSL and Go,
-# gRPC's C core, Node.
-TRUST_STORE_VARIABLES = (
-    "SSL_CERT_FILE",
-    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-    "NODE_EXTRA_CA_CERTS",
-)
+from mitm.evidence import ClientRun
+from mitm.lab.policies import POLICIES, Policy, Trust, arguments, environment
+from mitm.programs import Ended, run
 
 # Seconds beyond its own --timeout after which a client counts as hung.
 HANG_SECONDS = 2.0
@@ -47,15 +40,18 @@ class Client(msgspec.Struct, frozen=True):
     policies: tuple[str, ...]
     requires: tuple[str, ...]
 
-    def must_know(self, policy: str) -> None:
-        """Insist on a policy.
+    def must_know(self, policy: str) -> Policy:
+        """Insist on a policy, and give it back.
 
         Raises:
             UserError: this client does not know it.
         """
-        if policy not in self.policies:
-            known = ", ".join(self.policies)
-            raise UserError(f"client {self.name!r} does not know policy {policy!r}, but: {known}")
+        known = {each: each for each in POLICIES if each in self.policies}
+        if policy not in known:
+            raise UserError(
+                f"client {self.name!r} does not know policy {policy!r}, but: {', '.join(known)}"
+            )
+        return known[policy]
 
 
 def clients() -> dict[str, Path]:
@@ -86,46 +82,63 @@ def load_client(name: str) -> Client:
 
 
 async def run_client(
-    client: Client, arguments: Sequence[str], *, trust_store: Path | None, timeout: float
-) -> ClientReport:
-    """Play one leg's client, to its end or to the time limit.
+    client: Client,
+    policy: Policy,
+    target: Address,
+    trust: Trust,
+    *,
+    timeout: float,
+    more: Sequence[str] = (),
+    enough: asyncio.Event | None = None,
+) -> ClientRun:
+    """Run a client once, to its end or to the time limit.
 
     Args:
         client: which one.
-        arguments: by the contract of client/README.md.
-        trust_store: a private "system" trust store, a PEM file; None leaves the library's own.
-        timeout: seconds that the client is given.
+        policy: how it is to decide whom to trust.
+        target: what it is to dial.
+        trust: what it is given for that.
+        timeout: seconds that it is given; a client that goes on is ended a little later.
+        more: further options of client/README.md.
+        enough: when this is set, it need not go on.
 
     Raises:
         UserError: it cannot be started.
     """
-    environment = {k: v for k, v in os.environ.items() if k not in TRUST_STORE_VARIABLES}
-    if trust_store:
-        environment |= dict.fromkeys(TRUST_STORE_VARIABLES, str(trust_store))
-    command = [*client.command, *arguments, "--timeout", f"{timeout:g}"]
-    async with started(command, environment) as program:
-        try:
-            async with asyncio.timeout(timeout + HANG_SECONDS):
-                exit_code = await program.wait()
-        except TimeoutError:
-            return ClientReport(None, None, f"the client hung and was ended after {timeout:g} s")
-        return _understand(exit_code, program.stdout.take(), program.stderr.take())
+    command = [*client.command, "--target", str(target), *arguments(policy, trust), *more]
+    command += ["--timeout", f"{timeout:g}"]
+    ended = await run(command, environment(policy, trust), timeout + HANG_SECONDS, enough)
+    return _understand(ended)
 
 
-def _understand(exit_code: int, output: bytes, errors: bytes) -> ClientReport:
-    last_words = errors.decode(errors="replace").strip().splitlines()[-1:]
-    said = f": {last_words[0][:200]}" if last_words else ""
-    if exit_code < 0:
-        return ClientReport(exit_code, None, f"the client was ended by signal {-exit_code}{said}")
-    if exit_code not in (0, 1):
-        return ClientReport(exit_code, None, f"the client exited with {exit_code}{said}")
+def _understand(ended: Ended) -> ClientRun:
+    """What a client has said, by the contract."""
     try:
-        answer = json.loads(output)
-    except ValueError:
+        answer = json.loads(ended.stdout)
+    except (ValueError, RecursionError):
         answer = None
-    wanted = "user" if exit_code == 0 else "error"
-    if not isinstance(answer, dict) or not isinstance(answer.get(wanted), dict):
-        shown = output[:60].decode(errors="replace")
-        problem = f"the client exited with {exit_code} but printed no {wanted!r} object: {shown!r}"
-        return ClientReport(exit_code, None, problem + said)
-    return ClientReport(exit_code, answer)
+    if not isinstance(answer, dict):
+        answer = None
+    client = ClientRun(
+        end=ended.how,
+        said=ended.said,
+        failed=ended.code != 0,
+        exit_code=ended.code,
+        answer=answer,
+        until=ended.at,
+        crash=ended.crash,
+        left_behind=ended.left_behind,
+    )
+    if ended.code is None or ended.crash:
+        return client
+    problem = ""
+    if ended.code < 0:
+        problem = f"the client was {ended.said}"
+    elif ended.code not in (0, 1):
+        problem = f"the client broke its contract: {ended.said}"
+    else:
+        wanted = "user" if ended.code == 0 else "error"
+        if not isinstance((answer or {}).get(wanted), dict):
+            shown = ended.stdout[:60].decode(errors="replace")
+            problem = f"the client printed no {wanted!r} object: {shown!r} ({ended.said})"
+    return msgspec.structs.replace(client, problem=problem)

@@ -3,36 +3,28 @@
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
 from mitm import content, pki
-from mitm.address import Address
+from mitm.address import LOCALHOST, Address
 from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
 from mitm.events import Event, Leg, LegEnded, LegStarted, ScenarioStarted
+from mitm.evidence import ClientRun, Observer
 from mitm.lab.clients import Client, run_client
+from mitm.lab.policies import Trust
 from mitm.lab.scenario import Scenario
 from mitm.lab.server import RunningServer, running_server
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
-from mitm.verdict import (
-    ClientReport,
-    LegResult,
-    collect_evidence,
-    judge_genuine,
-    judge_intercepted,
-)
-
-# The name under test: the client dials it, the genuine certificate is valid for it.
-NAME = "localhost"
+from mitm.verdict import LegResult, judge_genuine, judge_intercepted
 
 # Seconds that connections have to end once the client has exited.
 DRAIN_SECONDS = 2.0
@@ -43,13 +35,11 @@ class Played(msgspec.Struct, frozen=True):
 
     Attributes:
         script: what was played.
-        seen: every event of the leg under attack.
     """
 
     script: ScenarioStarted
     genuine: LegResult
     intercepted: LegResult
-    seen: tuple[Event, ...]
 
     @classmethod
     def recorded(
@@ -57,15 +47,20 @@ class Played(msgspec.Struct, frozen=True):
         script: ScenarioStarted,
         genuine: LegEnded,
         intercepted: LegEnded,
-        seen: Sequence[Event],
+        observer: Observer,
     ) -> Self:
-        """The outcome that these events tell of.
+        """What was played, by the events that tell of it.
+
+        Args:
+            script, genuine, intercepted: as they were told.
+            observer: has seen what came between.
 
         Raises:
             msgspec.ValidationError: they do not hold what a leg's result is made of.
         """
-        attack = msgspec.structs.replace(_result(intercepted), evidence=collect_evidence(seen))
-        return cls(script, _result(genuine), attack, tuple(seen))
+        attack = _result(intercepted)
+        evidence = observer.observation(attack.client).evidence
+        return cls(script, _result(genuine), msgspec.structs.replace(attack, evidence=evidence))
 
     @property
     def control_held(self) -> bool:
@@ -79,46 +74,112 @@ class Played(msgspec.Struct, frozen=True):
         return self.control_held and attacked
 
 
-class Lab(msgspec.Struct, frozen=True):
-    """What one playing is made of; all of it is thrown away afterwards.
+class Lab:
+    """Server and certificates of one playing, thrown away afterwards.
 
     Attributes:
-        directory: private, with the PEM files that server and client are given.
-        chain: the forged chain.
-        token: the credential that the client sends.
+        server: the victim.
+        schema: what its messages are made of.
+        authorities: the run's own.
     """
 
-    directory: Path
-    server: RunningServer
-    chain: pki.Chain
-    token: str
-    schema: Schema
+    def __init__(
+        self, directory: Path, server: RunningServer, authorities: pki.Authorities
+    ) -> None:
+        self.server = server
+        self.schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
+        self.authorities = authorities
+        self._directory = directory
+        self._token = f"demo-{secrets.token_hex(16)}"
 
     @classmethod
     @asynccontextmanager
-    async def prepared(cls, scenario: Scenario) -> AsyncIterator[Self]:
+    async def prepared(cls, *, tls: bool) -> AsyncIterator[Self]:
         """Make certificates and start the server.
 
+        Args:
+            tls: whether the server speaks it.
+
         Raises:
-            UserError: the certificate cannot be made, or the server does not come up.
+            UserError: the server does not come up.
         """
-        authorities = pki.Authorities([NAME, "127.0.0.1", "::1"])
-        now = datetime.now(UTC)
+        authorities = pki.Authorities([LOCALHOST, "127.0.0.1", "::1"])
         with tempfile.TemporaryDirectory(prefix="mitm-demo-") as name:
             directory = Path(name)
             pki.write_lab(directory, authorities, overwrite=False)
-            try:
-                chain = pki.forge(scenario.certificate, NAME, authorities, now)
-                pki.ssl_context(chain)
-            except pki.Unsupported as error:
-                raise UserError(f"{scenario.certificate.name}: {error}") from None
-            tls = scenario.server == "tls"
-            cert = directory / "server.pem" if tls else None
-            key = directory / "server.key" if tls else None
-            schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
-            token = f"demo-{secrets.token_hex(16)}"
+            cert, key = (directory / file if tls else None for file in ("server.pem", "server.key"))
             async with running_server(cert, key) as server:
-                yield cls(directory, server, chain, token, schema)
+                yield cls(directory, server, authorities)
+
+    def present(self, recipe: pki.Recipe) -> pki.Presentation:
+        """Make what the client is to be shown.
+
+        Raises:
+            UserError: the certificate cannot be presented here.
+        """
+        try:
+            return pki.present(recipe, LOCALHOST, self.authorities)
+        except pki.Unsupported as error:
+            raise UserError(f"{recipe.name}: {error}") from None
+
+    async def play_genuine(self, scenario: Scenario, client: Client, timeout: float) -> LegResult:
+        """Let the client dial the server itself, and judge how it went.
+
+        Raises:
+            UserError: the client cannot be started.
+        """
+        target = Address(LOCALHOST, self.server.address.port)
+        ca_pem = self.authorities.lab.pem
+        run = await self._run(scenario, client, target, ca_pem, timeout)
+        return judge_genuine(run, self.server.take_calls())
+
+    async def play_intercepted(
+        self,
+        scenario: Scenario,
+        client: Client,
+        presented: pki.Presentation,
+        timeout: float,
+        *,
+        on_start: Callable[[Address], None] = lambda target: None,
+        on_event: Callable[[Event], None] = lambda event: None,
+        tap: Tap | None = None,
+    ) -> LegResult:
+        """Let the client dial an interceptor that presents a certificate, and judge what it did.
+
+        Raises:
+            UserError: the client cannot be started.
+        """
+        observer = Observer()
+
+        def see(event: Event) -> None:
+            observer(event)
+            on_event(event)
+
+        chain = presented.chain
+        async with Interceptor(
+            listen=Address(chain.host, 0),
+            upstream=self.server.address,
+            choose=lambda _: presented,
+            schema=self.schema,
+            rules=Rules(scenario.rewrite, self.schema),
+            on_event=see,
+            tap=tap,
+        ) as interceptor:
+            target = Address(chain.host, interceptor.address.port)
+            on_start(target)
+            run = await self._run(scenario, client, target, chain.anchor_pem, timeout)
+            await interceptor.drain(DRAIN_SECONDS)
+            observation = observer.observation(run)
+        return judge_intercepted(observation, run, self.server.take_calls())
+
+    async def _run(
+        self, scenario: Scenario, client: Client, target: Address, ca_pem: bytes, timeout: float
+    ) -> ClientRun:
+        ca = self._directory / "trusted.pem"
+        pki.write_private(ca, ca_pem)
+        trust = Trust(ca, self._directory / "server.pem")
+        more = ["--token", self._token]
+        return await run_client(client, scenario.policy, target, trust, timeout=timeout, more=more)
 
 
 async def play(
@@ -139,56 +200,29 @@ async def play(
         tap: is shown what passes on the sockets of the interceptor.
 
     Raises:
-        UserError: the client does not know the scenario's policy, or client or server cannot be
-            started.
+        UserError: the client does not know the scenario's policy, the certificate cannot be
+            presented, or client or server cannot be started.
     """
     client.must_know(scenario.policy)
     script = _script(scenario, client)
     on_event(script)
-    async with Lab.prepared(scenario) as lab:
-        target = Address(NAME, lab.server.address.port)
+    async with Lab.prepared(tls=scenario.server == "tls") as lab:
+        presented = lab.present(scenario.certificate)
+        target = Address(LOCALHOST, lab.server.address.port)
         on_event(_started(scenario, "genuine", target))
-        report = await _run(scenario, client, lab, target, timeout)
-        genuine = judge_genuine(report, lab.server.take_calls())
+        genuine = await lab.play_genuine(scenario, client, timeout)
         on_event(_ended(scenario, "genuine", genuine))
-
-        seen: list[Event] = []
-
-        def see(event: Event) -> None:
-            seen.append(event)
-            on_event(event)
-
-        async with Interceptor(
-            listen=Address("127.0.0.1", 0),
-            upstream=lab.server.address,
-            choose=lambda _: lab.chain,
-            schema=lab.schema,
-            rules=Rules(scenario.rewrite, lab.schema),
-            on_event=see,
+        intercepted = await lab.play_intercepted(
+            scenario,
+            client,
+            presented,
+            timeout,
+            on_start=lambda target: on_event(_started(scenario, "intercepted", target)),
+            on_event=on_event,
             tap=tap,
-        ) as interceptor:
-            target = Address(NAME, interceptor.address.port)
-            on_event(_started(scenario, "intercepted", target))
-            report = await _run(scenario, client, lab, target, timeout)
-            await interceptor.drain(DRAIN_SECONDS)
-        intercepted = judge_intercepted(seen, report, lab.server.take_calls())
+        )
         on_event(_ended(scenario, "intercepted", intercepted))
-    return Played(script, genuine, intercepted, tuple(seen))
-
-
-async def _run(
-    scenario: Scenario, client: Client, lab: Lab, target: Address, timeout: float
-) -> ClientReport:
-    arguments = ["--target", str(target), "--policy", scenario.policy, "--token", lab.token]
-    trust_store = None
-    match scenario.policy:
-        case "ca-file":
-            arguments += ["--ca", str(lab.directory / "ca.pem")]
-        case "pinned":
-            arguments += ["--pin", str(lab.directory / "server.pem")]
-        case "system-roots":
-            trust_store = lab.directory / "ca.pem"
-    return await run_client(client, arguments, trust_store=trust_store, timeout=timeout)
+    return Played(script, genuine, intercepted)
 
 
 def _script(scenario: Scenario, client: Client) -> ScenarioStarted:

@@ -8,12 +8,10 @@ import msgspec
 from mitm import content, front_matter, pki
 from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
+from mitm.lab.policies import Policy
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.verdict import GenuineVerdict, InterceptedVerdict
-
-# Every policy that a client may be asked to follow: client/README.md.
-Policy = Literal["insecure", "skip-verify", "no-ca", "ca-file", "system-roots", "pinned"]
 
 
 class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mitm.address import is_ip
+from mitm.address import LOCALHOST, is_ip, is_loopback
 from mitm.errors import UserError
 from mitm.pki import der, keys
 from mitm.pki.authority import LIFETIME, WARNING, Authorities, constrained_to, key_usage
@@ -121,6 +121,9 @@ class _Forge:
             anchor_pem=anchor,
             subjects=tuple(made.holder.name.rfc4514_string() for made in sent),
             issuer=leaf.issuer.rfc4514_string(),
+            # Any other name would have to be resolved to this machine first.
+            host=self._name if is_loopback(self._name) else LOCALHOST,
+            server_name=self._name,
             tls=self._recipe.tls,
         )
 

@@ -17,7 +17,7 @@ from mitm.events import Direction, Event, Party
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.proxy import connect, transparent
-from mitm.proxy.contexts import client_context, preferred_alpn, upstream_leg
+from mitm.proxy.contexts import Contexts, preferred_alpn
 from mitm.proxy.http2_endpoint import BrokenError
 from mitm.proxy.peer import READ_SIZE, Peer
 from mitm.proxy.rewriting import Rewriting
@@ -26,7 +26,6 @@ from mitm.proxy.watcher import Watcher
 from mitm.tls import (
     Hello,
     MalformedHelloError,
-    TlsLeg,
     plaintext_alert,
     read_client_hello,
     tls_record,
@@ -55,7 +54,8 @@ class Task(NamedTuple):
 
     upstream: Address | None
     upstream_tls: bool
-    choose: Callable[[Hello], pki.Chain]
+    choose: Callable[[Hello], pki.Presentation]
+    contexts: Contexts
     schema: Schema
     on_event: Callable[[Event], None]
     tap: Tap | None
@@ -182,13 +182,13 @@ class Connection:
         await self._greet(server, address, hello)
         client = Peer(reader, writer, self._opening)
         if hello:
-            chain = self._task.choose(msgspec.structs.replace(hello, server_name=name))
-            if chain.tls.plaintext:
-                self._opening = await self._answer_in_plaintext(reader, writer, chain)
+            presented = self._task.choose(msgspec.structs.replace(hello, server_name=name))
+            if presented.chain.tls.plaintext:
+                self._opening = await self._answer_in_plaintext(reader, writer, presented.chain)
                 client = Peer(reader, writer, self._opening)
             else:
                 alpn = server.tls.alpn if server.tls else preferred_alpn(hello)
-                await self._accept_tls(client, chain, alpn)
+                await self._accept_tls(client, presented, alpn)
         self._phase = "established"
         self._watcher = Watcher(
             self._number,
@@ -379,7 +379,7 @@ class Connection:
     async def _greet(self, server: Peer, address: Address, hello: Hello | None) -> None:
         """Speak to the server as the client spoke: TLS for the same name, or none."""
         if hello and self._task.upstream_tls:
-            leg = upstream_leg(hello, address.host, self._task.tap)
+            leg = self._task.contexts.upstream_leg(hello, address.host)
             try:
                 async with asyncio.timeout(DIAL_SECONDS):
                     completed = await server.handshake(leg)
@@ -402,9 +402,11 @@ class Connection:
         self._emit(events.UpstreamFailed, address=str(address), reason=reason)
         return _EndError("attacker", "error", f"the server was not reached: {reason}")
 
-    async def _accept_tls(self, client: Peer, chain: pki.Chain, alpn: str | None) -> None:
+    async def _accept_tls(
+        self, client: Peer, presented: pki.Presentation, alpn: str | None
+    ) -> None:
         """Complete the handshake with the client, over the certificate chosen for it."""
-        tls = TlsLeg(client_context(chain, alpn, self._task.tap), server_side=True)
+        tls, chain = self._task.contexts.client_leg(presented, alpn), presented.chain
         self._phase = "handshake"
         self._emit(
             events.CertificatePresented,
@@ -412,6 +414,7 @@ class Connection:
             subjects=chain.subjects,
             issuer=chain.issuer,
             sha256=chain.sha256,
+            key=presented.key_kind,
         )
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):

@@ -1,49 +1,72 @@
 """TLS on both legs of a connection: what the server is asked for, and what the client is shown."""
 
 import ssl
-from functools import lru_cache
+from collections.abc import Callable
+from typing import TypeVar
 
-from mitm import pki
 from mitm.address import is_ip
+from mitm.pki import Presentation
 from mitm.proxy.tap import Tap
 from mitm.tls import Hello, TlsLeg
 
+K = TypeVar("K")
 
-def upstream_leg(hello: Hello, host: str, tap: Tap | None) -> TlsLeg:
-    """TLS towards the server, with the name and the protocols that the client asked for."""
-    # A protocol is 255 bytes at the most (RFC 7301 section 3.1), but not always when spelled out.
-    alpn = tuple(protocol for protocol in hello.alpn if len(protocol) < 256)
-    name = hello.server_name or (None if is_ip(host) else host)
-    return TlsLeg(_upstream_context(alpn, tap), server_side=False, server_name=name)
+# Contexts that are kept for one leg. A context costs a millisecond; what it is made for, the
+# protocols that a client offers, is the client's to choose.
+MAX_KEPT = 64
 
 
-@lru_cache(maxsize=64)
-def _upstream_context(alpn: tuple[str, ...], tap: Tap | None) -> ssl.SSLContext:
+class Contexts:
+    """The TLS contexts of an interceptor, which are gone when it is.
+
+    Args:
+        tap: whose key log the secrets of all connections go to; None for nobody's.
+    """
+
+    def __init__(self, tap: Tap | None) -> None:
+        self._tap = tap
+        self._towards_server: dict[tuple[str, ...], ssl.SSLContext] = {}
+        self._towards_client: dict[tuple[Presentation, str | None], ssl.SSLContext] = {}
+
+    def upstream_leg(self, hello: Hello, host: str) -> TlsLeg:
+        """TLS towards the server, with the name and the protocols that the client asked for."""
+        # A protocol is 255 bytes at the most (RFC 7301 section 3.1), but not always when spelled
+        # out.
+        alpn = tuple(protocol for protocol in hello.alpn if len(protocol) < 256)
+        context = self._kept(self._towards_server, alpn, lambda: _unverifying(alpn))
+        name = hello.server_name or (None if is_ip(host) else host)
+        return TlsLeg(context, server_side=False, server_name=name)
+
+    def client_leg(self, presented: Presentation, alpn: str | None) -> TlsLeg:
+        """TLS towards the client, which is offered just the protocol that the server chose."""
+        key = (presented, alpn)
+        context = self._kept(self._towards_client, key, lambda: presented.context(alpn))
+        return TlsLeg(context, server_side=True)
+
+    def clear(self) -> None:
+        """Let go of them, and of the key log, which each holds open."""
+        self._towards_server.clear()
+        self._towards_client.clear()
+
+    def _kept(
+        self, kept: dict[K, ssl.SSLContext], key: K, make: Callable[[], ssl.SSLContext]
+    ) -> ssl.SSLContext:
+        if key not in kept:
+            if len(kept) >= MAX_KEPT:
+                kept.clear()
+            context = kept[key] = make()
+            if self._tap:
+                context.keylog_filename = self._tap.key_log
+        return kept[key]
+
+
+def _unverifying(alpn: tuple[str, ...]) -> ssl.SSLContext:
     """TLS towards the server. It is not verified: an attacker has no reason to ask who it is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if alpn:
         context.set_alpn_protocols(list(alpn))
-    return _logged(context, tap)
-
-
-@lru_cache(maxsize=256)
-def client_context(chain: pki.Chain, alpn: str | None, tap: Tap | None) -> ssl.SSLContext:
-    """TLS towards the client, which is offered just the protocol that the server chose."""
-    return _logged(pki.ssl_context(chain, alpn), tap)
-
-
-def forget_contexts() -> None:
-    """Let go of the contexts, each of which holds the key log of its tap open."""
-    _upstream_context.cache_clear()
-    client_context.cache_clear()
-
-
-def _logged(context: ssl.SSLContext, tap: Tap | None) -> ssl.SSLContext:
-    """Have the secrets of a context's connections written to the tap's key log."""
-    if tap:
-        context.keylog_filename = tap.key_log
     return context
 
 

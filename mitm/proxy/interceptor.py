@@ -15,9 +15,9 @@ from mitm.errors import UserError, explain
 from mitm.events import Event
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
-from mitm.pki import Chain
+from mitm.pki import Presentation
 from mitm.proxy.connection import Connection, Mode, Task
-from mitm.proxy.contexts import forget_contexts
+from mitm.proxy.contexts import Contexts
 from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import Tap
 from mitm.proxy.transparent import take_foreign
@@ -41,24 +41,21 @@ class Interceptor:
     It presents a certificate of its own to the client, dials the server in the client's place, and
     relays every byte untouched; what it decrypts on the way goes to `on_event`.
 
-        from datetime import UTC, datetime
-
         from mitm import Interceptor, pki
         from mitm.address import Address
 
         authorities = pki.Authorities(["localhost"])
-        recipe = pki.load_recipe("attacker-ca")
-        chain = pki.forge(recipe, "localhost", authorities, datetime.now(UTC))
+        forged = pki.present(pki.load_recipe("attacker-ca"), "localhost", authorities)
 
         async with Interceptor(
-            upstream=Address("localhost", 50051), choose=lambda hello: chain, on_event=print
+            upstream=Address("localhost", 50051), choose=lambda hello: forged, on_event=print
         ) as interceptor:
             ...  # a client that connects to interceptor.address
 
     Args:
         upstream: the server. In the modes `connect` and `transparent` it is dialled in the place of
             the hosts under test; None for whatever host the client wants to reach.
-        choose: picks the chain to present, once the ClientHello has been read.
+        choose: picks what to present, once the ClientHello has been read.
         listen: where clients are expected; port 0 lets the kernel choose.
         schema: descriptors that messages are shown through; without, they are guessed.
         on_event: called with each event as it happens; it must not block for long or raise.
@@ -80,7 +77,7 @@ class Interceptor:
         self,
         *,
         upstream: Address | None,
-        choose: Callable[[Hello], Chain],
+        choose: Callable[[Hello], Presentation],
         listen: Address = _ANY_PORT,
         schema: Schema = _NO_SCHEMA,
         on_event: Callable[[Event], None] = lambda event: None,
@@ -99,6 +96,7 @@ class Interceptor:
             upstream,
             upstream_tls,
             choose,
+            Contexts(tap),
             schema,
             on_event,
             tap,
@@ -155,8 +153,7 @@ class Interceptor:
             await asyncio.gather(*self._connections, return_exceptions=True)
             if self._stand_in:
                 await self._stand_in.__aexit__(exc_type, exc, traceback)
-            if self._task.tap:
-                forget_contexts()
+            self._task.contexts.clear()
 
     @property
     def address(self) -> Address:

@@ -17,7 +17,7 @@ _CLIENT_HELLO = 1
 # (maxHandshake).
 MAX_HELLO_SIZE = 65_536
 
-_SERVER_NAME, _ALPN, _SUPPORTED_VERSIONS = 0, 16, 43
+_SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 13, 16, 43
 
 _VERSIONS = {
     0x0300: "SSLv3",
@@ -25,6 +25,29 @@ _VERSIONS = {
     0x0302: "TLSv1.1",
     0x0303: "TLSv1.2",
     0x0304: "TLSv1.3",
+}
+
+# RFC 8446 section 4.2.3, and of TLS 1.2 (RFC 5246 section 7.4.1.4.1) what is still met with.
+_SIGNATURE_ALGORITHM_NAMES = {
+    0x0101: "rsa_pkcs1_md5",
+    0x0201: "rsa_pkcs1_sha1",
+    0x0203: "ecdsa_sha1",
+    0x0301: "rsa_pkcs1_sha224",
+    0x0303: "ecdsa_sha224",
+    0x0401: "rsa_pkcs1_sha256",
+    0x0403: "ecdsa_secp256r1_sha256",
+    0x0501: "rsa_pkcs1_sha384",
+    0x0503: "ecdsa_secp384r1_sha384",
+    0x0601: "rsa_pkcs1_sha512",
+    0x0603: "ecdsa_secp521r1_sha512",
+    0x0804: "rsa_pss_rsae_sha256",
+    0x0805: "rsa_pss_rsae_sha384",
+    0x0806: "rsa_pss_rsae_sha512",
+    0x0807: "ed25519",
+    0x0808: "ed448",
+    0x0809: "rsa_pss_pss_sha256",
+    0x080A: "rsa_pss_pss_sha384",
+    0x080B: "rsa_pss_pss_sha512",
 }
 
 
@@ -38,12 +61,14 @@ class Hello(msgspec.Struct, frozen=True):
         alpn: protocols (RFC 7301), `h2` for gRPC.
         versions: of TLS, by name.
         cipher_suites: by OpenSSL's name, `0x1a2b` where it has none.
+        signature_algorithms: by the names of RFC 8446 section 4.2.3, `0x1a2b` where it has none.
     """
 
     server_name: str | None
     alpn: tuple[str, ...]
     versions: tuple[str, ...]
     cipher_suites: tuple[str, ...]
+    signature_algorithms: tuple[str, ...] = ()
 
 
 class MalformedHelloError(Exception):
@@ -132,6 +157,7 @@ def _parse(body: _Reader) -> Hello:
             ciphers.append(_cipher_names().get(number, f"0x{number:04x}"))
 
     server_name = None
+    algorithms: list[str] = []
     alpn: list[str] = []
     versions = [_VERSIONS.get(legacy_version, f"0x{legacy_version:04x}")]
     # A TLS 1.2 hello may end without extensions (RFC 5246 section 7.4.1.2).
@@ -142,6 +168,13 @@ def _parse(body: _Reader) -> Hello:
             names = content.vector(2)
             if names.left and names.number(1) == 0:
                 server_name = _host_name(names.vector(2).rest())
+        elif kind == _SIGNATURE_ALGORITHMS:
+            schemes = content.vector(2)
+            while schemes.left:
+                number = schemes.number(2)
+                if not _is_grease(number):
+                    name = _SIGNATURE_ALGORITHM_NAMES.get(number, f"0x{number:04x}")
+                    algorithms.append(name)
         elif kind == _ALPN:
             protocols = content.vector(2)
             while protocols.left:
@@ -157,7 +190,7 @@ def _parse(body: _Reader) -> Hello:
                 number = offered.number(2)
                 if not _is_grease(number):
                     versions.append(_VERSIONS.get(number, f"0x{number:04x}"))
-    return Hello(server_name, tuple(alpn), tuple(versions), tuple(ciphers))
+    return Hello(server_name, tuple(alpn), tuple(versions), tuple(ciphers), tuple(algorithms))
 
 
 def _host_name(name: bytes) -> str:

@@ -156,6 +156,11 @@ class FrameReader:
         """Bytes held of a frame that is not complete."""
         return len(self._buffer)
 
+    @property
+    def begun(self) -> int | None:
+        """The type of the frame that is not complete; None if that has not come yet."""
+        return self._buffer[3] if len(self._buffer) > 3 else None
+
     def feed(self, data: bytes) -> Iterator[RawFrame]:
         """Take the next bytes, cut anywhere, and give the frames that they complete.
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import hpack
 
-from mitm.events import Direction, Event, Frame, Headers, ParseFailed
+from mitm.events import Direction, Event, Frame, Headers, ParseFailed, PartialFrame
 from mitm.messages.schema import Schema
 from mitm.wire import frames, grpc
 from mitm.wire.calls import MessageTeller, error_details
@@ -152,12 +152,26 @@ class Http2Parser:
                 self._frame(direction, frame, time, events)
                 yield from events
                 events.clear()
+            if direction == "client" and not self._sides["client"].newest_stream:
+                yield from self._partial_frame(time)
         except ProtocolError as error:
             self.failed = True
             self._reset()
             yield from events
             yield ParseFailed(
                 time=time, connection=self._connection, direction=direction, reason=str(error)
+            )
+
+    def _partial_frame(self, time: float) -> Iterator[Event]:
+        """Tell what has come of a client's frame while it has made no request yet."""
+        reader = self._sides["client"].reader
+        if reader.buffered:
+            begun = reader.begun
+            yield PartialFrame(
+                time=time,
+                connection=self._connection,
+                type="" if begun is None else frames.type_name(begun),
+                received=reader.buffered,
             )
 
     def _read_preface(self, data: bytes) -> bytes:

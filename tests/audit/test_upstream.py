@@ -15,7 +15,7 @@ from mitm.audit.upstream import own_server
 from mitm.errors import UserError
 from mitm.messages import Schema
 from mitm.proxy import Interceptor
-from tests.proxy.stage import run
+from tests.proxy.stage import presenting, run
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ async def serving(chain: pki.Chain | None) -> AsyncIterator[Address]:
             listen=Address("127.0.0.1", 0),
             upstream=plaintext.address,
             upstream_tls=False,
-            choose=lambda _: chain,
+            choose=presenting(chain),
             schema=Schema(FileDescriptorSet()),
             on_event=lambda event: None,
         ) as server:

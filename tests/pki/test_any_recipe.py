@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from mitm.errors import UserError
-from mitm.pki import Authorities, Unsupported, forge, load_recipe, ssl_context
+from mitm.pki import Authorities, Presentation, Unsupported, forge, load_recipe
 
 junk: st.SearchStrategy[Any] = st.sampled_from(
     [None, "", "x", -1, 2**70, [], {}, [None], "{", "{nobody}", "\0", "ä", 1.5]
@@ -137,7 +137,7 @@ def test_a_recipe_is_a_chain_or_a_line_that_says_why_not(
         problem = ""
         try:
             chain = forge(load_recipe(str(path)), name, authorities, now)
-            ssl_context(chain, "h2")
+            Presentation(chain).context("h2")
         except (UserError, Unsupported) as error:
             problem = str(error)
             assert problem.strip(), repr(error)  # noqa: PT017

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from mitm import content
 from mitm.address import is_ip
-from mitm.pki import Authorities, Chain, Recipe, Tls, Unsupported, forge, load_recipe, ssl_context
+from mitm.pki import Authorities, Chain, Presentation, Recipe, Tls, Unsupported, forge, load_recipe
 from mitm.pki.recipe import Link
 from tests.pki.verifiers import (
     cryptography_verifies,
@@ -155,7 +155,7 @@ def test_each_is_forged_and_served_or_says_why_not(
     chain = forge(recipe, name, authorities, now)
     if recipe.tls.plaintext:
         return
-    done = handshake(ssl_context(chain, "h2"), lax_client(), recipe.dialled(name))
+    done = handshake(Presentation(chain).context("h2"), lax_client(), chain.server_name)
     if recipe.name == "other-key":
         # Its owner cannot complete a handshake with anybody who checks what TLS itself demands.
         assert done.refusal is not None
@@ -177,7 +177,9 @@ def test_pythons_ssl_does_what_every_client_must(
         return
     chain = forge(recipe, name, authorities, now)
     try:
-        done = handshake(ssl_context(chain, "h2"), verifying_client(chain), recipe.dialled(name))
+        done = handshake(
+            Presentation(chain).context("h2"), verifying_client(chain), chain.server_name
+        )
         refusal = done.refusal
     except ssl.SSLError as error:
         # The server found nothing in common with it.

@@ -9,11 +9,11 @@ import pytest
 from mitm.errors import UserError
 from mitm.pki import (
     Authorities,
+    Presentation,
     Unsupported,
     chain_from_files,
     forge,
     load_recipe,
-    ssl_context,
     write_lab,
 )
 from tests.pki.conftest import Forged
@@ -24,7 +24,7 @@ GENUINE = "chain: [{}, {authority: lab}]\n"
 
 def test_the_genuine_chain_is_accepted_by_a_client_that_verifies(forged: Forged) -> None:
     chain = forged(GENUINE)
-    done = handshake(ssl_context(chain, "h2"), verifying_client(chain), "localhost")
+    done = handshake(Presentation(chain).context("h2"), verifying_client(chain), "localhost")
     assert (done.refusal, done.version, done.alpn) == (None, "TLSv1.3", "h2")
 
 
@@ -33,7 +33,7 @@ def test_a_forged_chain_is_refused_by_it_and_not_by_one_that_does_not_verify(
     authorities: Authorities, now: datetime, recipe: str
 ) -> None:
     chain = forge(load_recipe(recipe), "localhost", authorities, now)
-    context = ssl_context(chain, "h2")
+    context = Presentation(chain).context("h2")
     refused = handshake(context, verifying_client(chain), "localhost")
     assert refused.refusal is not None
     assert "CERTIFICATE_VERIFY_FAILED" in refused.refusal
@@ -42,7 +42,7 @@ def test_a_forged_chain_is_refused_by_it_and_not_by_one_that_does_not_verify(
 
 def test_no_session_is_resumed(forged: Forged) -> None:
     # A resumed session would show no certificate.
-    context = ssl_context(forged(GENUINE))
+    context = Presentation(forged(GENUINE)).context()
     assert context.num_tickets == 0
     assert context.options & ssl.OP_NO_TICKET
 
@@ -63,7 +63,7 @@ def test_alpn_is_the_servers_unless_the_recipe_says_otherwise(
     chosen: str | None,
 ) -> None:
     chain = forged(f"{GENUINE}tls: {tls}\n")
-    done = handshake(ssl_context(chain, alpn), verifying_client(chain), "localhost")
+    done = handshake(Presentation(chain).context(alpn), verifying_client(chain), "localhost")
     assert (done.refusal, done.alpn) == (None, chosen)
 
 
@@ -82,7 +82,7 @@ def test_versions_are_the_recipes(
     version: str,
 ) -> None:
     chain = forged(f"{GENUINE}tls: {tls}\n")
-    assert handshake(ssl_context(chain), lax_client()).version == version
+    assert handshake(Presentation(chain).context(), lax_client()).version == version
 
 
 @pytest.mark.parametrize(("ciphers", "part"), [("aNULL:!eNULL", "AECDH"), ("eNULL:!aNULL", "NULL")])
@@ -92,7 +92,7 @@ def test_ciphers_that_nobody_should_take_are_served_to_who_takes_them(
     part: str,
 ) -> None:
     chain = forged(f"{GENUINE}tls: {{maximum: TLSv1.2, ciphers: '{ciphers}'}}\n")
-    context = ssl_context(chain)
+    context = Presentation(chain).context()
     assert any(part in cipher["name"] for cipher in context.get_ciphers())
     assert handshake(context, lax_client()).refusal is None
     refused = handshake_or_refusal(context, verifying_client(chain))
@@ -122,7 +122,7 @@ def test_what_openssl_cannot_serve_is_unsupported_with_its_reason(
 ) -> None:
     chain = forged(GENUINE + front)
     with pytest.raises(Unsupported, match=reason):
-        ssl_context(chain)
+        Presentation(chain).context()
 
 
 @pytest.mark.parametrize("key", ["ec-p256", "ec-p384"])
@@ -133,18 +133,20 @@ def test_who_does_not_hold_the_key_gets_as_far_as_the_certificate(
     chain = forged(f"chain: [{{key: {key}, breakages: [other-key]}}, {{authority: lab}}]\n")
     # Not even a client that verifies no certificate goes on: there is no handshake without the key.
     for client in (verifying_client(chain), lax_client()):
-        refused = handshake(ssl_context(chain), client, "localhost").refusal
+        refused = handshake(Presentation(chain).context(), client, "localhost").refusal
         assert refused is not None
         assert "BAD_SIGNATURE" in refused
     held = forged(f"chain: [{{key: {key}}}, {{authority: lab}}]\n")
-    assert handshake(ssl_context(held), verifying_client(held), "localhost").refusal is None
+    assert (
+        handshake(Presentation(held).context(), verifying_client(held), "localhost").refusal is None
+    )
 
 
 def test_a_chain_of_ones_own_is_read_from_files(tmp_path: Path, authorities: Authorities) -> None:
     write_lab(tmp_path, authorities, overwrite=False)
     chain = chain_from_files(tmp_path / "server.pem", tmp_path / "server.key")
     assert chain.pem == (tmp_path / "server.pem").read_bytes()
-    assert handshake(ssl_context(chain), lax_client()).refusal is None
+    assert handshake(Presentation(chain).context(), lax_client()).refusal is None
 
 
 @pytest.mark.parametrize(

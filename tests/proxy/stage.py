@@ -341,7 +341,7 @@ class Stage(NamedTuple):
 async def a_stage(
     props: Props,
     *,
-    choose: Callable[[Hello], pki.Chain] | None = None,
+    choose: Callable[[Hello], pki.Presentation] | None = None,
     upstream: Address | None = None,
     upstream_tls: bool = True,
     on_event: Callable[[Event], None] | None = None,
@@ -370,13 +370,31 @@ async def a_stage(
             listen=LOCALHOST,
             upstream=upstream or server.address,
             upstream_tls=upstream_tls,
-            choose=choose or (lambda _: props.forged),
+            choose=choose or presenting(props.forged),
             schema=props.schema,
             on_event=see,
             tap=tap,
         ) as interceptor,
     ):
         yield Stage(props, seen, server, interceptor, ends)
+
+
+def presenting(chain: pki.Chain) -> Callable[[Hello], pki.Presentation]:
+    """Present a chain to every client."""
+    return choosing(lambda hello: chain)
+
+
+def choosing(choose: Callable[[Hello], pki.Chain]) -> Callable[[Hello], pki.Presentation]:
+    """Present to each client the chain that is chosen for it."""
+    presented: dict[pki.Chain, pki.Presentation] = {}
+
+    def present(hello: Hello) -> pki.Presentation:
+        chain = choose(hello)
+        if chain not in presented:
+            presented[chain] = pki.Presentation(chain)
+        return presented[chain]
+
+    return present
 
 
 def client_context(
@@ -404,7 +422,7 @@ def a_hello(context: ssl.SSLContext | None = None, name: str = "localhost") -> b
 def server_context(
     chain: pki.Chain, *, alpn: tuple[str, ...] = (), version: ssl.TLSVersion | None = None
 ) -> ssl.SSLContext:
-    return _tuned(pki.ssl_context(chain), alpn, version)
+    return _tuned(pki.Presentation(chain).context(), alpn, version)
 
 
 def _tuned(

@@ -21,6 +21,7 @@ from tests.proxy.stage import (
     Props,
     a_hello,
     a_stage,
+    choosing,
     client_context,
     run,
     server_context,
@@ -40,7 +41,7 @@ def test_the_certificate_is_chosen_by_what_the_client_says(props: Props, loop: L
         return props.misnamed if hello.server_name == "other.example" else props.forged
 
     async def main() -> None:
-        async with a_stage(props, choose=choose) as stage:
+        async with a_stage(props, choose=choosing(choose)) as stage:
             for name, chain in (("localhost", props.forged), ("other.example", props.misnamed)):
                 client, _ = await stage.connect(name=name)
                 assert client.tls.getpeercert(binary_form=True) == chain.certificates[0]
@@ -59,7 +60,7 @@ def test_the_hello_is_told_as_the_client_sent_it(props: Props) -> None:
         return props.forged
 
     async def main() -> None:
-        async with a_stage(props, choose=choose) as stage:
+        async with a_stage(props, choose=choosing(choose)) as stage:
             await stage.connect(context)
             told = stage.seen.one(events.ClientHello)
         (hello,) = hellos
@@ -590,7 +591,7 @@ def test_a_chain_that_cannot_be_presented_ends_its_connection_alone(
         return props.forged
 
     async def main() -> None:
-        async with a_stage(props, choose=choose) as stage:
+        async with a_stage(props, choose=choosing(choose)) as stage:
             client = await stage.dial()
             await client.send(a_hello(name="other.example"))
             await stage.server.accept(server_context(props.genuine))

@@ -15,7 +15,7 @@ from mitm import content, events
 from mitm.address import Address
 from mitm.events import Event
 from mitm.proxy import Interceptor
-from tests.proxy.stage import LIMIT, LOCALHOST, LoopFactory, Props, Seen, run
+from tests.proxy.stage import LIMIT, LOCALHOST, LoopFactory, Props, Seen, presenting, run
 
 sys.path.insert(0, str(content.PROTO))
 
@@ -78,7 +78,7 @@ async def played(
         async with Interceptor(
             listen=LOCALHOST,
             upstream=Address("127.0.0.1", port),
-            choose=lambda _: chain,
+            choose=presenting(chain),
             schema=props.schema,
             on_event=seen,
         ) as interceptor:

@@ -29,6 +29,7 @@ from tests.proxy.stage import (
     a_hello,
     a_stage,
     client_context,
+    presenting,
     run,
     server_context,
 )
@@ -41,7 +42,7 @@ def an_interceptor(props: Props, listen: Address, seen: Seen | None = None) -> I
     return Interceptor(
         listen=listen,
         upstream=LOCALHOST,
-        choose=lambda _: props.forged,
+        choose=presenting(props.forged),
         schema=props.schema,
         on_event=seen or Seen(),
     )

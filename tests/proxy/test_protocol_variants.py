@@ -19,6 +19,7 @@ from tests.proxy.stage import (
     a_hello,
     a_stage,
     client_context,
+    presenting,
     run,
     server_context,
 )
@@ -33,7 +34,7 @@ def chain(recipe: str) -> pki.Chain:
 async def answered_in_plaintext(props: Props) -> AsyncIterator[tuple[Stage, End, End]]:
     """A client that has sent a ClientHello and got plaintext, and the server behind."""
     plaintext = chain("plaintext-http2")
-    async with a_stage(props, choose=lambda _: plaintext) as stage:
+    async with a_stage(props, choose=presenting(plaintext)) as stage:
         client = await stage.dial()
         accepting = asyncio.create_task(stage.server.accept(server_context(props.genuine)))
         await client.send(a_hello())
@@ -45,7 +46,7 @@ def test_a_tls_client_that_gets_plaintext_leaves_before_any_data(props: Props) -
     plaintext = chain("plaintext-http2")
 
     async def main() -> None:
-        async with a_stage(props, choose=lambda _: plaintext) as stage:
+        async with a_stage(props, choose=presenting(plaintext)) as stage:
             client = await stage.dial()
             accepting = asyncio.create_task(stage.server.accept(server_context(props.genuine)))
             with pytest.raises(ssl.SSLError, match=r"(?i)wrong.version|record.layer"):
@@ -131,7 +132,7 @@ def test_a_client_that_takes_everything_is_served_as_the_recipe_says(
     presented = chain(recipe)
 
     async def main() -> None:
-        async with a_stage(props, choose=lambda _: presented) as stage:
+        async with a_stage(props, choose=presenting(presented)) as stage:
             server = server_context(props.genuine, alpn=("h2",))
             client, behind = await stage.connect(lax_client(), server)
             done = await stage.seen.wait(events.HandshakeCompleted)

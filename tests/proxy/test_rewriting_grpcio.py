@@ -27,6 +27,7 @@ from tests.proxy.stage import (
     Seen,
     a_server,
     client_context,
+    presenting,
     run,
     server_context,
 )
@@ -117,7 +118,7 @@ async def played(
         async with Interceptor(
             listen=LOCALHOST,
             upstream=None if impersonate else Address("127.0.0.1", port),
-            choose=lambda _: props.forged,
+            choose=presenting(props.forged),
             schema=props.schema,
             on_event=seen,
             rules=Rules(rules, props.schema),
@@ -407,7 +408,7 @@ def test_only_with_rules_is_it_an_endpoint(props: Props, rules: tuple[str, ...])
             Interceptor(
                 listen=LOCALHOST,
                 upstream=server.address,
-                choose=lambda _: props.forged,
+                choose=presenting(props.forged),
                 schema=props.schema,
                 on_event=seen,
                 rules=Rules(rules, props.schema),
@@ -442,7 +443,7 @@ def test_what_is_not_http2_is_relayed_untouched_and_told(
             Interceptor(
                 listen=LOCALHOST,
                 upstream=server.address,
-                choose=lambda _: props.forged,
+                choose=presenting(props.forged),
                 on_event=seen,
                 rules=Rules([MALLORY], props.schema),
             ) as interceptor,
@@ -472,7 +473,7 @@ def test_a_server_that_breaks_the_rules_of_http2_ends_the_connection(props: Prop
             Interceptor(
                 listen=LOCALHOST,
                 upstream=server.address,
-                choose=lambda _: props.forged,
+                choose=presenting(props.forged),
                 on_event=seen,
                 rules=Rules([MALLORY], props.schema),
             ) as interceptor,
@@ -507,7 +508,7 @@ def test_the_last_words_of_a_server_wait_for_the_clients_window(
             Interceptor(
                 listen=LOCALHOST,
                 upstream=server.address,
-                choose=lambda _: props.forged,
+                choose=presenting(props.forged),
                 on_event=seen,
                 rules=Rules([MALLORY], props.schema),
             ) as interceptor,

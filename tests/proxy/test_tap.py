@@ -21,6 +21,7 @@ from tests.proxy.stage import (
     a_server,
     a_stage,
     client_context,
+    presenting,
     run,
     server_context,
 )
@@ -95,7 +96,7 @@ def test_ipv6_is_captured_as_ipv6(props: Props, pcap: Path) -> None:
             a_server(ends) as server,
             Interceptor(
                 upstream=server.address,
-                choose=lambda _: props.forged,
+                choose=presenting(props.forged),
                 listen=Address("::1", 0),
                 on_event=seen,
                 tap=recorder,
@@ -394,7 +395,7 @@ def test_of_hosts_that_are_not_under_test_nothing_is_captured(
                 upstream=None,
                 mode="connect",
                 intercept=["127.0.0.1" if under_test else "localhost"],
-                choose=lambda _: props.forged,
+                choose=presenting(props.forged),
                 tap=recorder,
             ) as interceptor,
         ):

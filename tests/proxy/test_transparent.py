@@ -19,6 +19,7 @@ from tests.proxy.stage import (
     Props,
     Seen,
     a_server,
+    presenting,
 )
 from tests.proxy.stage import run as play
 
@@ -174,7 +175,7 @@ def an_interceptor(props: Props, seen: Seen, *allowed: str) -> Interceptor:
         mode="transparent",
         listen=LOCALHOST,
         upstream=None,
-        choose=lambda _: props.forged,
+        choose=presenting(props.forged),
         on_event=seen,
         intercept=["127.0.0.1"],
         allow_hosts=allowed,

@@ -16,7 +16,7 @@ from mitm import events, pki
 from mitm.address import parse
 from mitm.events import Event
 from mitm.proxy import Interceptor
-from tests.proxy.stage import LIMIT, LOCALHOST, LOOPS
+from tests.proxy.stage import LIMIT, LOCALHOST, LOOPS, presenting
 
 
 def peak() -> int:
@@ -42,7 +42,7 @@ async def serve(chain: pki.Chain, upstream: str) -> None:
         return sys.stdin.readline()
 
     async with Interceptor(
-        listen=LOCALHOST, upstream=parse(upstream), choose=lambda _: chain, on_event=look
+        listen=LOCALHOST, upstream=parse(upstream), choose=presenting(chain), on_event=look
     ) as interceptor:
         print(interceptor.address, flush=True)
         while await asyncio.to_thread(ask):

@@ -23,7 +23,7 @@ from mitm.events import Direction, Event
 from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
-from tests.proxy.stage import LIMIT, LOCALHOST, LOOPS, Props, Seen
+from tests.proxy.stage import LIMIT, LOCALHOST, LOOPS, Props, Seen, presenting
 
 E = TypeVar("E", bound=Event)
 Way = Literal[
@@ -268,7 +268,7 @@ def intercepting(
     interceptor = Interceptor(
         listen=LOCALHOST,
         upstream=upstream,
-        choose=lambda _: props.forged,
+        choose=presenting(props.forged),
         on_event=on_event,
         rules=rules,
         tap=tap,

@@ -31,6 +31,7 @@ from tests.proxy.stage import (
     Props,
     Seen,
     client_context,
+    presenting,
     run,
     server_context,
 )
@@ -105,7 +106,7 @@ async def a_channel(
                 Interceptor(
                     listen=LOCALHOST,
                     upstream=address,
-                    choose=lambda _: props.forged,
+                    choose=presenting(props.forged),
                     on_event=seen,
                 )
             )

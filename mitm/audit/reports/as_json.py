@@ -6,20 +6,17 @@ from importlib.metadata import version
 import msgspec
 
 from mitm.audit.conclusion import Conclusion
-from mitm.audit.finding import OUTCOMES, Finding, Report, method_of
-from mitm.verdict import Evidence
+from mitm.audit.finding import OUTCOMES, Finding, Report
+from mitm.evidence import Evidence, method_of
 
 
-def as_json(report: Report, conclusion: Conclusion, program: str) -> str:
-    """The report, indented, so that two of them can be compared line by line.
-
-    Args:
-        program: the client's, without its arguments, which may hold a credential.
-    """
+def as_json(report: Report, conclusion: Conclusion) -> str:
+    """The report, indented, so that two of them can be compared line by line."""
     return json.dumps(
         {
             "tool": {"name": "mitm-demo", "version": version("mitm-demo")},
-            "client": program,
+            "client": report.subject.name,
+            "subject": msgspec.to_builtins(report.subject),
             "exit_code": conclusion.exit_code,
             "reason": conclusion.reason,
             "advice": conclusion.advice,
@@ -45,8 +42,9 @@ def _finding(finding: Finding) -> dict[str, object]:
         "rule": case.rule,
         "outcome": finding.outcome,
         "reason": finding.reason,
-        "fix": case.fix if finding.outcome == "vulnerable" else "",
+        "fix": case.fix if finding.outcome in ("vulnerable", "crashed") else "",
         "client_said": finding.said,
+        "crash": finding.crash,
         "evidence": _evidence(finding.evidence) if finding.evidence else None,
     }
 

@@ -10,13 +10,13 @@ from mitm.masking import plain
 _SUITE = "mitm-demo audit"
 
 
-def as_junit(report: Report, conclusion: Conclusion, program: str) -> str:
+def as_junit(report: Report, conclusion: Conclusion) -> str:
     """The report as XML.
 
     A certificate for which the build fails is a failure; one of which nothing can be said an
     error; one that was not tried, or is known from the baseline, is skipped.
     """
-    suite = Element("testsuite", name=f"{_SUITE}: {plain(program)}")
+    suite = Element("testsuite", name=f"{_SUITE}: {plain(report.subject.name)}")
     for control, when in zip(report.controls, ("first", "last"), strict=False):
         test = _test(suite, control, f"control: {control.case.name}, {when}")
         if control.outcome != "pass":
@@ -53,8 +53,8 @@ def _say(test: Element, kind: str, finding: Finding, more: list[str] | None = No
         test, kind, type=finding.outcome, message=plain(f"{case.title}: {finding.reason}")
     )
     lines = [f"Rule: {case.rule}"] if case.rule else []
-    if case.fix and finding.outcome == "vulnerable":
+    if case.fix and finding.outcome in ("vulnerable", "crashed"):
         lines.append(f"Fix: {case.fix}")
     if finding.said:
-        lines.append(f"The client said: {finding.said}")
+        lines.append(f"The {finding.noun} said: {finding.said}")
     element.text = "\n".join(plain(line) for line in [*lines, *(more or [])])

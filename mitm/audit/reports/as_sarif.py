@@ -25,8 +25,8 @@ _SECURITY_SEVERITY: dict[Severity, str] = {"must": "7.4", "should": "5.0", "info
 def as_sarif(report: Report, conclusion: Conclusion, words: Sequence[str], *, strict: bool) -> str:
     """The report as a SARIF log with one run.
 
-    A certificate that the client accepts wrongly is a result; under `strict`, one that it rejects
-    wrongly is as well.
+    A certificate that the client accepts wrongly is a result, and so is a crash; under `strict`,
+    one that it rejects wrongly as well.
 
     Args:
         words: the client's command line. Only the file that it runs is named: the rest may hold a
@@ -39,7 +39,8 @@ def as_sarif(report: Report, conclusion: Conclusion, words: Sequence[str], *, st
     results = [
         _result(finding, index[finding.case.name], conclusion, location)
         for finding in report.findings
-        if finding.outcome == "vulnerable" or (strict and finding.outcome == "too-strict")
+        if finding.outcome in ("vulnerable", "crashed")
+        or (strict and finding.outcome == "too-strict")
     ]
     run = {
         "tool": {
@@ -97,7 +98,7 @@ def _result(
 ) -> dict[str, object]:
     case = finding.case
     text = f"{case.title}: {finding.reason}."
-    if finding.outcome == "vulnerable" and case.fix:
+    if finding.outcome in ("vulnerable", "crashed") and case.fix:
         text += f" Fix: {case.fix}"
     known = {"kind": "external", "justification": "known from the baseline"}
     return {

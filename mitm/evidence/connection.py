@@ -1,0 +1,277 @@
+"""What a client has sent on one connection, as far as it was read, and how it has ended.
+
+    nothing ──▶ opening ──▶ data
+       │           │          │
+       ▼           ▼          ▼
+      left        left      over the line
+
+*Data* is all that is its user's: a request or a part of one, HTTP/1.1, other bytes, whatever comes
+in plaintext. The *opening* is what an HTTP/2 endpoint says by itself, preface and SETTINGS. gRPC's
+C core checks the host name once more for each call, and more strictly than for the connection: it
+leaves behind its opening.
+
+Two things keep the opening from hiding data. It is made of frames that are known, and hold what
+endpoints put there; and their lengths account for every byte that came.
+"""
+
+import re
+
+from mitm import events
+from mitm.events import Event
+from mitm.evidence.records import ClientRun, Ending, Kind, Reached
+
+# RFC 9113 section 3.4.
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_FRAME_HEADER = 9  # RFC 9113 section 4.1
+
+# Bytes of an opening, beyond which it is none: grpcio, grpc-go, grpc-js and nghttp2 send fewer than
+# 200 before their first request.
+MAX_OPENING = 1024
+
+# Frames that an endpoint sends by itself before a request. PRIORITY may name a stream that is not
+# open yet (RFC 9113 section 5.3.2), as in clients of nghttp2.
+_OPENING_FRAMES = {"SETTINGS", "WINDOW_UPDATE", "PING", "GOAWAY", "PRIORITY"}
+
+# SETTINGS that have no name in an RFC, and are nobody's data: those of gRPC's C core
+# (GRPC_CHTTP2_SETTINGS_GRPC_ALLOW_TRUE_BINARY_METADATA and the two after it).
+_GRPC_SETTINGS = {"0xFE03", "0xFE04", "0xFE05"}
+
+# GOAWAY without debug data (RFC 9113 section 6.8).
+_BARE_GOAWAY = 8
+
+# Eight characters in a row of which tokens are made (RFC 9110 section 11.2, token68). The eight
+# random bytes of a PING are such by chance once in 36,000 times.
+_TEXT = re.compile(rb"[A-Za-z0-9\-._~+/=]{8}")
+
+# What OpenSSL says of a client that offers nothing which this could be served with: the version of
+# TLS, or a cipher. An attacker could not serve it either, so that it is the client's refusal.
+_NOT_OFFERED = {"no shared cipher", "unsupported protocol", "version too low"}
+
+# The same of signatures. That is the client's refusal only if it offers none by the leaf's key. Go
+# and the JDK also name the signatures that they take *in* certificates, and OpenSSL then declines
+# to show a leaf that is signed in another way. An attacker need not: RFC 8446 section 4.4.2.2.
+_NO_SIGNATURE = {"no shared signature algorithms", "no suitable signature algorithm"}
+
+# Seconds within which a client that has completed its handshake may still be looking at what it was
+# shown: gRPC's C core checks the name after it.
+LOOKING_SECONDS = 1.0
+
+
+class _Opening:
+    """What the client has said on an HTTP/2 connection before its first request."""
+
+    def __init__(self) -> None:
+        self.size = len(_PREFACE)
+        self._values = bytearray()  # of the fields that could hold anything
+        self._odd = False
+
+    def add(self, frame: events.Frame) -> None:
+        """Take the next frame."""
+        self.size += _FRAME_HEADER + frame.length
+        match frame.type:
+            case "SETTINGS":
+                for pair in filter(None, frame.detail.split(", ")):
+                    name, _, value = pair.partition("=")
+                    self._odd |= name.startswith("0x") and name not in _GRPC_SETTINGS
+                    self._values += int(value).to_bytes(4, "big")
+            case "WINDOW_UPDATE":
+                self._values += int(frame.detail).to_bytes(4, "big")
+            case "PING":
+                self._values += bytes.fromhex(frame.detail)
+            case "GOAWAY":
+                self._odd |= frame.length > _BARE_GOAWAY
+            case _:
+                self._odd |= frame.type not in _OPENING_FRAMES
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether that is more than what endpoints say by themselves."""
+        return self._odd or self.size > MAX_OPENING or bool(_TEXT.search(self._values))
+
+
+class Connection:
+    """One connection, as it is seen by its events.
+
+    Args:
+        number: of the connection.
+
+    Attributes:
+        presented: the client was shown something.
+        accepted: it has completed the handshake.
+        encrypted: what it sent came through TLS.
+        requested: it has made a request, whole up to the end of its headers.
+        unreached: why the server was not, "" if it was.
+        closed: its end; None while it is open.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.accepted = False
+        self.encrypted = True
+        self.requested = False
+        self.unreached = ""
+        self.closed: events.Closed | None = None
+        self._hello: events.ClientHello | None = None
+        self._shown: events.CertificatePresented | None = None
+        self._accepted_at = 0.0
+        self._sample: bytes | None = None
+        self._opening = _Opening()
+        self._framed = False  # a frame of HTTP/2 has come
+        self._partial = False  # the last frame, or header block, has not come whole
+        self._messages = False
+        self._unread = False
+        self._alerts: dict[events.Party, str] = {}
+
+    def see(self, event: Event) -> None:
+        """Take the next event of this connection."""
+        match event:
+            case events.Frame(direction="client"):
+                if not self.requested:
+                    self._framed = True
+                    # Of HEADERS, the request itself is told once its block is complete.
+                    self._partial = event.type in ("HEADERS", "CONTINUATION")
+                    self._opening.add(event)
+            case events.PartialFrame():
+                self._partial = True
+            case events.Headers(kind="request"):
+                self.requested = True
+            case events.Message(direction="client"):
+                self._messages = True
+            case events.ApplicationData(direction="client"):
+                self._sample, self.encrypted = event.sample, event.encrypted
+            case events.ParseFailed(direction="client"):
+                self._unread = True
+            case events.ClientHello():
+                self._hello = event
+            case events.CertificatePresented():
+                self._shown = event
+            case events.HandshakeCompleted():
+                self.accepted, self._accepted_at = True, event.time
+            case events.UpstreamFailed():
+                self.unreached = event.reason
+            case events.Alert():
+                self._alerts[event.by] = f"{event.name} ({event.number})"
+            case events.Closed():
+                self.closed = event
+
+    @property
+    def presented(self) -> bool:
+        return self._shown is not None
+
+    @property
+    def reached(self) -> Reached:
+        """How far what the client sent could be read."""
+        if self._messages:
+            return "messages"
+        if self.requested:
+            return "headers"
+        if self._sample is None and not self._framed:
+            return "nothing"
+        if not self._is_http2():
+            return "bytes"
+        if self._partial or (self.closed and self.closed.client_bytes > self._opening.size):
+            return "part"
+        return "control" if self._opening.holds_data else "preface"
+
+    def _is_http2(self) -> bool:
+        if self._unread:
+            return False
+        sample = self._sample or b""
+        if self._framed or sample.startswith(_PREFACE):
+            return True
+        # It broke off within the preface, if that is known to be all that came.
+        whole = self.closed is not None and self.closed.client_bytes == len(sample)
+        return whole and _PREFACE.startswith(sample)
+
+    @property
+    def over_the_line(self) -> bool:
+        """Whether the client has sent data."""
+        reached = self.reached
+        return reached != "nothing" and not (reached == "preface" and self.encrypted)
+
+    @property
+    def kind(self) -> Kind:
+        """Which kind of connection it is."""
+        hello = self._hello
+        offer = (hello.versions, hello.alpn, hello.cipher_suites) if hello else ()
+        other = "HTTP/1.1" if self.requested else "bytes"
+        return Kind(offer, "HTTP/2" if self._framed else other)
+
+    def end(self, until: float | None) -> events.Closed | None:
+        """How it ended, if that was before a time in seconds since the epoch."""
+        if self.closed and (until is None or self.closed.time <= until):
+            return self.closed
+        return None
+
+    def is_looking(self, until: float | None) -> bool:
+        """Whether the client may have been looking at what it was shown, at that time."""
+        if self.reached != "nothing" or not self.presented:
+            return False
+        return not self.accepted or (
+            until is not None and until - self._accepted_at < LOOKING_SECONDS
+        )
+
+    def was_left(self, run: ClientRun | None) -> bool:
+        """Whether the client has rejected what it was shown here.
+
+        Args:
+            run: of the client; None while that goes on.
+        """
+        if self.over_the_line or not self.presented:
+            return False
+        end = self.end(run.until if run else None)
+        if end is None:
+            return run is not None and run.end == "returned"
+        return end.by == "client" or self._offers_nothing(end)
+
+    def was_declined(self, until: float | None) -> bool:
+        """Whether the TLS library here would not present it, though an attacker's might."""
+        end = self.end(until)
+        if end is None or end.by != "attacker" or self._offers_nothing(end):
+            return False
+        return end.reason in _NO_SIGNATURE
+
+    def ended_by_others(self, until: float | None) -> str:
+        """Who else than the client has ended it before it decided, and why; "" if nobody has."""
+        end = self.end(until)
+        if end is None or end.by == "client" or self._offers_nothing(end):
+            return ""
+        if end.by == "server":
+            return "the server ended the connection"
+        # A client that was shown nothing yet, and kept silent, has had nothing to decide.
+        if not self.presented and end.how in ("time-limit", "not-tls"):
+            return ""
+        return end.reason or "the interceptor ended the connection"
+
+    def _offers_nothing(self, end: events.Closed) -> bool:
+        """Whether the client offers nothing that what it was shown could be served with."""
+        if end.by != "attacker" or not self._hello or not self._shown:
+            return False
+        if end.reason in _NOT_OFFERED:
+            return True
+        algorithms, key = self._hello.signature_algorithms, self._shown.key
+        if end.reason not in _NO_SIGNATURE or not key or not algorithms:
+            return False
+        return not any(algorithm.partition("_")[0] == key for algorithm in algorithms)
+
+    def departure(self) -> tuple[int, str]:
+        """How the client left, and how much that says: the lower, the more."""
+        when = "after the handshake" if self.accepted else "during the handshake"
+        if self.reached == "preface":
+            return 1, "it opened HTTP/2, but made no call"
+        if self.closed is None:
+            return 3, f"it sent nothing and ended, {when}"
+        if alert := self._alerts.get(self.closed.by):
+            return 0, f"alert {alert}, {when}"
+        if self.closed.by == "attacker":
+            return 2, f"the client offers nothing that this could be served with, {when}"
+        return 2 if self.accepted else 3, f"closed without an alert, {when}"
+
+    def ending(self, until: float | None) -> Ending:
+        """The same as evidence."""
+        end = self.end(until)
+        if end is None:
+            phase = "established" if self.accepted else "handshake" if self.presented else "hello"
+            return Ending(self.number, self.accepted, "", "open", phase, "", self.reached)
+        alert = self._alerts.get(end.by, "")
+        return Ending(self.number, self.accepted, end.by, end.how, end.phase, alert, self.reached)

@@ -1,0 +1,188 @@
+"""What is known of a leg: of the client's run, of what was read of it, and what it did."""
+
+from typing import Literal, get_args
+
+import msgspec
+
+from mitm import events
+
+Reached = Literal[
+    "nothing", "preface", "control", "part", "bytes", "headers", "messages", "altered"
+]
+LEVELS: tuple[Reached, ...] = get_args(Reached)
+
+Act = Literal["sent", "exposed", "rejected", "declined", "unreached", "undecided"]
+
+End = Literal["ended", "returned", "stopped", "still-running"]
+
+
+class ClientRun(msgspec.Struct, frozen=True):
+    """What is known of one run of a client besides what was seen of it.
+
+    Attributes:
+        end: how it came to its end. `ended`: the program has, and with it all its connections.
+            `returned`: the function has, and may have left connections open. `stopped`: it was
+            ended, since it had done enough to be judged. `still-running`: its time was up.
+        said: its last words: exit code and last line, or the exception.
+        failed: whether it says that it did not succeed.
+        problem: why the run counts for nothing: it broke its contract, say; "" if it counts.
+        exit_code: of a program; None if it had to be ended; negative if a signal ended it.
+        answer: the JSON object that a client of the lab has printed, None if it printed none.
+        until: when its time was up, or it was stopped, in seconds since the epoch: what it closed
+            after that was not its decision. None if it came to its end by itself.
+        crash: what ended it in the place of its own code, `SIGABRT` say; "" if nothing did.
+        left_behind: processes that it has started and that still run, by name and number.
+    """
+
+    end: End = "ended"
+    said: str = ""
+    failed: bool = False
+    problem: str = ""
+    exit_code: int | None = None
+    answer: dict[str, object] | None = None
+    until: float | None = None
+    crash: str = ""
+    left_behind: tuple[str, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        """Whether it came to its end by itself."""
+        return self.end in ("ended", "returned")
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call that was read; credentials are masked.
+
+    Attributes:
+        metadata: of the request, without pseudo-headers; values of one name joined by commas.
+        requests, responses: messages as JSON, or their raw bytes in hexadecimal.
+        status: the `grpc-status` number, "" if none was seen.
+    """
+
+    method: str
+    metadata: dict[str, str] = {}
+    requests: tuple[object, ...] = ()
+    responses: tuple[object, ...] = ()
+    status: str = ""
+
+
+class Altered(msgspec.Struct, frozen=True):
+    """What the interceptor sent on in the place of something; credentials are masked.
+
+    Attributes:
+        sender: who had sent the original.
+        part: of the call: a message, metadata, the status.
+        type: of a message, its full name.
+        before: a message as JSON; of headers, the fields that were changed.
+        after: the same as the other side was given it.
+    """
+
+    sender: events.Direction
+    part: str
+    type: str
+    before: dict[str, object]
+    after: dict[str, object]
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How far one connection came, and how it ended.
+
+    Attributes:
+        accepted: whether the client completed the TLS handshake.
+        by, how: who ended it and in which way; "" and `open` if it had not ended.
+        alert: of the peer that ended it, `unknown_ca (48)`; "" if there was none.
+        reached: how far what the client sent on it could be read, as in `Evidence`.
+    """
+
+    connection: int
+    accepted: bool
+    by: str
+    how: str
+    phase: str
+    alert: str = ""
+    reached: Reached = "nothing"
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What the interceptor really saw.
+
+    Attributes:
+        reached: how far it could read, over all connections: `nothing`; HTTP/2's opening, which is
+            nobody's (`preface`); data in HTTP/2's `control` frames; a `part` of a request; `bytes`
+            that are not HTTP; `headers` with metadata; whole `messages`; `altered` if moreover the
+            client reports what the attacker wrote.
+        credentials: names of the credentials that were read.
+        altered: what was changed on its way.
+    """
+
+    reached: Reached
+    calls: tuple[Call, ...] = ()
+    credentials: tuple[str, ...] = ()
+    connections: tuple[Ending, ...] = ()
+    altered: tuple[Altered, ...] = ()
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of connection that a client makes.
+
+    Attributes:
+        offer: what its ClientHello offers besides a name, the mark of a TLS stack and how it is
+            configured; () without TLS.
+        protocol: that is spoken on it: HTTP/2, HTTP/1.1 or other `bytes`.
+    """
+
+    offer: tuple[tuple[str, ...], ...]
+    protocol: str
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What a client did with what it was shown.
+
+    Attributes:
+        act: `sent` data over it, which was decrypted; `exposed` its data without any TLS;
+            `rejected` it; `declined`: it was not shown it, because the TLS library here would not;
+            `unreached`: it never connected; `undecided`.
+        reason: for that, in one sentence; of `rejected`, how it left.
+        end: of the client's run.
+        called: whether it made a whole request, or spoke another protocol than HTTP/2.
+        hung: whether it was shown one thing, and did nothing at all in the time it had.
+        rejections: how many connections it has left.
+        kinds: of the connections that it sent data on.
+        left: of the connections that it has left.
+        relayed: the interceptor's own addresses towards the server, by which the server knows it.
+        secrets: credentials that were read, for leaving them out of what is repeated.
+    """
+
+    act: Act
+    reason: str
+    evidence: Evidence
+    end: End = "ended"
+    called: bool = False
+    hung: bool = False
+    rejections: int = 0
+    kinds: tuple[Kind, ...] = ()
+    left: tuple[Kind, ...] = ()
+    relayed: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+def describe(evidence: Evidence) -> str:
+    """What was read of a client, in one line; credentials are named, not shown."""
+    if evidence.calls:
+        methods = ", ".join(dict.fromkeys(method_of(call) for call in evidence.calls))
+        count = sum(len(call.requests) for call in evidence.calls)
+        parts = [methods, f"{count} message{'s' if count != 1 else ''}" if count else "headers"]
+        if evidence.credentials:
+            parts.append(f"credentials: {', '.join(evidence.credentials)}")
+        return "; ".join(parts)
+    return {
+        "preface": "the HTTP/2 preface",
+        "control": "data in HTTP/2 control frames",
+        "part": "a part of a request",
+        "bytes": "application bytes that are not HTTP/2",
+    }.get(evidence.reached, evidence.reached)
+
+
+def method_of(call: Call) -> str:
+    """A call's method. What is no gRPC may have a query behind it, with who knows what in it."""
+    return call.method.partition("?")[0]

@@ -1,0 +1,54 @@
+"""What each policy of client/README.md means for a client program: arguments and environment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+Policy = Literal["insecure", "skip-verify", "no-ca", "ca-file", "system-roots", "pinned"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+# The variables by which TLS libraries are told of another "system" trust store: OpenSSL and Go,
+# gRPC's C core, Node.
+TRUST_STORE_VARIABLES = (
+    "SSL_CERT_FILE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "NODE_EXTRA_CA_CERTS",
+)
+
+
+class Trust(NamedTuple):
+    """What a client may be given to decide by.
+
+    Attributes:
+        ca: PEM file of the CA to trust.
+        pin: PEM file of the server's own certificate.
+    """
+
+    ca: Path
+    pin: Path
+
+
+def arguments(policy: Policy, trust: Trust) -> list[str]:
+    """The options that tell a client to follow a policy."""
+    match policy:
+        case "ca-file":
+            given = ["--ca", str(trust.ca)]
+        case "pinned":
+            given = ["--pin", str(trust.pin)]
+        case _:
+            given = []
+    return ["--policy", policy, *given]
+
+
+def environment(
+    policy: Policy, trust: Trust, inherited: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The environment of a client that follows a policy.
+
+    The lab plays the system's trust store, so that nothing is installed in the machine's own.
+    """
+    chosen = {k: v for k, v in inherited.items() if k not in TRUST_STORE_VARIABLES}
+    if policy == "system-roots":
+        chosen |= dict.fromkeys(TRUST_STORE_VARIABLES, str(trust.ca))
+    return chosen
