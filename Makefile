@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench proto picture
+.PHONY: demo test lint bench proto catalogue picture
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
@@ -21,6 +21,9 @@ bench: .venv/ready-dev  ## measure the interceptor
 
 proto: .venv/ready-dev  ## generate stubs and descriptors from the .proto
 	$(BIN)/python proto/generate.py
+
+catalogue: .venv/ready-dev  ## write the tables of certs/README.md from the recipes
+	$(BIN)/python docs/catalogue.py
 
 picture: .venv/ready-dev  ## export the README's picture from a real run
 	$(BIN)/python docs/picture.py

@@ -85,6 +85,8 @@ def judge_intercepted(
         verdict, reason = "inconclusive", contradiction
     elif verdict == "aborted":
         reason = f"the client was shown the forged certificate and left: {reason}"
+        if client.crash:
+            reason += f"; and it crashed: {client.crash}"
     return LegResult(verdict, reason, client, tuple(calls), evidence)
 
 

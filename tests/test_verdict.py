@@ -7,22 +7,34 @@ import pytest
 
 from mitm import events
 from mitm.events import Event, Party
-from mitm.verdict import (
-    ClientReport,
-    ServerCall,
-    collect_evidence,
-    judge_genuine,
-    judge_intercepted,
-)
+from mitm.evidence import ClientRun, Evidence, observe
+from mitm.verdict import LegResult, ServerCall, judge_genuine, judge_intercepted
 
 _GET_USER = "/users.v1.UserService/GetUser"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _TOKEN = "Bearer a-token-that-is-long-enough"  # noqa: S105
 
-_ANSWERED = ClientReport(0, {"user": {"id": 1, "name": "Nicolas"}})
-_FAILED = ClientReport(1, {"error": {"code": "UNAVAILABLE", "message": "no"}})
-_HUNG = ClientReport(None, None, "the client hung and was ended after 5 s")
-_CRASHED = ClientReport(-11, None, "the client was ended by signal 11")
+
+def _client(
+    exit_code: int | None,
+    answer: dict[str, object] | None = None,
+    problem: str = "",
+    crash: str = "",
+) -> ClientRun:
+    return ClientRun(
+        "still-running" if exit_code is None else "ended",
+        failed=exit_code != 0,
+        problem=problem,
+        exit_code=exit_code,
+        answer=answer,
+        crash=crash,
+    )
+
+
+_ANSWERED = _client(0, {"user": {"id": 1, "name": "Nicolas"}})
+_FAILED = _client(1, {"error": {"code": "UNAVAILABLE", "message": "no"}})
+_HUNG = _client(None)
+_CRASHED = _client(-11, crash="SIGSEGV")
 
 
 def _relayed_call(status: str = "OK", connection: int = 1) -> ServerCall:
@@ -152,16 +164,24 @@ def _closed(
     )
 
 
+def _judged(seen: Sequence[Event], client: ClientRun, calls: Sequence[ServerCall]) -> LegResult:
+    return judge_intercepted(observe(seen, client), client, calls)
+
+
+def _evidence(seen: Sequence[Event]) -> Evidence:
+    return observe(seen, _FAILED).evidence
+
+
 def _verdict(
-    seen: Sequence[Event], client: ClientReport = _FAILED, calls: Sequence[ServerCall] = ()
+    seen: Sequence[Event], client: ClientRun = _FAILED, calls: Sequence[ServerCall] = ()
 ) -> str:
-    return judge_intercepted(seen, client, calls).verdict
+    return _judged(seen, client, calls).verdict
 
 
 def _reason(
-    seen: Sequence[Event], client: ClientReport = _FAILED, calls: Sequence[ServerCall] = ()
+    seen: Sequence[Event], client: ClientRun = _FAILED, calls: Sequence[ServerCall] = ()
 ) -> str:
-    return judge_intercepted(seen, client, calls).reason
+    return _judged(seen, client, calls).reason
 
 
 # Rule 1: a completed handshake is not a compromise; only application bytes are.
@@ -172,10 +192,18 @@ def test_a_client_that_leaves_after_the_handshake_without_a_byte_has_aborted() -
     assert _verdict([*_accepted(), _closed(phase="established")]) == "aborted"
 
 
-@pytest.mark.parametrize("sample", [b"P", _PREFACE, b"GET / HTTP/1.1\r\n", b"\0"])
+@pytest.mark.parametrize("sample", [b"P", b"GET / HTTP/1.1\r\n", b"\0", _PREFACE[:-1] + b"!"])
 def test_a_client_that_sends_any_byte_is_compromised(sample: bytes) -> None:
     seen = [*_accepted(), _sent(sample=sample), _closed(phase="established")]
     assert _verdict(seen) == "compromised"
+
+
+def test_the_opening_of_http_2_is_nobodys_data() -> None:
+    """gRPC's C core checks the name once more for each call, and leaves behind its opening."""
+    opened = [*_accepted(), _sent()]
+    assert _verdict([*opened, _closed(phase="established")]) == "aborted"
+    assert _verdict(opened) == "inconclusive"
+    assert _verdict([*opened, _request(), _closed(phase="established")]) == "compromised"
 
 
 def test_what_the_server_sends_first_compromises_nobody() -> None:
@@ -191,7 +219,7 @@ def test_a_client_that_sends_the_same_bytes_without_tls_is_exposed() -> None:
 
 
 def test_a_client_of_both_kinds_is_compromised() -> None:
-    seen = [*_opened(1, tls=False), _sent(1, encrypted=False), *_accepted(2), _sent(2)]
+    seen = [*_opened(1, tls=False), _sent(1, encrypted=False), *_accepted(2), _sent(2), _request(2)]
     assert _verdict(seen) == "compromised"
 
 
@@ -214,7 +242,7 @@ def test_a_client_aborts_with_or_without_an_alert(end: list[Event]) -> None:
 
 def test_an_alert_does_not_undo_what_was_sent_before_it() -> None:
     alert = _alert("bad_certificate", 42)
-    seen = [*_accepted(), _sent(), alert, _closed(how="alert", phase="established")]
+    seen = [*_accepted(), _sent(), _request(), alert, _closed(how="alert", phase="established")]
     assert _verdict(seen) == "compromised"
 
 
@@ -226,7 +254,7 @@ def test_the_evidence_says_how_each_connection_ended() -> None:
         *_accepted(2),
         _closed(2, how="eof", phase="established"),
     ]
-    first, second = collect_evidence(seen).connections
+    first, second = _evidence(seen).connections
     assert (first.accepted, first.by, first.how, first.phase) == (
         False,
         "client",
@@ -244,7 +272,7 @@ def test_the_evidence_says_how_each_connection_ended() -> None:
 
 def test_an_alert_of_the_server_is_not_told_of_the_client() -> None:
     seen = [*_accepted(), _alert("user_canceled", 90, by="server"), _closed(phase="established")]
-    (ending,) = collect_evidence(seen).connections
+    (ending,) = _evidence(seen).connections
     assert (ending.by, ending.alert) == ("client", "")
 
 
@@ -258,17 +286,32 @@ def test_an_abort_takes_a_client_that_reports_its_failure() -> None:
     assert "answer" in _reason(seen, _ANSWERED)
 
 
-@pytest.mark.parametrize("client", [_HUNG, _CRASHED, ClientReport(2, None)])
-def test_a_client_that_broke_down_proves_nothing(client: ClientReport) -> None:
-    for seen in ([*_presented(), _closed()], []):
-        assert _verdict(seen, client) == "inconclusive"
+@pytest.mark.parametrize("client", [_HUNG, _client(2), _client(1, problem="it printed rubbish")])
+def test_a_client_that_broke_down_proves_nothing(client: ClientRun) -> None:
+    assert _verdict([*_presented(), _closed()], client) == "inconclusive"
+    assert _verdict([], client) in ("inconclusive", "unreached")
+
+
+def test_a_client_that_crashes_of_the_certificate_has_let_nobody_in() -> None:
+    seen = [*_accepted(), _closed(how="reset", phase="established")]
+    assert _verdict(seen, _CRASHED) == "aborted"
+    assert "crashed: SIGSEGV" in _reason(seen, _CRASHED)
+    assert _verdict([*_accepted(), _sent(), _request(), _closed()], _CRASHED) == "compromised"
+
+
+def test_a_client_that_is_still_trying_has_rejected_if_it_has_done_so_again_and_again() -> None:
+    seen = [event for n in range(1, 6) for event in (*_presented(n), _closed(n))]
+    assert _verdict(seen, _HUNG) == "aborted"
+    assert "5 times; it was still trying" in _reason(seen, _HUNG)
+    assert _verdict(seen[:5], _HUNG) == "inconclusive"
+    assert _verdict([*seen, *_accepted(6), _sent(6), _request(6)], _HUNG) == "compromised"
 
 
 @pytest.mark.parametrize("client", [_ANSWERED, _FAILED, _HUNG, _CRASHED])
 def test_what_was_decrypted_stays_decrypted_whatever_became_of_the_client(
-    client: ClientReport,
+    client: ClientRun,
 ) -> None:
-    assert _verdict([*_accepted(), _sent()], client) == "compromised"
+    assert _verdict([*_accepted(), _sent(), _request()], client) == "compromised"
     assert _verdict([*_opened(tls=False), _sent(encrypted=False)], client) == "exposed"
 
 
@@ -306,7 +349,7 @@ def test_a_compromise_that_all_witnesses_confirm_is_told_without_a_but() -> None
 )
 @pytest.mark.parametrize("encrypted", [True, False])
 def test_a_witness_that_disagrees_is_quoted(
-    client: ClientReport, calls: list[ServerCall], but: str, encrypted: bool
+    client: ClientRun, calls: list[ServerCall], but: str, encrypted: bool
 ) -> None:
     opened = _accepted() if encrypted else _opened(tls=False)
     seen = [*opened, _sent(encrypted=encrypted), _request(), _message({}), _closed()]
@@ -338,7 +381,7 @@ def test_trust_on_first_use_connects_twice_and_is_compromised() -> None:
 def test_a_client_that_retries_aborts_each_time() -> None:
     seen = [event for n in range(1, 5) for event in (*_presented(n), _closed(n))]
     assert _verdict(seen) == "aborted"
-    assert _verdict([*seen, *_accepted(5), _sent(5), _closed(5)]) == "compromised"
+    assert _verdict([*seen, *_accepted(5), _sent(5), _request(5), _closed(5)]) == "compromised"
 
 
 def test_a_client_that_is_still_there_has_not_left() -> None:
@@ -401,19 +444,19 @@ def test_a_connection_that_the_server_ended_proves_nothing() -> None:
         ([_sent(), _request(), _message({}, direction="server")], "headers"),
         ([_sent(), _request(), _message({})], "messages"),
         ([_sent(), _request(), _message({}), _request(1, 3)], "messages"),
-        ([_sent(1, sample=b"\0"), _sent(2)], "preface"),
-        ([_sent(1), _sent(2, sample=b"\0")], "preface"),
+        ([_sent(1, sample=b"\0"), _sent(2)], "bytes"),
+        ([_sent(1), _sent(2, sample=b"\0")], "bytes"),
     ],
 )
 def test_the_evidence_says_how_far_it_went(seen: list[Event], reached: str) -> None:
-    assert collect_evidence(seen).reached == reached
+    assert _evidence(seen).reached == reached
 
 
 def test_a_preface_that_came_in_pieces_is_one() -> None:
     settings = events.Frame(
         time=0.0, connection=1, direction="client", stream=0, type="SETTINGS", flags=(), length=0
     )
-    assert collect_evidence([_sent(sample=b"PRI"), settings]).reached == "preface"
+    assert _evidence([_sent(sample=b"PRI"), settings]).reached == "preface"
 
 
 def test_a_call_is_read_with_its_metadata_messages_and_status() -> None:
@@ -425,7 +468,7 @@ def test_a_call_is_read_with_its_metadata_messages_and_status() -> None:
         _message({"name": "Amina"}, direction="server"),
         _trailers("0"),
     ]
-    (call,) = collect_evidence(seen).calls
+    (call,) = _evidence(seen).calls
     assert call.method == _GET_USER
     assert call.metadata["x-a"] == "1, 2"
     assert ":path" not in call.metadata
@@ -435,14 +478,14 @@ def test_a_call_is_read_with_its_metadata_messages_and_status() -> None:
 
 
 def test_a_stolen_credential_is_named_and_not_repeated() -> None:
-    evidence = collect_evidence([_sent(), _request(1, 1, ("authorization", _TOKEN))])
+    evidence = _evidence([_sent(), _request(1, 1, ("authorization", _TOKEN))])
     assert evidence.credentials == ("authorization",)
     assert _TOKEN not in str(evidence)
-    assert collect_evidence([_sent(), _request()]).credentials == ()
+    assert _evidence([_sent(), _request()]).credentials == ()
 
 
 def test_a_message_that_was_not_decoded_is_evidence_as_well() -> None:
-    (call,) = collect_evidence([_sent(), _request(), _message(None, raw=b"\x08\x01")]).calls
+    (call,) = _evidence([_sent(), _request(), _message(None, raw=b"\x08\x01")]).calls
     assert call.requests == ("0801",)
 
 
@@ -454,7 +497,7 @@ def test_calls_of_several_streams_and_connections_are_kept_apart() -> None:
         _message({"id": "3"}, stream=3),
         _trailers("5", stream=1),
     ]
-    calls = collect_evidence(seen).calls
+    calls = _evidence(seen).calls
     assert [(call.requests, call.status) for call in calls] == [
         ((), "5"),
         (({"id": "3"},), ""),
@@ -489,11 +532,11 @@ def _rewritten(
 
 _NICOLAS: dict[str, object] = {"id": "1", "name": "Nicolas"}
 _MALLORY: dict[str, object] = {"id": "1", "name": "Mallory"}
-_FOOLED = ClientReport(0, {"user": {"id": 1, "name": "Mallory"}})
+_FOOLED = _client(0, {"user": {"id": 1, "name": "Mallory"}})
 
 
 def test_a_client_that_reports_what_the_attacker_wrote_has_believed_it() -> None:
-    result = judge_intercepted(_rewritten(_NICOLAS, _MALLORY), _FOOLED, [_relayed_call()])
+    result = _judged(_rewritten(_NICOLAS, _MALLORY), _FOOLED, [_relayed_call()])
     assert result.evidence is not None
     assert (result.verdict, result.evidence.reached) == ("compromised", "altered")
     assert "the client believed an altered answer" in result.reason
@@ -507,12 +550,12 @@ def test_a_client_that_reports_what_the_attacker_wrote_has_believed_it() -> None
         _ANSWERED,
         _FAILED,
         _HUNG,
-        ClientReport(0, {"user": {"names": ["Nicolas", "Mallory"]}}),
-        ClientReport(0, None, "printed no 'user' object"),
+        _client(0, {"user": {"names": ["Nicolas", "Mallory"]}}),
+        _client(0, None, "printed no 'user' object"),
     ],
 )
-def test_one_that_does_not_report_it_has_been_read_and_no_more(client: ClientReport) -> None:
-    result = judge_intercepted(_rewritten(_NICOLAS, _MALLORY), client, [_relayed_call()])
+def test_one_that_does_not_report_it_has_been_read_and_no_more(client: ClientRun) -> None:
+    result = _judged(_rewritten(_NICOLAS, _MALLORY), client, [_relayed_call()])
     assert result.evidence is not None
     assert (result.verdict, result.evidence.reached) == ("compromised", "messages")
     assert "the answer was altered, which the client does not repeat" in result.reason
@@ -520,7 +563,7 @@ def test_one_that_does_not_report_it_has_been_read_and_no_more(client: ClientRep
 
 def test_a_request_that_was_altered_is_not_the_clients_to_believe() -> None:
     seen = _rewritten(_NICOLAS, _MALLORY, sender="client")
-    result = judge_intercepted(seen, _FOOLED, [_relayed_call()])
+    result = _judged(seen, _FOOLED, [_relayed_call()])
     assert result.evidence is not None
     assert result.evidence.reached == "messages"
     assert len(result.evidence.altered) == 1
@@ -532,10 +575,10 @@ def test_a_forged_status_is_believed_by_a_client_that_reports_it() -> None:
     seen = _rewritten({"grpc-status": "0"}, after, part="status")
     told: dict[str, object] = {"error": {"code": "PERMISSION_DENIED", "message": "go away"}}
     for client, reached in (
-        (ClientReport(1, told), "altered"),
+        (_client(1, told), "altered"),
         (_FAILED, "messages"),
     ):
-        result = judge_intercepted(seen, client, [_relayed_call()])
+        result = _judged(seen, client, [_relayed_call()])
         assert result.evidence is not None
         assert result.evidence.reached == reached
 
@@ -544,7 +587,7 @@ def test_credentials_that_were_altered_stay_masked() -> None:
     before: dict[str, object] = {"authorization": _TOKEN, "x-role": "user"}
     after: dict[str, object] = {"authorization": _TOKEN[::-1], "x-role": "admin"}
     seen = _rewritten(before, after, part="metadata", sender="client")
-    (altered,) = collect_evidence(seen).altered
+    (altered,) = _evidence(seen).altered
     assert altered.after["x-role"] == "admin"
     for fields, secret in ((altered.before, _TOKEN), (altered.after, _TOKEN[::-1])):
         assert "masked" in str(fields["authorization"])
@@ -562,16 +605,16 @@ def test_a_leg_is_connected_when_client_and_server_say_so() -> None:
     ("client", "calls", "why"),
     [
         (_FAILED, [], "UNAVAILABLE"),
-        (_HUNG, [], "hung"),
-        (_CRASHED, [], "signal 11"),
+        (_HUNG, [], "did not end in the time it had"),
+        (_CRASHED, [], "crashed"),
         (_ANSWERED, [], "no such call"),
         (_ANSWERED, [_relayed_call("CANCELLED")], "no such call"),
         (_FAILED, [_relayed_call()], "the server has answered"),
-        (ClientReport(0, None, "rubbish on stdout"), [_relayed_call()], "rubbish"),
+        (_client(0, None, "rubbish on stdout"), [_relayed_call()], "rubbish"),
     ],
 )
 def test_a_leg_is_failed_when_one_of_them_does_not(
-    client: ClientReport, calls: list[ServerCall], why: str
+    client: ClientRun, calls: list[ServerCall], why: str
 ) -> None:
     result = judge_genuine(client, calls)
     assert result.verdict == "failed"
@@ -580,7 +623,7 @@ def test_a_leg_is_failed_when_one_of_them_does_not(
 
 def test_a_verdict_carries_what_it_rests_on() -> None:
     calls = [_relayed_call()]
-    result = judge_intercepted([*_accepted(), _sent(), _closed()], _ANSWERED, calls)
+    result = _judged([*_accepted(), _sent(), _request(), _closed()], _ANSWERED, calls)
     assert (result.client, result.server_calls) == (_ANSWERED, tuple(calls))
     assert result.evidence is not None
     assert len(result.evidence.connections) == 1

@@ -81,15 +81,15 @@ class Report(msgspec.Struct, frozen=True):
     """What came of an audit.
 
     Attributes:
-        subject: who was audited.
         controls: the genuine certificate, tried first and again at the end.
         findings: one for each certificate, in the order of their names, and behind it one for the
             crash that it caused, if it did.
+        subject: who was audited.
     """
 
-    subject: Subject
     controls: tuple[Finding, ...]
     findings: tuple[Finding, ...]
+    subject: Subject
 
     @property
     def conclusive(self) -> bool:

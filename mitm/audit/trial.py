@@ -98,11 +98,12 @@ async def run_audit(
 
     first = await attempt(suite.control)
     if first.outcome != "pass":
-        return Report(subject, (first,), ())
+        return Report((first,), (), subject)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(attempt(case, first.observation)) for case in suite.cases]
     except* UserError as errors:
         raise errors.exceptions[0] from None
     last = await attempt(suite.control)
-    return Report(subject, (first, last), tuple(with_crashes(task.result() for task in tasks)))
+    findings = with_crashes(task.result() for task in tasks)
+    return Report((first, last), tuple(findings), subject)

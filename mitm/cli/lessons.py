@@ -1,5 +1,7 @@
 """`mitm-demo list` and `mitm-demo show`: what there is to play, and the lessons behind it."""
 
+import itertools
+
 import click
 from rich.markdown import Markdown
 from rich.table import Table
@@ -38,10 +40,15 @@ def _scenarios() -> Table:
 
 
 def _certificates() -> Table:
-    table = _table("Certificates", "name", "severity", "CWE", "a correct client", "title")
-    for recipe in catalogue():
-        weaknesses = ", ".join(map(str, recipe.cwe))
-        table.add_row(recipe.name, recipe.severity, weaknesses, f"{recipe.expect}s", recipe.title)
+    table = _table("Certificates", "name", "severity", "CWE", "a correct\nclient", "title")
+    by_place = sorted(catalogue(), key=lambda recipe: recipe.place)
+    for family, recipes in itertools.groupby(by_place, key=lambda recipe: recipe.family):
+        table.add_section()
+        table.add_row(family.title(), style="bold")
+        for recipe in recipes:
+            weaknesses = ", ".join(map(str, recipe.cwe))
+            expected = f"{recipe.expect}s"
+            table.add_row(recipe.name, recipe.severity, weaknesses, expected, recipe.title)
     return table
 
 
@@ -96,6 +103,7 @@ def _show_scenario(scenario: Scenario) -> None:
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
-    for column in columns:
-        table.add_column(column)
+    for number, column in enumerate(columns):
+        # Names are there to be typed: they are never cut.
+        table.add_column(column, no_wrap=number == 0)
     return table

@@ -221,7 +221,8 @@ class Connection:
             return False
         end = self.end(run.until if run else None)
         if end is None:
-            return run is not None and run.end == "returned"
+            # A function may leave its channel behind, open for as long as it likes.
+            return run is not None and run.end == "returned" and self.reached == "preface"
         return end.by == "client" or self._offers_nothing(end)
 
     def was_declined(self, until: float | None) -> bool:
@@ -259,11 +260,10 @@ class Connection:
         when = "after the handshake" if self.accepted else "during the handshake"
         if self.reached == "preface":
             return 1, "it opened HTTP/2, but made no call"
-        if self.closed is None:
-            return 3, f"it sent nothing and ended, {when}"
-        if alert := self._alerts.get(self.closed.by):
+        by = self.closed.by if self.closed else "client"
+        if alert := self._alerts.get(by):
             return 0, f"alert {alert}, {when}"
-        if self.closed.by == "attacker":
+        if by == "attacker":
             return 2, f"the client offers nothing that this could be served with, {when}"
         return 2 if self.accepted else 3, f"closed without an alert, {when}"
 

@@ -170,9 +170,12 @@ class Observer:
     ) -> tuple[Act, str]:
         over = [each for each in connections if each.over_the_line]
         if any(each.encrypted for each in over):
-            return "sent", f"the {self.noun} sent application data, and it was decrypted"
+            return "sent", (
+                f"the {self.noun} sent application data over the forged certificate, and it was "
+                "decrypted"
+            )
         if over:
-            return "exposed", f"the {self.noun} sent application data without any encryption"
+            return "exposed", "there is no TLS: everything was read with no certificate"
         if run.problem:
             return "undecided", run.problem
         if not connections:
@@ -211,28 +214,27 @@ class Observer:
                 f"{who} opened HTTP/2 and made no call, but has not left either: it may have been "
                 "about to; let it end, or close its channel"
             )
-        # What has only just come, after rejections, is the next attempt of a client that goes on.
-        if [
-            each for each in remain if each.presented and not (left and each.is_looking(run.until))
-        ]:
+        # After rejections, what has only just come is the next attempt of a client that goes on.
+        goes_on = bool(left) and not run.over
+        if any(each.presented and not (goes_on and each.is_looking(run.until)) for each in remain):
             return "undecided", f"{who} sent nothing, but has not left either"
         if not left:
-            ended = next((each.closed.reason for each in connections if each.closed), "")
-            return "undecided", f"{who} left before it was shown anything" + (
-                f" ({ended})" if ended else ""
-            )
+            whose = (each.closed for each in connections if each.closed)
+            why = next((end.reason for end in whose if end.by == "attacker"), "")
+            said = f"{who} left before it was shown anything"
+            return "undecided", f"{said} ({why})" if why else said
         _, how = min(each.departure() for each in left)
         if len(left) > 1:
             how += f"; {len(left)} times"
         # A service goes on after the genuine certificate as well: that it does says nothing.
-        goes_on = control is not None and control.end == "still-running"
-        if run.end == "still-running" and len(left) < REJECTIONS_IN_TIME and not goes_on:
+        serves = control is not None and control.end == "still-running"
+        if run.end == "still-running" and len(left) < REJECTIONS_IN_TIME and not serves:
             return "undecided", (
                 f"{who} had rejected it ({how}), but was still running when its time was up: "
                 "give it more time, or let it give up sooner"
             )
-        if not run.over:
-            how += "; it was still running" if goes_on else "; it was still trying"
+        if goes_on:
+            how += "; it was still running" if serves else "; it was still trying"
         return "rejected", how
 
     def _evidence(self, connections: list[Connection], run: ClientRun) -> Evidence:

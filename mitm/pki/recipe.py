@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from cryptography import x509
@@ -21,6 +21,10 @@ KeyKind = Literal[
 Hash = Literal["sha256", "sha384", "sha512", "sha1", "md5"]
 Breakage = Literal["bad-signature", "zero-signature", "other-key"]
 Severity = Literal["must", "should", "info"]
+# The sections of the catalogue, in its order; `own` is for the files that users write themselves.
+Family = Literal[
+    "trust", "name", "time", "authority", "purpose", "cryptography", "protocol", "accepted", "own"
+]
 Version = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 # "-1h", "+1d": relative to the moment of forging.
 Offset = Annotated[str, msgspec.Meta(pattern=r"^[+-]\d{1,6}[smhd]$")]
@@ -164,6 +168,7 @@ class _FrontMatter(_Strict, frozen=True):
     title: str
     expect: Literal["accept", "reject"]
     chain: tuple[dict[str, object], ...]
+    family: Family = "own"
     severity: Severity = "must"
     rule: str = ""
     fix: str = ""
@@ -180,6 +185,7 @@ class Recipe(msgspec.Struct, frozen=True):
         name: of its file.
         expect: what a correct client does.
         chain: from the leaf to the root.
+        family: the section of the catalogue that it stands in.
         severity: how far `expect` binds: every TLS client (`must`), a good one (`should`), or
             none, because sound clients differ (`info`).
         rule: the rule that it keeps or breaks, with its source, in one line.
@@ -195,6 +201,7 @@ class Recipe(msgspec.Struct, frozen=True):
     title: str
     expect: Literal["accept", "reject"]
     chain: tuple[Link | AuthorityLink, ...]
+    family: Family
     severity: Severity
     rule: str
     fix: str
@@ -211,6 +218,20 @@ class Recipe(msgspec.Struct, frozen=True):
             (isinstance(link, AuthorityLink) and link.authority == "lab")
             or (isinstance(link, Link) and (link.signed_by == "lab" or link.trusted))
             for link in self.chain
+        )
+
+    @property
+    def place(self) -> tuple[int, int, int, str]:
+        """What recipes are sorted by where they are listed.
+
+        By family; then by severity, what binds most first; then what is to be rejected before what
+        is to be accepted; then by name.
+        """
+        return (
+            get_args(Family).index(self.family),
+            get_args(Severity).index(self.severity),
+            ("reject", "accept").index(self.expect),
+            self.name,
         )
 
     def dialled(self, name: str) -> str:

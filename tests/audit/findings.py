@@ -1,9 +1,9 @@
 """Reports as an audit would make them, for tests of what is made of reports."""
 
-from mitm.audit import Case, Finding, Report
+from mitm.audit import Case, Finding, Report, Subject
 from mitm.audit.case import Severity
 from mitm.audit.finding import Outcome
-from mitm.verdict import Call, Ending, Evidence
+from mitm.evidence import Call, Ending, Evidence, Observation
 
 SECRET = "s3cr3t-of-the-test"  # noqa: S105
 
@@ -13,6 +13,13 @@ EVIDENCE = Evidence(
     ("authorization",),
     (Ending(1, True, "client", "eof", "established"),),
 )
+
+
+SUBJECT = Subject("client", "Some language", "1.0", "ca-file")
+
+
+def observed(evidence: Evidence) -> Observation:
+    return Observation("rejected" if evidence.reached == "nothing" else "sent", "", evidence)
 
 
 def finding(name: str, outcome: Outcome, severity: Severity = "must") -> Finding:
@@ -28,8 +35,6 @@ def finding(name: str, outcome: Outcome, severity: Severity = "must") -> Finding
         rule="RFC 5280 section 6: a rule",
         fix="" if sound else f"Switch verification on for {name}",
         lesson=f"The lesson of {name}.\n\n**The rule.** It holds.\n",
-        host="localhost",
-        server_name="localhost",
         chain=None,
         unsupported="no such key here" if outcome == "unsupported" else "",
     )
@@ -38,7 +43,7 @@ def finding(name: str, outcome: Outcome, severity: Severity = "must") -> Finding
         case,
         outcome,
         f"because of {outcome}",
-        (EVIDENCE if read else Evidence("nothing")) if tried else None,
+        observed(EVIDENCE if read else Evidence("nothing")) if tried else None,
         "exit code 1: \x1b[31mred\x1b[0m & <bad> \x00" if tried else "",
     )
 
@@ -48,7 +53,7 @@ def report(*findings: Finding, first: Outcome = "pass", last: Outcome | None = "
     controls = [finding("genuine", first)]
     if last:
         controls.append(finding("genuine", last))
-    return Report(tuple(controls), findings)
+    return Report(tuple(controls), findings, SUBJECT)
 
 
 MIXED = report(
@@ -60,4 +65,5 @@ MIXED = report(
     finding("tls-1.0", "unsupported"),
     finding("expired", "inconclusive"),
     finding("wrong-host", "pass"),
+    finding("malformed-san:crash", "crashed", "should"),
 )

@@ -10,8 +10,8 @@ from mitm.audit.baseline import load_baseline
 from mitm.audit.conclusion import conclude
 from mitm.audit.reports import as_json
 from mitm.errors import UserError
-from mitm.verdict import Ending, Evidence
-from tests.audit.findings import MIXED, finding, report
+from mitm.evidence import Ending, Evidence
+from tests.audit.findings import MIXED, SUBJECT, finding, observed, report
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,10 @@ def test_the_exit_code(audited: Report, strict: bool, code: int, reason: str) ->
 )
 def test_a_control_that_fails_comes_with_advice(connections: tuple[Ending, ...], word: str) -> None:
     control = structs.replace(
-        finding("genuine", "inconclusive"), evidence=Evidence("nothing", connections=connections)
+        finding("genuine", "inconclusive"),
+        observation=observed(Evidence("nothing", connections=connections)),
     )
-    assert word in conclude(Report((control,), ())).advice[0]
+    assert word in conclude(Report((control,), (), SUBJECT)).advice[0]
 
 
 def test_controls_that_hold_need_none() -> None:
@@ -69,7 +70,7 @@ def test_controls_that_hold_need_none() -> None:
 
 def baseline_of(tmp_path: Path, audited: Report) -> Path:
     path = tmp_path / "known.json"
-    path.write_text(as_json(audited, conclude(audited), "client"))
+    path.write_text(as_json(audited, conclude(audited)))
     return path
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import pytest
 
 from mitm.audit import Case, ClientRun, Finding, Report
-from mitm.audit.finding import Outcome, describe, judge
+from mitm.audit.finding import Outcome, judge, with_crashes
 from mitm.events import (
     Alert,
     ApplicationData,
     CertificatePresented,
+    ClientHello,
     Closed,
     Connected,
     Event,
@@ -18,14 +19,30 @@ from mitm.events import (
     Headers,
     Message,
     ParseFailed,
+    PartialFrame,
     Plaintext,
     UpstreamFailed,
 )
+from mitm.evidence import Observation, Observer, describe
+from tests.audit.findings import SUBJECT
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-FAILED = ClientRun("exit code 1", failed=True, ended=True)
-FINE = ClientRun("exit code 0", ended=True)
-HUNG = ClientRun(problem="the client did not end within 10 s", failed=True, ended=True)
+FAILED = ClientRun(said="exit code 1", failed=True, exit_code=1)
+FINE = ClientRun(said="exit code 0", exit_code=0)
+HUNG = ClientRun("still-running", failed=True, until=10)
+RAISED = ClientRun("returned", failed=True)
+RETURNED = ClientRun("returned")
+CRASHED = ClientRun(said="ended by SIGABRT", failed=True, exit_code=-6, crash="SIGABRT")
+LEFT_A_CHILD = ClientRun(failed=True, exit_code=1, left_behind=("python3, process 7",))
+
+
+def judged(
+    case: Case, seen: Sequence[Event], client: ClientRun, control: Observation | None = None
+) -> Finding:
+    observer = Observer()
+    for event in seen:
+        observer(event)
+    return judge(case, observer, client, control)
 
 
 def case(expect: str = "reject", severity: str = "must") -> Case:
@@ -40,8 +57,6 @@ def case(expect: str = "reject", severity: str = "must") -> Case:
         rule="",
         fix="",
         lesson="",
-        host="localhost",
-        server_name="localhost",
         chain=None,
     )
 
@@ -50,9 +65,27 @@ def connected(number: int = 1) -> Event:
     return Connected(time=0, connection=number, client="127.0.0.1:1")
 
 
+def hello(cipher: str, number: int = 1, *algorithms: str) -> Event:
+    return ClientHello(
+        time=0,
+        connection=number,
+        server_name="localhost",
+        alpn=("h2",),
+        versions=("TLSv1.3",),
+        cipher_suites=(cipher,),
+        signature_algorithms=algorithms,
+    )
+
+
 def presented(number: int = 1) -> Event:
     return CertificatePresented(
-        time=0, connection=number, certificate="a-case", subjects=(), issuer="", sha256=""
+        time=0,
+        connection=number,
+        certificate="a-case",
+        subjects=(),
+        issuer="",
+        sha256="",
+        key="ecdsa",
     )
 
 
@@ -66,16 +99,25 @@ def sent(sample: bytes = PREFACE, *, encrypted: bool = True, number: int = 1) ->
     )
 
 
-def frame(kind: str, stream: int = 0) -> Event:
+def frame(
+    kind: str, stream: int = 0, *, length: int = 0, detail: str = "", number: int = 1
+) -> Event:
     return Frame(
-        time=0, connection=1, direction="client", stream=stream, type=kind, flags=(), length=0
+        time=0,
+        connection=number,
+        direction="client",
+        stream=stream,
+        type=kind,
+        flags=(),
+        length=length,
+        detail=detail,
     )
 
 
-def request(path: str = "/a.B/C", *headers: tuple[str, str]) -> Event:
+def request(path: str = "/a.B/C", *headers: tuple[str, str], number: int = 1) -> Event:
     return Headers(
         time=0,
-        connection=1,
+        connection=number,
         direction="client",
         stream=1,
         kind="request",
@@ -90,14 +132,23 @@ def message() -> Event:
     )
 
 
-def closed(by: str = "client", how: str = "eof", number: int = 1, reason: str = "") -> Event:
+def closed(
+    by: str = "client",
+    how: str = "eof",
+    number: int = 1,
+    reason: str = "",
+    *,
+    received: int = 0,
+    time: float = 0,
+) -> Event:
     assert by in ("client", "attacker", "server")
     return Closed(
-        time=0,
+        time=time,
         connection=number,
         by="client" if by == "client" else "server" if by == "server" else "attacker",
         how="eof" if how == "eof" else "alert" if how == "alert" else "error",
         phase="handshake",
+        client_bytes=received,
         reason=reason,
     )
 
@@ -107,6 +158,17 @@ LEFT = [*SHOWN, closed()]
 OPENED = [*SHOWN, completed(), sent(), frame("SETTINGS")]
 ASKED = [*OPENED, frame("HEADERS", 1), request(), message()]
 ALERT = Alert(time=0, connection=1, by="client", name="unknown_ca", number=48)
+OFFERED_NOTHING = closed("attacker", "error", reason="no suitable signature algorithm")
+RUBBISH = ParseFailed(time=0, connection=1, direction="client", reason="rubbish")
+
+
+def again(count: int) -> list[Event]:
+    """A client that comes so many times, and refuses each time."""
+    return [
+        event
+        for number in range(1, count + 1)
+        for event in (connected(number), presented(number), closed(number=number))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -116,52 +178,124 @@ ALERT = Alert(time=0, connection=1, by="client", name="unknown_ca", number=48)
         ([*ASKED, closed()], FINE, "vulnerable", "accepted; read: /a.B/C; 1 message"),
         ([*ASKED, closed()], FAILED, "vulnerable", "accepted; read: /a.B/C"),
         ([*ASKED, closed()], HUNG, "vulnerable", "accepted; read: /a.B/C"),
+        (ASKED, CRASHED, "vulnerable", "accepted; read: /a.B/C"),
+        (ASKED, LEFT_A_CHILD, "vulnerable", "accepted; read: /a.B/C"),
         ([*SHOWN, sent(b"GET /"), closed()], FAILED, "vulnerable", "that are not HTTP/2"),
         ([connected(), sent(encrypted=False)], FINE, "vulnerable", "no encryption"),
         # It retried, and one of several times is enough.
         ([*LEFT, connected(2), presented(2), sent(b"x", number=2)], FAILED, "vulnerable", "read"),
+        ([*again(5), connected(6), presented(6), sent(b"x", number=6)], HUNG, "vulnerable", "read"),
+        # It sent a part of a request, or something that is none.
+        ([*OPENED, frame("HEADERS", 1), closed()], FAILED, "vulnerable", "a part of a request"),
+        (
+            [*OPENED, PartialFrame(time=0, connection=1, type="HEADERS", received=20)],
+            RAISED,
+            "vulnerable",
+            "a part of a request",
+        ),
+        ([*OPENED, closed(received=200)], FAILED, "vulnerable", "a part of a request"),
+        ([*OPENED, RUBBISH, closed()], FAILED, "vulnerable", "that are not HTTP/2"),
+        ([*OPENED, frame("0x2A", length=30), closed()], FAILED, "vulnerable", "control frames"),
+        (
+            [*OPENED, frame("GOAWAY", length=30, detail="NO_ERROR, last stream 0, 'x'"), closed()],
+            FAILED,
+            "vulnerable",
+            "control frames",
+        ),
+        (
+            [*OPENED, frame("SETTINGS", length=6, detail="0x1234=1"), closed()],
+            FAILED,
+            "vulnerable",
+            "control frames",
+        ),
+        (
+            [*OPENED, frame("PING", length=8, detail=b"s3cret-t".hex()), closed()],
+            FAILED,
+            "vulnerable",
+            "control frames",
+        ),
+        (
+            [*OPENED, *100 * [frame("PING", length=8, detail=16 * "0")]],
+            RAISED,
+            "vulnerable",
+            "control",
+        ),
+        ([*SHOWN, sent(PREFACE[:9]), closed(received=50)], FAILED, "vulnerable", "not HTTP/2"),
+        # The other connection opened HTTP/2 and was left: that excuses one of them alone.
+        (
+            [*OPENED, closed(), connected(2), presented(2), sent(b"GET /", number=2)],
+            FAILED,
+            "vulnerable",
+            "that are not HTTP/2",
+        ),
         # It left.
         (LEFT, FAILED, "pass", "closed without an alert, during the handshake"),
         ([*SHOWN, ALERT, closed(how="alert")], FAILED, "pass", "alert unknown_ca (48), during"),
         ([*SHOWN, completed(), closed()], FAILED, "pass", "without an alert, after the handshake"),
         (LEFT, FINE, "pass", "yet the client reports success"),
+        (LEFT, CRASHED, "pass", "and it crashed: SIGABRT"),
+        # So it does that offers nothing which an attacker could use.
         (
-            [*SHOWN, closed("attacker", "error", reason="no shared cipher")],
+            [connected(), hello("A"), presented(), closed("attacker", reason="no shared cipher")],
             FAILED,
             "pass",
             "offers nothing that this could be served with",
         ),
-        # It opened HTTP/2, and thought better of it.
-        ([*OPENED, closed()], FAILED, "pass", "opened HTTP/2, but made no call"),
-        ([*OPENED, closed()], FINE, "vulnerable", "the HTTP/2 preface"),
-        ([*OPENED, closed()], HUNG, "vulnerable", "the HTTP/2 preface"),
-        (OPENED, FAILED, "vulnerable", "the HTTP/2 preface"),
-        ([*OPENED, closed("server")], FAILED, "vulnerable", "the HTTP/2 preface"),
-        ([*OPENED, frame("HEADERS", 1), closed()], FAILED, "vulnerable", "the HTTP/2 preface"),
         (
-            [
-                *OPENED,
-                ParseFailed(time=0, connection=1, direction="client", reason="rubbish"),
-                closed(),
-            ],
+            [connected(), hello("A", 1, "rsa_pss_rsae_sha256"), presented(), OFFERED_NOTHING],
             FAILED,
-            "vulnerable",
-            "the HTTP/2 preface",
+            "pass",
+            "offers nothing that this could be served with",
         ),
-        ([*SHOWN, sent(), closed()], FAILED, "vulnerable", "the HTTP/2 preface"),
+        # It does not that could have been served by somebody who is less particular.
+        (
+            [connected(), hello("A", 1, "ecdsa_secp256r1_sha256"), presented(), OFFERED_NOTHING],
+            FAILED,
+            "unsupported",
+            "an attacker need not",
+        ),
+        # It opened HTTP/2, and thought better of it: it has left, or ended.
+        ([*OPENED, closed()], FAILED, "pass", "opened HTTP/2, but made no call"),
+        ([*OPENED, closed()], FINE, "pass", "yet the client reports success"),
+        ([*OPENED, frame("SETTINGS", detail="0xFE03=1, MAX_FRAME_SIZE=16384")], RAISED, "pass", ""),
+        ([*OPENED, frame("PING", length=8, detail="7f" * 8), closed()], FAILED, "pass", "no call"),
+        (
+            [*OPENED, frame("GOAWAY", length=8, detail="NO_ERROR, last 0"), closed()],
+            FAILED,
+            "pass",
+            "",
+        ),
+        ([*SHOWN, sent(PREFACE[:9]), closed(received=9)], FAILED, "pass", "no call"),
+        (OPENED, RAISED, "pass", "opened HTTP/2, but made no call"),
+        (OPENED, RETURNED, "pass", "yet the client reports success"),
+        # It is still trying, and has rejected again and again.
+        (again(5), HUNG, "pass", "5 times; it was still trying"),
+        ([*again(5), connected(6), presented(6)], HUNG, "pass", "it was still trying"),
+        # It reset one connection at once, and rejected on another.
+        (
+            [connected(2), hello("A", 2), closed(how="error", number=2), *LEFT],
+            FAILED,
+            "pass",
+            "rejected",
+        ),
         # Nothing can be said.
         ([], FAILED, "inconclusive", "the client never connected (exit code 1)"),
-        ([], HUNG, "inconclusive", "did not end within 10 s"),
-        (LEFT, HUNG, "inconclusive", "did not end within 10 s"),
+        (LEFT, HUNG, "inconclusive", "was still running when its time was up"),
+        (OPENED, HUNG, "inconclusive", "it may have been about to"),
+        ([*OPENED, closed(time=11)], HUNG, "inconclusive", "it may have been about to"),
+        ([*OPENED, *again(6)[3:]], HUNG, "inconclusive", "it may have been about to"),
+        (SHOWN, HUNG, "inconclusive", "has not left"),
+        (LEFT, LEFT_A_CHILD, "inconclusive", "was still running when it had ended (python3, proc"),
+        ([*OPENED, closed("server")], FAILED, "inconclusive", "the server ended the connection"),
         ([connected(), closed()], FAILED, "inconclusive", "before it was shown anything"),
         (SHOWN, FAILED, "inconclusive", "sent nothing, but has not left either"),
         ([*LEFT, connected(2), presented(2)], FAILED, "inconclusive", "has not left either"),
         ([*SHOWN, closed("server")], FAILED, "inconclusive", "the server ended the connection"),
         (
-            [*SHOWN, closed("attacker", "error", reason="KeyError: 1")],
+            [*SHOWN, closed("attacker", "error", reason="this is why")],
             FAILED,
             "inconclusive",
-            "did not decide: KeyError: 1",
+            "did not decide: this is why",
         ),
         (
             [connected(), UpstreamFailed(time=0, connection=1, address="", reason="refused")],
@@ -174,7 +308,7 @@ ALERT = Alert(time=0, connection=1, by="client", name="unknown_ca", number=48)
 def test_a_certificate_that_must_be_rejected(
     seen: Sequence[Event], client: ClientRun, outcome: Outcome, reason: str
 ) -> None:
-    finding = judge(case("reject"), seen, client)
+    finding = judged(case("reject"), seen, client)
     assert finding.outcome == outcome
     assert reason in finding.reason
 
@@ -185,8 +319,22 @@ def test_a_certificate_that_must_be_rejected(
         ([*ASKED, closed()], FINE, "pass"),
         ([*ASKED, closed()], FAILED, "pass"),
         ([*ASKED, closed()], HUNG, "pass"),
-        ([*OPENED, closed()], FAILED, "pass"),
-        ([connected(), Plaintext(time=0, connection=1), sent(encrypted=False)], FINE, "pass"),
+        ([*SHOWN, completed(), sent(b"GET /"), closed()], FINE, "pass"),
+        (
+            [connected(), Plaintext(time=0, connection=1), sent(encrypted=False)],
+            FINE,
+            "inconclusive",
+        ),
+        (
+            [connected(), Plaintext(time=0, connection=1), sent(encrypted=False), request()],
+            FINE,
+            "pass",
+        ),
+        # It is asked for a call: neither an opening nor a part of a request is one.
+        ([*OPENED, closed()], FAILED, "too-strict"),
+        ([*OPENED, closed()], FINE, "too-strict"),
+        (OPENED, HUNG, "inconclusive"),
+        ([*OPENED, frame("HEADERS", 1), closed()], FINE, "inconclusive"),
         (LEFT, FAILED, "too-strict"),
         ([*SHOWN, completed(), closed()], FINE, "too-strict"),
         ([], FAILED, "inconclusive"),
@@ -196,24 +344,80 @@ def test_a_certificate_that_must_be_rejected(
 def test_a_certificate_that_must_be_accepted(
     seen: Sequence[Event], client: ClientRun, outcome: Outcome
 ) -> None:
-    assert judge(case("accept"), seen, client).outcome == outcome
+    assert judged(case("accept"), seen, client).outcome == outcome
+
+
+def two_kinds(*numbers: int) -> list[Event]:
+    """A client that makes an HTTPS request with one TLS stack, and then a call with another."""
+    first = [connected(1), hello("A", 1), presented(1), completed(1), sent(b"GET /", number=1)]
+    second = [connected(2), hello("B", 2), presented(2), completed(2), sent(number=2)]
+    second += [frame("SETTINGS", number=2), request(number=2)]
+    events = {1: first, 2: second}
+    return [event for number in numbers for event in events[number]]
+
+
+def test_a_kind_of_connection_that_was_not_attacked_is_not_proved() -> None:
+    control = judged(case("accept"), two_kinds(1, 2), FINE).observation
+    alone = judged(case("accept"), two_kinds(2), FINE).observation
+    assert control
+    assert alone
+    first = [connected(1), hello("A", 1), presented(1), closed()]
+    second = [connected(2), hello("B", 2), presented(2), closed(number=2)]
+    finding = judged(case(), first, FAILED, control)
+    assert finding.outcome == "inconclusive"
+    assert "of one (HTTP/2) nothing is proved" in finding.reason
+    # The twins: both were attacked, or there is one kind only.
+    assert judged(case(), [*first, *second], FAILED, control).outcome == "pass"
+    assert judged(case(), second, FAILED, alone).outcome == "pass"
+    assert judged(case(), [*first, *two_kinds(2)], FAILED, control).outcome == "vulnerable"
+
+
+def test_a_service_goes_on_after_what_it_rejected_as_after_its_call() -> None:
+    service = judged(case("accept"), ASKED, HUNG).observation
+    assert judged(case(), LEFT, HUNG, service).outcome == "pass"
+    program = judged(case("accept"), ASKED, FINE).observation
+    assert judged(case(), LEFT, HUNG, program).outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("seen", "client", "outcome", "crash"),
+    [
+        (LEFT, CRASHED, "pass", "ended by SIGABRT"),
+        (ASKED, CRASHED, "vulnerable", "ended by SIGABRT"),
+        (SHOWN, HUNG, "inconclusive", "neither went on nor left"),
+        (LEFT, FAILED, "pass", ""),
+        ([*LEFT, connected(2), presented(2)], HUNG, "inconclusive", ""),
+    ],
+)
+def test_a_crash_is_a_finding_of_its_own(
+    seen: Sequence[Event], client: ClientRun, outcome: Outcome, crash: str
+) -> None:
+    first, *more = with_crashes([judged(case(), seen, client)])
+    assert first.outcome == outcome
+    assert len(more) == bool(crash)
+    for finding in more:
+        assert (finding.case.name, finding.outcome) == ("a-case:crash", "crashed")
+        assert (finding.case.severity, finding.case.cwe) == ("should", (248, 617))
+        assert crash in finding.reason
+        assert finding.fails(strict=True)
+        assert not finding.fails()
 
 
 def test_credentials_are_named_and_never_shown() -> None:
     secret = "s3cr3t-of-the-test"  # noqa: S105
     seen = [*SHOWN, sent(), request("/a.B/C?key=hush", ("authorization", f"Bearer {secret}"))]
-    said = ClientRun(f"exit code 1: no answer to {secret}", failed=True, ended=True)
-    finding = judge(case(), seen, said)
+    said = ClientRun(said=f"exit code 1: no answer to {secret}", failed=True)
+    finding = judged(case(), seen, said)
     assert finding.reason == "accepted; read: /a.B/C; headers; credentials: authorization"
     assert finding.said == "exit code 1: no answer to …"
-    assert secret not in repr(finding)
+    assert secret not in finding.reason + finding.said + repr(finding.evidence)
 
 
 def test_what_is_no_secret_is_quoted_as_it_is() -> None:
     """The twin: the same words under a name that is no credential's."""
     seen = [*SHOWN, sent(), request("/a.B/C", ("x-region", "north-by-northwest"))]
-    said = ClientRun("exit code 1: no answer from north-by-northwest", failed=True)
-    assert judge(case(), seen, said).said == said.said
+    said = ClientRun(said="exit code 1: no answer from north-by-northwest", failed=True)
+    assert judged(case(), seen, said).said == said.said
 
 
 @pytest.mark.parametrize(
@@ -238,12 +442,12 @@ def test_what_fails_a_build(outcome: Outcome, severity: str, plainly: bool, stri
 
 def test_a_report_needs_both_controls() -> None:
     good, bad = Finding(case("accept"), "pass", ""), Finding(case("accept"), "too-strict", "")
-    assert Report((good, good), ()).conclusive
+    assert Report((good, good), (), SUBJECT).conclusive
     for controls in ((bad,), (good,), (good, bad), (bad, good)):
-        assert not Report(controls, ()).conclusive
+        assert not Report(controls, (), SUBJECT).conclusive
 
 
 def test_nothing_read_is_said_to_be_nothing() -> None:
-    evidence = judge(case(), LEFT, FAILED).evidence
+    evidence = judged(case(), LEFT, FAILED).evidence
     assert evidence
     assert describe(evidence) == "nothing"

@@ -56,14 +56,15 @@ def test_a_test_case_becomes_a_handshake(tmp_path: Path) -> None:
     )
     assert case.chain.key_pem.decode() == test["peer_certificate_key"]
     assert case.chain.anchor_pem.decode().split() == test["trusted_certs"][0].split()
-    assert (case.server_name, case.host) == ("example.com", "localhost")
+    assert (case.chain.server_name, case.chain.host) == ("example.com", "localhost")
     assert case.lesson.strip() == test["description"].strip()
     assert case.expect == "accept"
 
 
 def test_a_failure_is_to_be_rejected(tmp_path: Path) -> None:
     case = only_case(tmp_path, "webpki::san::mismatch-domain-san")
-    assert (case.expect, case.cwe, case.server_name) == ("reject", (295,), "example2.com")
+    assert case.chain is not None
+    assert (case.expect, case.cwe, case.chain.server_name) == ("reject", (295,), "example2.com")
 
 
 def test_all_trusted_certificates_become_the_ca_file(tmp_path: Path) -> None:
@@ -259,7 +260,8 @@ def test_a_peer_name_may_be_an_address(tmp_path: Path) -> None:
     # address, which nobody dialled, was what the client expected.
     name = "webpki::cn::ipv4-leading-zeros-mismatch"
     suite = limbo_of(tmp_path, name)
-    assert suite.cases[0].server_name == "192.168.1.1"
+    assert suite.cases[0].chain is not None
+    assert suite.cases[0].chain.server_name == "192.168.1.1"
     assert play(suite, told_client).findings[0].outcome == "vulnerable"
     elsewhere = TESTS[name] | {"expected_peer_name": name_of("IP", "192.168.1.2")}
     suite = load_limbo(suite_file(tmp_path, elsewhere))
@@ -268,7 +270,8 @@ def test_a_peer_name_may_be_an_address(tmp_path: Path) -> None:
 
 def test_a_client_that_is_not_told_the_name_proves_nothing(tmp_path: Path) -> None:
     suite = limbo_of(tmp_path, "webpki::san::mismatch-domain-san")
-    assert suite.control.server_name == CONTROL_NAME
+    assert suite.control.chain is not None
+    assert suite.control.chain.server_name == CONTROL_NAME
     report = play(suite, untold_client)
     assert not report.conclusive
     assert not report.findings

@@ -24,8 +24,8 @@ from mitm.audit import (
 from mitm.audit import listener as module
 from tests.proxy.stage import LoopFactory, run
 
-REFUSED = ClientRun("SSLError", failed=True)
-FINE = ClientRun("an answer")
+REFUSED = ClientRun("returned", said="SSLError", failed=True)
+FINE = ClientRun("returned", said="an answer")
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_of_a_process_that_has_ended_all_that_it_sent_is_read(
             with Held(listener.endpoint) as held:
                 tls = await asyncio.to_thread(held.connect)
                 await asyncio.to_thread(tls.sendall, b"GET /" + bytes(1_000_000))
-            finding = await listener.judge(ClientRun(ended=True))
+            finding = await listener.judge(ClientRun("ended"))
             assert finding.outcome == "vulnerable"
             assert finding.evidence
             return len(finding.evidence.connections)

@@ -17,6 +17,7 @@ from mitm.audit import (
     stand_in,
 )
 from mitm.errors import UserError
+from tests.audit.findings import SUBJECT
 from tests.proxy.stage import LoopFactory, run
 
 NAMES = ["attacker-ca", "ip-mismatch", "long-chain", "parent-domain", "self-signed", "wrong-host"]
@@ -43,7 +44,7 @@ class Client:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def __call__(self, endpoint: Endpoint) -> ClientRun:
+    async def __call__(self, endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
         self.ports.append(endpoint.port)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -67,17 +68,17 @@ class Client:
                 endpoint.host, endpoint.port, ssl=context, server_hostname=endpoint.name
             )
         except ssl.SSLError as error:
-            return ClientRun(str(error), failed=True)
+            return ClientRun("returned", said=str(error), failed=True)
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         await reader.read()
         writer.close()
-        return ClientRun()
+        return ClientRun("returned")
 
 
 def test_a_client_that_verifies_and_one_that_does_not(suite: Suite, loop: LoopFactory) -> None:
     async def main() -> None:
         async with stand_in() as upstream:
-            good = await run_audit(suite, Client(), upstream)
+            good = await run_audit(suite, Client(), upstream, subject=SUBJECT)
             assert good.conclusive
             assert not good.failing()
             assert {f.case.name: f.outcome for f in good.findings} == {
@@ -88,7 +89,7 @@ def test_a_client_that_verifies_and_one_that_does_not(suite: Suite, loop: LoopFa
                 "self-signed": "pass",
                 "wrong-host": "pass",
             }
-            bad = await run_audit(suite, Client(verify=False), upstream)
+            bad = await run_audit(suite, Client(verify=False), upstream, subject=SUBJECT)
             assert bad.conclusive
             assert [f.case.name for f in bad.failing()] == [
                 "attacker-ca",
@@ -108,7 +109,9 @@ def test_the_controls_are_first_and_last_and_each_certificate_has_a_port_of_its_
     async def main() -> None:
         client = Client()
         async with stand_in() as upstream:
-            await run_audit(suite, client, upstream, jobs=4, on_finding=told.append)
+            await run_audit(
+                suite, client, upstream, subject=SUBJECT, jobs=4, on_finding=told.append
+            )
         # Two controls, five certificates, and one that cannot be presented.
         assert len(client.ports) == 7
 
@@ -129,14 +132,16 @@ def test_the_order_is_the_suites_whatever_ends_first(suite: Suite, loop: LoopFac
             if len(told) == len(NAMES):
                 others_done.set()
 
-        async def slow_to_an_address(endpoint: Endpoint) -> ClientRun:
+        async def slow_to_an_address(endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
             # One certificate alone is dialled by address.
             if endpoint.host == "127.0.0.1":
                 await others_done.wait()
-            return await client(endpoint)
+            return await client(endpoint, enough)
 
         async with stand_in() as upstream:
-            report = await run_audit(suite, slow_to_an_address, upstream, jobs=2, on_finding=tell)
+            report = await run_audit(
+                suite, slow_to_an_address, upstream, subject=SUBJECT, jobs=2, on_finding=tell
+            )
         assert [f.case.name for f in report.findings] == NAMES
 
     run(main(), loop)
@@ -150,7 +155,7 @@ def test_so_many_are_tried_at_once(suite: Suite, jobs: int) -> None:
         # With several jobs, as many wait for the others as leave one job free for those.
         client = Client(late=jobs - 1)
         async with stand_in() as upstream:
-            await run_audit(suite, client, upstream, jobs=jobs)
+            await run_audit(suite, client, upstream, subject=SUBJECT, jobs=jobs)
         assert client.most_at_once == jobs
 
     run(main())
@@ -159,14 +164,14 @@ def test_so_many_are_tried_at_once(suite: Suite, jobs: int) -> None:
 def test_a_first_control_that_fails_is_the_end(suite: Suite) -> None:
     runs = 0
 
-    async def refuse(endpoint: Endpoint) -> ClientRun:
+    async def refuse(endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
         nonlocal runs
         runs += 1
-        return ClientRun("no", failed=True)
+        return ClientRun("returned", said="no", failed=True)
 
     async def main() -> None:
         async with stand_in() as upstream:
-            report = await run_audit(suite, refuse, upstream)
+            report = await run_audit(suite, refuse, upstream, subject=SUBJECT)
         assert [c.outcome for c in report.controls] == ["inconclusive"]
         assert report.findings == ()
         assert not report.conclusive
@@ -179,11 +184,15 @@ def test_a_last_control_that_fails_is_told_with_what_was_found(suite: Suite) -> 
     async def main() -> None:
         client = Client(verify=False)
 
-        async def tiring(endpoint: Endpoint) -> ClientRun:
-            return await client(endpoint) if len(client.ports) < 6 else ClientRun("tired")
+        async def tiring(endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
+            return (
+                await client(endpoint, enough)
+                if len(client.ports) < 6
+                else ClientRun("returned", said="tired")
+            )
 
         async with stand_in() as upstream:
-            report = await run_audit(suite, tiring, upstream)
+            report = await run_audit(suite, tiring, upstream, subject=SUBJECT)
         assert [c.outcome for c in report.controls] == ["pass", "inconclusive"]
         assert len(report.failing()) == 4
         assert not report.conclusive
@@ -198,25 +207,25 @@ def test_a_client_that_cannot_be_started_is_one_error_whenever_that_shows(
     async def main() -> None:
         client = Client()
 
-        async def vanishing(endpoint: Endpoint) -> ClientRun:
+        async def vanishing(endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
             if len(client.ports) + 1 >= at:
                 raise UserError("cannot start it")
-            return await client(endpoint)
+            return await client(endpoint, enough)
 
         async with stand_in() as upstream:
             with pytest.raises(UserError, match="cannot start it"):
-                await run_audit(suite, vanishing, upstream, jobs=3)
+                await run_audit(suite, vanishing, upstream, subject=SUBJECT, jobs=3)
 
     run(main())
 
 
 def test_a_bug_in_a_client_under_test_is_not_hidden(suite: Suite) -> None:
     async def main() -> None:
-        async def broken(endpoint: Endpoint) -> ClientRun:
+        async def broken(endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
             raise RuntimeError("a bug")
 
         async with stand_in() as upstream:
             with pytest.raises(RuntimeError, match="a bug"):
-                await run_audit(suite, broken, upstream)
+                await run_audit(suite, broken, upstream, subject=SUBJECT)
 
     run(main())

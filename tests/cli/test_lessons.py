@@ -36,6 +36,14 @@ def test_list_certs_shows_severity_weakness_and_expectation() -> None:
     assert rows["no-san"][0] == "should"
 
 
+def test_list_certs_shows_them_family_by_family_and_never_cuts_a_name() -> None:
+    out = mitm_demo("list", "certs", COLUMNS="80").out
+    listed = [cells[1] for line in out.splitlines() if (cells := _cells(line)) and cells[1]]
+    assert listed[0] == "Trust"
+    assert listed.index("Name") < listed.index("wrong-host") < listed.index("Time")
+    assert {*content.markdown_files(content.CERTS)} <= {*listed}
+
+
 def _cells(line: str) -> list[str]:
     cells = [cell.strip() for cell in line.split("│")]
     return cells if len(cells) == 7 else []

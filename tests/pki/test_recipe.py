@@ -21,7 +21,8 @@ def test_a_recipe_needs_little_and_the_rest_is_sound(tmp_path: Path) -> None:
     assert recipe.name == "mine"
     assert recipe.title == "A title"
     assert recipe.lesson == "The lesson.\n"
-    assert (recipe.severity, recipe.dial, recipe.cwe) == ("must", "name", ())
+    assert (recipe.family, recipe.severity) == ("own", "must")
+    assert (recipe.dial, recipe.cwe) == ("name", ())
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,7 @@ def test_a_recipe_needs_little_and_the_rest_is_sound(tmp_path: Path) -> None:
         ("chain:\n  - breakages: [rust]\n", "chain[0].breakages[0]", "rust"),
         ("chain:\n  - {key: rsa-2048, breakages: [other-key]}\n", "chain[0]", "other-key"),
         ("chain:\n  - {}\n  - breakages: [other-key]\n", "chain[1].breakages", "leaf"),
+        (LEAF + "family: trsut\n", "family", "trsut"),
         (LEAF + "severity: high\n", "severity", "high"),
         (LEAF + "cwe: 295\n", "cwe", "array"),
         (LEAF + "dial: port\n", "dial", "port"),

@@ -1,0 +1,38 @@
+"""Writes the tables of certs/README.md: python docs/catalogue.py [FILE]    (make catalogue)"""
+
+import itertools
+import sys
+from pathlib import Path
+
+from mitm import content
+from mitm.audit import catalogue
+from mitm.pki import Recipe
+
+PAGE = content.CERTS / "README.md"
+
+HEAD = "| certificate | what it is | a correct client | severity |\n| --- | --- | --- | --- |"
+
+
+def tables() -> str:
+    """A section with a table for each family."""
+    by_place = sorted(catalogue(), key=lambda recipe: recipe.place)
+    return "\n\n".join(
+        "\n".join([f"### {family.title()}\n", HEAD, *map(_row, recipes)])
+        for family, recipes in itertools.groupby(by_place, key=lambda recipe: recipe.family)
+    )
+
+
+def _row(recipe: Recipe) -> str:
+    link = f"[{recipe.name}]({recipe.name}.md)"
+    return f"| {link} | {recipe.title} | {recipe.expect}s | {recipe.severity} |"
+
+
+def main() -> None:
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
+    before, start, rest = PAGE.read_text().partition("<!-- catalogue -->\n")
+    _, end, after = rest.partition("<!-- end -->\n")
+    path.write_text(f"{before}{start}\n{tables()}\n\n{end}{after}")
+
+
+if __name__ == "__main__":
+    main()
