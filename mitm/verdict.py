@@ -95,9 +95,9 @@ def told(client: ClientRun) -> str:
     if client.problem:
         return client.problem
     if not client.over:
-        return "the client did not end in the time it had"
+        return f"the client did not end within {client.seconds:g} s"
     if client.crash:
-        return f"the client crashed ({client.said})"
+        return f"the client was {client.said}"
     if _succeeded(client):
         return "the call was answered"
     error = (client.answer or {}).get("error")
@@ -119,6 +119,8 @@ def _contradiction(
         return "the server recorded a call that the interceptor did not see"
     if _succeeded(client):
         return "the client reports an answer, but none passed the interceptor"
+    if client.crash and observation.act != "rejected":
+        return told(client)
     if client.exit_code not in (1, None) and not client.crash and not client.problem:
         return f"the client did not try: exit code {client.exit_code}"
     return ""

@@ -50,6 +50,7 @@ KNOWS_NO = {
     "mitm.pki": _SOCKETS | {"mitm.events"},
     # The loop is no socket: what happens in one turn of it is written in one go.
     "mitm.capture": (_SOCKETS - {"asyncio"}) | {"mitm.proxy"},
+    "mitm.evidence": _IO | _PRINTING,
     "mitm.verdict": _IO | _PRINTING,
 }
 

@@ -25,6 +25,7 @@ def _client(
         "still-running" if exit_code is None else "ended",
         failed=exit_code != 0,
         problem=problem,
+        said=f"ended by {crash}" if crash else "",
         exit_code=exit_code,
         answer=answer,
         crash=crash,
@@ -605,8 +606,8 @@ def test_a_leg_is_connected_when_client_and_server_say_so() -> None:
     ("client", "calls", "why"),
     [
         (_FAILED, [], "UNAVAILABLE"),
-        (_HUNG, [], "did not end in the time it had"),
-        (_CRASHED, [], "crashed"),
+        (_HUNG, [], "did not end within"),
+        (_CRASHED, [], "ended by SIGSEGV"),
         (_ANSWERED, [], "no such call"),
         (_ANSWERED, [_relayed_call("CANCELLED")], "no such call"),
         (_FAILED, [_relayed_call()], "the server has answered"),

@@ -58,7 +58,12 @@ class Function:
             await asyncio.wait([ended], timeout=PARTING_SECONDS)
         finally:
             stopping.cancel()
-        return ClientRun("stopped" if stopped else "still-running", failed=True, until=until)
+        return ClientRun(
+            "stopped" if stopped else "still-running",
+            failed=True,
+            until=until,
+            seconds=self._time_limit,
+        )
 
 
 class _Play:

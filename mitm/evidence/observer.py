@@ -178,6 +178,8 @@ class Observer:
             return "exposed", "there is no TLS: everything was read with no certificate"
         if run.problem:
             return "undecided", run.problem
+        if not connections and run.end == "still-running":
+            return "undecided", f"the {self.noun} did not end within {run.seconds:g} s"
         if not connections:
             return "unreached", f"the {self.noun} never connected"
         if unreached := next((each.unreached for each in connections if each.unreached), ""):

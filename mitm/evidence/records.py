@@ -30,17 +30,19 @@ class ClientRun(msgspec.Struct, frozen=True):
         answer: the JSON object that a client of the lab has printed, None if it printed none.
         until: when its time was up, or it was stopped, in seconds since the epoch: what it closed
             after that was not its decision. None if it came to its end by itself.
+        seconds: that it was given, 0 if that is not known.
         crash: what ended it in the place of its own code, `SIGABRT` say; "" if nothing did.
         left_behind: processes that it has started and that still run, by name and number.
     """
 
-    end: End = "ended"
+    end: End
     said: str = ""
     failed: bool = False
     problem: str = ""
     exit_code: int | None = None
     answer: dict[str, object] | None = None
     until: float | None = None
+    seconds: float = 0
     crash: str = ""
     left_behind: tuple[str, ...] = ()
 

@@ -108,10 +108,10 @@ async def run_client(
     command = [*client.command, "--target", str(target), *arguments(policy, trust), *more]
     command += ["--timeout", f"{timeout:g}"]
     ended = await run(command, environment(policy, trust), timeout + HANG_SECONDS, enough)
-    return _understand(ended)
+    return _understand(ended, timeout)
 
 
-def _understand(ended: Ended) -> ClientRun:
+def _understand(ended: Ended, seconds: float) -> ClientRun:
     """What a client has said, by the contract."""
     try:
         answer = json.loads(ended.stdout)
@@ -126,6 +126,7 @@ def _understand(ended: Ended) -> ClientRun:
         exit_code=ended.code,
         answer=answer,
         until=ended.at,
+        seconds=seconds,
         crash=ended.crash,
         left_behind=ended.left_behind,
     )
@@ -135,7 +136,7 @@ def _understand(ended: Ended) -> ClientRun:
     if ended.code < 0:
         problem = f"the client was {ended.said}"
     elif ended.code not in (0, 1):
-        problem = f"the client broke its contract: {ended.said}"
+        problem = f"the client exited with {ended.said.removeprefix('exit code ')}"
     else:
         wanted = "user" if ended.code == 0 else "error"
         if not isinstance((answer or {}).get(wanted), dict):

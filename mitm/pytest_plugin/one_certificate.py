@@ -107,7 +107,7 @@ class Judgement:
     def make_up(self) -> None:
         """Judge a client that was run outside of any block, if it gave something away."""
         if not self._made:
-            finding = self._presented.judge(ClientRun())
+            finding = self._presented.judge(ClientRun("returned"))
             if finding.outcome == "vulnerable":
                 self._weigh(finding, None)
 
@@ -143,4 +143,4 @@ def _of_a_client(error: BaseException | None) -> bool:
 
 
 def _run_of(error: BaseException | None) -> ClientRun:
-    return ended_by(error) if error else ClientRun()
+    return ended_by(error) if error else ClientRun("returned")

@@ -27,13 +27,13 @@ from mitm.evidence import Observation, Observer, describe
 from tests.audit.findings import SUBJECT
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-FAILED = ClientRun(said="exit code 1", failed=True, exit_code=1)
-FINE = ClientRun(said="exit code 0", exit_code=0)
+FAILED = ClientRun("ended", said="exit code 1", failed=True, exit_code=1)
+FINE = ClientRun("ended", said="exit code 0", exit_code=0)
 HUNG = ClientRun("still-running", failed=True, until=10)
 RAISED = ClientRun("returned", failed=True)
 RETURNED = ClientRun("returned")
-CRASHED = ClientRun(said="ended by SIGABRT", failed=True, exit_code=-6, crash="SIGABRT")
-LEFT_A_CHILD = ClientRun(failed=True, exit_code=1, left_behind=("python3, process 7",))
+CRASHED = ClientRun("ended", said="ended by SIGABRT", failed=True, exit_code=-6, crash="SIGABRT")
+LEFT_A_CHILD = ClientRun("ended", failed=True, exit_code=1, left_behind=("python3, process 7",))
 
 
 def judged(
@@ -406,7 +406,7 @@ def test_a_crash_is_a_finding_of_its_own(
 def test_credentials_are_named_and_never_shown() -> None:
     secret = "s3cr3t-of-the-test"  # noqa: S105
     seen = [*SHOWN, sent(), request("/a.B/C?key=hush", ("authorization", f"Bearer {secret}"))]
-    said = ClientRun(said=f"exit code 1: no answer to {secret}", failed=True)
+    said = ClientRun("ended", said=f"exit code 1: no answer to {secret}", failed=True)
     finding = judged(case(), seen, said)
     assert finding.reason == "accepted; read: /a.B/C; headers; credentials: authorization"
     assert finding.said == "exit code 1: no answer to …"
@@ -416,7 +416,7 @@ def test_credentials_are_named_and_never_shown() -> None:
 def test_what_is_no_secret_is_quoted_as_it_is() -> None:
     """The twin: the same words under a name that is no credential's."""
     seen = [*SHOWN, sent(), request("/a.B/C", ("x-region", "north-by-northwest"))]
-    said = ClientRun(said="exit code 1: no answer from north-by-northwest", failed=True)
+    said = ClientRun("ended", said="exit code 1: no answer from north-by-northwest", failed=True)
     assert judged(case(), seen, said).said == said.said
 
 

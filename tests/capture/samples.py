@@ -116,6 +116,7 @@ SAMPLES: list[Event] = [
         after={"id": "1", "name": "Mallory"},
     ),
     events.NotRewritten(time=AT, connection=1, direction="server", stream=1, reason="too long"),
+    events.PartialFrame(time=AT, connection=1, type="HEADERS", received=20),
     events.ParseFailed(time=AT, connection=1, direction="client", reason="not HTTP/2"),
     events.Closed(
         time=AT,
