@@ -145,9 +145,7 @@ def _tells_instead(server: Endpoint, *pieces: bytes) -> None:
         raise Left
 
 
-def _opens(
-    server: Endpoint, leave: Callable[[Connection], None], opening: bytes = OPENING
-) -> None:
+def _opens(server: Endpoint, leave: Callable[[Connection], None], opening: bytes = OPENING) -> None:
     """Open HTTP/2 with anybody, and then leave but for the server that it knows."""
     connection = _unverified(server)
     try:
