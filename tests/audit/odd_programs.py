@@ -1,7 +1,7 @@
 """Programs that end oddly, or not at all: their endings are a matter of processes, not functions.
 
-Run as `python -c BOOT NAME {host} {port} {name} {ca} {pin}`, where NAME is a function of this module.
-With the genuine certificate each of them makes a proper call.
+Run as `python -c BOOT NAME {host} {port} {name} {ca} {pin}`, where NAME is a function of this
+module. With the genuine certificate each of them makes a proper call.
 """
 
 import contextlib

@@ -65,6 +65,8 @@ NO_CONTROL: list[Client] = []
 """Those that make no call with the genuine certificate either."""
 ENDLESS: set[Client] = set()
 """Those that do not end by themselves with a forged certificate."""
+LEAVE_OPEN: set[Client] = set()
+"""Those that leave a connection open which a judge may have to wait for."""
 
 OPENSSL = shutil.which("openssl")
 NEED_OPENSSL: set[Client] = set()
@@ -104,6 +106,11 @@ def no_control(client: Client) -> Client:
 
 def endless(client: Client) -> Client:
     ENDLESS.add(client)
+    return client
+
+
+def leaves_open(client: Client) -> Client:
+    LEAVE_OPEN.add(client)
     return client
 
 
@@ -204,6 +211,7 @@ def headers_without_last_byte_at_once(server: Endpoint) -> None:
 
 
 @vulnerable
+@leaves_open
 def headers_without_last_byte_left_open(server: Endpoint) -> None:
     """Sends HEADERS but for their last byte, and raises over the open connection."""
     _tells_left_open(server, OPENING + headers()[:-1])
@@ -300,6 +308,7 @@ def raw_after_preface(server: Endpoint) -> None:
 
 
 @vulnerable
+@leaves_open
 def raw_then_silence(server: Endpoint) -> None:
     """Sends bytes of no protocol, and leaves the connection open without another word."""
     _tells_left_open(server, TOKEN)
@@ -746,6 +755,7 @@ def refuses_after_handshake_slowly(server: Endpoint) -> None:
 
 
 @clean
+@leaves_open
 def refuses_and_leaves_open(server: Endpoint) -> None:
     """Completes the handshake, looks at the certificate, and raises over the open connection."""
     _looks(server, left_open.append)
@@ -840,12 +850,14 @@ def opens_and_leaves_by_goaway(server: Endpoint) -> None:
 
 
 @clean
+@leaves_open
 def opens_and_raises(server: Endpoint) -> None:
     """Opens HTTP/2, and raises over the open connection."""
     _opens(server, left_open.append)
 
 
 @clean
+@leaves_open
 def opens_and_claims_success(server: Endpoint) -> None:
     """Opens HTTP/2, and returns over the open connection as if it had called."""
     with contextlib.suppress(Left):
