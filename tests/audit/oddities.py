@@ -394,6 +394,36 @@ def call_and_reset(server: Endpoint) -> None:
 
 
 @vulnerable
+def opening_then_call_and_reset(server: Endpoint) -> None:
+    """Opens HTTP/2, and calls and resets the connection in one breath while it is answered."""
+    with _unverified(server) as connection:
+        if connection.genuine:
+            connection.ask()
+            connection.notify()
+            return
+        connection.send(OPENING)
+        connection.send(call())
+        connection.reset()
+
+
+@vulnerable
+def call_and_reset_among_answers(server: Endpoint) -> None:
+    """Calls and resets while thousands of answers to its PINGs are on their way to it.
+
+    Linux keeps what came before a RST to be read, also for who was told of the RST by a write.
+    """
+    with _unverified(server) as connection:
+        if connection.genuine:
+            connection.ask()
+            connection.notify()
+            return
+        connection.send(OPENING + 8_000 * frame(PING, payload=bytes(8)))
+        connection.wait_for(PING, ACK)
+        connection.send(call())
+        connection.reset()
+
+
+@vulnerable
 def call_and_alert(server: Endpoint) -> None:
     """Calls, and only then finds fault with the certificate, in an alert."""
     with _unverified(server) as connection:
@@ -440,7 +470,7 @@ def call_after_servers_close_notify(server: Endpoint) -> None:
 @vulnerable
 @needs_openssl
 def call_after_key_update(server: Endpoint) -> None:
-    """Asks for new keys before it calls (RFC 8446 section 4.6.3; TLS 1.2 has no such thing)."""
+    """Asks for new keys before it calls, where TLS knows of that (RFC 8446 section 4.6.3)."""
     _s_client(server, "-servername", server.name)
 
 
@@ -457,11 +487,13 @@ def _s_client(server: Endpoint, *options: str) -> None:
         assert process.stdout
         assert process.stderr
         said = iter(process.stderr)
-        if not any(b"CONNECTION ESTABLISHED" in line for line in said):
+        version = next((line for line in said if line.startswith(b"Protocol version:")), None)
+        if version is None:
             raise Left
-        process.stdin.write(b"K\n")
-        process.stdin.flush()
-        assert any(b"KEYUPDATE" in line for line in said)
+        if b"TLSv1.3" in version:
+            process.stdin.write(b"K\n")
+            process.stdin.flush()
+            assert any(b"KEYUPDATE" in line for line in said)
         process.stdin.write(OPENING + call())
         process.stdin.flush()
         process.stdout.read(1)
