@@ -147,21 +147,34 @@ class Connection:
         return self.tls.getpeercert(binary_form=True) == self._pin
 
     def handshake(self, *, last_flight_waits: bool = False) -> Self:
-        """Complete the handshake; of one that fails, the alert is still to be sent.
+        """Complete the handshake.
 
         Args:
             last_flight_waits: whether the end of it goes out with what is sent next.
+
+        Raises:
+            ssl.SSLCertVerificationError: the certificate is bad. The alert is still to be sent.
+            OSError: anything else is, and the connection is closed.
         """
-        while True:
-            try:
-                self.tls.do_handshake()
-            except ssl.SSLWantReadError:
+        try:
+            while not self._shaken():
                 self.flush()
                 self._read()
-            else:
-                if not last_flight_waits:
-                    self.flush()
-                return self
+            if not last_flight_waits:
+                self.flush()
+        except ssl.SSLCertVerificationError:
+            raise
+        except OSError:
+            self.close()
+            raise
+        return self
+
+    def _shaken(self) -> bool:
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
 
     def flush(self) -> None:
         self.plain.sendall(self.outgoing.read())

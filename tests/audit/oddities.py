@@ -571,7 +571,8 @@ def first_use_fetched_twice(server: Endpoint) -> None:
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.set_alpn_protocols(["h2"])
-    with Connection(server, context).handshake() as connection:
+    with Connection(server, context) as connection:
+        connection.handshake()
         connection.ask()
         connection.notify()
 
@@ -700,7 +701,8 @@ def _for_ever(client: Callable[[], None]) -> None:
     while True:
         try:
             return client()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):
+            # Nobody listens any more, and the files of the endpoint are gone.
             raise
         except (OSError, Left):
             time.sleep(0.02)
