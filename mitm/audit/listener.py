@@ -25,8 +25,8 @@ from mitm.proxy.tap import Tap
 # Seconds that a client's connections have to end once it has: on one machine that is plenty.
 DRAIN_SECONDS = 5.0
 
-# Seconds in which a function that has returned, and has left a connection of HTTP/2 open, may still
-# make the call that it has begun in the background. One that raised has given up.
+# Seconds in which a function that has returned, and has left a connection open, may still make the
+# call that it has begun in the background. One that raised has given up.
 LINGER_SECONDS = 1.0
 GIVEN_UP_SECONDS = 0.1
 
@@ -198,10 +198,10 @@ class Listener:
         if client.end == "ended":
             return DRAIN_SECONDS if remain else 0
         remain = [each for each in remain if not each.over_the_line]
-        if not all(each.reached == "preface" for each in remain):
-            return DRAIN_SECONDS
         if not remain:
             return 0
+        if not all(each.accepted for each in remain):
+            return DRAIN_SECONDS
         return GIVEN_UP_SECONDS if client.failed else LINGER_SECONDS
 
     def _see(self, event: Event) -> None:

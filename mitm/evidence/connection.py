@@ -24,8 +24,8 @@ from mitm.evidence.records import ClientRun, Ending, Kind, Reached
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _FRAME_HEADER = 9  # RFC 9113 section 4.1
 
-# Bytes of an opening, beyond which it is none: grpcio, grpc-go, grpc-js and nghttp2 send fewer than
-# 200 before their first request.
+# Bytes of different frames, beyond which it is no opening: grpcio, grpc-go, grpc-js and nghttp2
+# send fewer than 200 before their first request.
 MAX_OPENING = 1024
 
 # Frames that an endpoint sends by itself before a request. PRIORITY may name a stream that is not
@@ -62,12 +62,20 @@ class _Opening:
 
     def __init__(self) -> None:
         self.size = len(_PREFACE)
+        self._said: set[tuple[str, str]] = set()
+        self._said_size = 0
         self._values = bytearray()  # of the fields that could hold anything
         self._odd = False
 
     def add(self, frame: events.Frame) -> None:
         """Take the next frame."""
         self.size += _FRAME_HEADER + frame.length
+        # A PING that is sent again and again says nothing new.
+        said = (frame.type, frame.detail)
+        if said in self._said or self._said_size > MAX_OPENING:
+            return
+        self._said.add(said)
+        self._said_size += _FRAME_HEADER + frame.length
         match frame.type:
             case "SETTINGS":
                 for pair in filter(None, frame.detail.split(", ")):
@@ -86,7 +94,7 @@ class _Opening:
     @property
     def holds_data(self) -> bool:
         """Whether that is more than what endpoints say by themselves."""
-        return self._odd or self.size > MAX_OPENING or bool(_TEXT.search(self._values))
+        return self._odd or self._said_size > MAX_OPENING or bool(_TEXT.search(self._values))
 
 
 class Connection:
@@ -205,7 +213,7 @@ class Connection:
 
     def is_looking(self, until: float | None) -> bool:
         """Whether the client may have been looking at what it was shown, at that time."""
-        if self.reached != "nothing" or not self.presented:
+        if self.over_the_line or not self.presented:
             return False
         return not self.accepted or (
             until is not None and until - self._accepted_at < LOOKING_SECONDS
@@ -222,7 +230,7 @@ class Connection:
         end = self.end(run.until if run else None)
         if end is None:
             # A function may leave its channel behind, open for as long as it likes.
-            return run is not None and run.end == "returned" and self.reached == "preface"
+            return run is not None and run.end == "returned" and self.accepted
         return end.by == "client" or self._offers_nothing(end)
 
     def was_declined(self, until: float | None) -> bool:
@@ -260,7 +268,9 @@ class Connection:
         when = "after the handshake" if self.accepted else "during the handshake"
         if self.reached == "preface":
             return 1, "it opened HTTP/2, but made no call"
-        by = self.closed.by if self.closed else "client"
+        if self.closed is None:
+            return 3, f"left open without a byte, {when}"
+        by = self.closed.by
         if alert := self._alerts.get(by):
             return 0, f"alert {alert}, {when}"
         if by == "attacker":

@@ -211,14 +211,21 @@ class Observer:
         remain = [
             each for each in connections if not each.end(run.until) and not each.was_left(run)
         ]
+        # After rejections, what has only just come is the next attempt of a client that goes on.
+        goes_on = bool(left) and not run.over
+        if goes_on:
+            often = len(left) >= REJECTIONS_ENOUGH
+            remain = [
+                each
+                for each in remain
+                if not each.is_looking(run.until) or (each.reached != "nothing" and not often)
+            ]
         if any(each.reached == "preface" for each in remain):
             return "undecided", (
                 f"{who} opened HTTP/2 and made no call, but has not left either: it may have been "
                 "about to; let it end, or close its channel"
             )
-        # After rejections, what has only just come is the next attempt of a client that goes on.
-        goes_on = bool(left) and not run.over
-        if any(each.presented and not (goes_on and each.is_looking(run.until)) for each in remain):
+        if any(each.presented for each in remain):
             return "undecided", f"{who} sent nothing, but has not left either"
         if not left:
             whose = (each.closed for each in connections if each.closed)

@@ -158,6 +158,7 @@ LEFT = [*SHOWN, closed()]
 OPENED = [*SHOWN, completed(), sent(), frame("SETTINGS")]
 ASKED = [*OPENED, frame("HEADERS", 1), request(), message()]
 ALERT = Alert(time=0, connection=1, by="client", name="unknown_ca", number=48)
+PINGS = [frame("PING", length=8, detail=f"{number:016x}") for number in range(100)]
 OFFERED_NOTHING = closed("attacker", "error", reason="no suitable signature algorithm")
 RUBBISH = ParseFailed(time=0, connection=1, direction="client", reason="rubbish")
 
@@ -259,6 +260,8 @@ def again(count: int) -> list[Event]:
         ([*OPENED, closed()], FINE, "pass", "yet the client reports success"),
         ([*OPENED, frame("SETTINGS", detail="0xFE03=1, MAX_FRAME_SIZE=16384")], RAISED, "pass", ""),
         ([*OPENED, frame("PING", length=8, detail="7f" * 8), closed()], FAILED, "pass", "no call"),
+        # However often: it says nothing new.
+        ([*OPENED, *1000 * PINGS[:1], closed()], FAILED, "pass", "no call"),
         (
             [*OPENED, frame("GOAWAY", length=8, detail="NO_ERROR, last 0"), closed()],
             FAILED,

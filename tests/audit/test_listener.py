@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import stat
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,7 +23,7 @@ from mitm.audit import (
     stand_in,
 )
 from mitm.audit import listener as module
-from tests.proxy.stage import LoopFactory, run
+from tests.proxy.stage import LoopFactory, a_hello, run
 
 REFUSED = ClientRun("returned", said="SSLError", failed=True)
 FINE = ClientRun("returned", said="an answer")
@@ -239,19 +240,42 @@ def test_a_connection_that_carried_a_request_is_not_waited_for(
         assert took < module.DRAIN_SECONDS
 
 
-def test_a_connection_without_a_byte_is_waited_for_and_then_undecided(
+def test_a_handshake_that_is_not_completed_is_waited_for_and_then_undecided(
     suite: Suite, loop: LoopFactory, short_drain: float
 ) -> None:
-    finding, took = judged(suite, loop, REFUSED)
-    assert finding.reason == "the client sent nothing, but has not left either"
-    assert took > 0.9 * short_drain  # uvloop's timers are rounded to the millisecond
+    async def main() -> None:
+        async with listening(suite, "attacker-ca") as listener:
+            address = ("127.0.0.1", listener.endpoint.port)
+            with socket.create_connection(address, timeout=10) as plain:  # noqa: ASYNC210, RUF100
+                plain.sendall(a_hello())
+                clock = asyncio.get_running_loop().time
+                start = clock()
+                finding = await listener.judge(REFUSED)
+                took = clock() - start
+        assert finding.reason == "the client sent nothing, but has not left either"
+        assert took > 0.9 * short_drain  # uvloop's timers are rounded to the millisecond
+
+    run(main(), loop)
+
+
+def test_a_function_that_gave_up_may_leave_its_connection_open(
+    suite: Suite, loop: LoopFactory
+) -> None:
+    for sent in ((), (PREFACE,)):
+        finding, took = judged(suite, loop, REFUSED, *sent)
+        assert finding.outcome == "pass", finding
+        assert took < module.DRAIN_SECONDS
+    # The twin: it is still running, and may be about to speak.
+    running = ClientRun("still-running", failed=True, until=time.time() + 60)
+    finding, _ = judged(suite, loop, running, PREFACE)
+    assert finding.outcome == "inconclusive"
 
 
 def test_what_is_still_on_its_way_is_waited_for(suite: Suite, loop: LoopFactory) -> None:
     finding, _ = judged(suite, loop, FINE, then=b"GET /")
     assert finding.outcome == "vulnerable"
     # A request may come after the preface, and make all the difference.
-    finding, _ = judged(suite, loop, REFUSED, PREFACE, then=HEADERS)
+    finding, _ = judged(suite, loop, FINE, PREFACE, then=HEADERS)
     assert finding.outcome == "vulnerable"
     assert finding.evidence
     assert finding.evidence.reached == "headers"
