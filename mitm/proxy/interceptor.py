@@ -16,10 +16,12 @@ from mitm.events import Event
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.pki import Chain
-from mitm.proxy.connection import Connection, Mode, Task
+from mitm.proxy.connection import Connection
 from mitm.proxy.contexts import forget_contexts
+from mitm.proxy.interception import Interception, Mode
+from mitm.proxy.observer import LOGGER, Losses, Observer
 from mitm.proxy.stand_in import StandIn
-from mitm.proxy.tap import Tap
+from mitm.proxy.tap import GuardedTap, Tap
 from mitm.proxy.transparent import take_foreign
 from mitm.tls import Hello
 
@@ -61,9 +63,11 @@ class Interceptor:
         choose: picks the chain to present, once the ClientHello has been read.
         listen: where clients are expected; port 0 lets the kernel choose.
         schema: descriptors that messages are shown through; without, they are guessed.
-        on_event: called with each event as it happens; it must not block for long or raise.
+        on_event: called with each event as it happens; it must not block for long. What it raises
+            is counted in `observer_errors` and ends nothing.
         upstream_tls: False if the server takes plaintext only, whatever the client speaks.
         tap: is shown the bytes of all sockets and the secrets of the TLS on them, to record them.
+            What it raises is counted as well.
         mode: how clients come here. `reverse`: they dial it as if it were the server. `connect`:
             they ask it for a tunnel, as an HTTP proxy. `transparent`: the kernel redirects them.
         intercept: hosts under test, by name or address, for the last two modes; connections to any
@@ -74,6 +78,8 @@ class Interceptor:
             an HTTP/2 endpoint towards both peers.
         impersonate: answer in the place of the server, which is not dialled and need not be there:
             with an empty message, changed by the rules.
+        on_loss: is given a line when `on_event` has raised for the first time, or the tap; the
+            default is a warning of the logger `mitm`.
     """
 
     def __init__(
@@ -91,17 +97,19 @@ class Interceptor:
         allow_hosts: Collection[str] = (),
         rules: Rules | None = None,
         impersonate: bool = False,
+        on_loss: Callable[[str], None] = LOGGER.warning,
     ) -> None:
         if mode == "reverse" and upstream is None and not impersonate:
             raise ValueError("there is nowhere to go on to without upstream")
         self._listen = listen
-        self._task = Task(
+        self._losses = Losses(on_loss)
+        self._task = Interception(
             upstream,
             upstream_tls,
             choose,
             schema,
-            on_event,
-            tap,
+            Observer(on_event, self._losses),
+            GuardedTap(tap, self._losses) if tap else None,
             mode,
             frozenset(map(normal, intercept)),
             frozenset(allow_hosts),
@@ -163,6 +171,11 @@ class Interceptor:
         """Where it listens, with the real port."""
         host, port = self._listeners[0].getsockname()[:2]
         return Address(host, port)
+
+    @property
+    def observer_errors(self) -> int:
+        """How often `on_event` or the tap has raised."""
+        return self._losses.count
 
     async def drain(self, limit: float) -> None:
         """Wait until every client that has connected is gone again.

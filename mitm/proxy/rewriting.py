@@ -251,8 +251,7 @@ class Rewriting:
                 half.type = type_name
         if not carries_grpc(headers):
             if any(half.type for half in call.halves.values()):
-                content_type = fields.get(b"content-type", b"").decode("latin-1")
-                reason = f"a call whose content-type is {content_type!r}, not application/grpc"
+                reason = "a call whose content-type is not application/grpc"
                 self._leave(stream, call.halves["client"], reason)
             for half in call.halves.values():
                 half.type = ""
@@ -367,7 +366,7 @@ class Rewriting:
         if message.compressed:
             data = decompress(half.encoding, message.data, MAX_MESSAGE_SIZE)
             if data is None:
-                self._leave(stream, half, f"a message that is compressed: {half.encoding!r}")
+                self._leave(stream, half, "a message that cannot be decompressed")
                 return message.as_sent
             if len(data) > MAX_MESSAGE_SIZE:
                 self._leave(stream, half, f"a message of more than {MAX_MESSAGE_SIZE} bytes")

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from mitm.address import Address
+from mitm.proxy.observer import Losses
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -71,17 +72,23 @@ async def take_over(
         remote: the client's address.
         tap: is shown what passes; None for nobody.
         hidden: whether that waits for `reveal`.
+
+    Raises:
+        OSError: the client is gone.
     """
     if tap is None:
         return await asyncio.open_connection(sock=accepted)
+    # Asked of the socket itself, which has it even when the client is gone.
     local = Address(*accepted.getsockname()[:2])
     reader, writer = await _open(tap, sock=accepted)
     writer.show(partial(tap.opened, local, remote, dialled=False), hidden=hidden)
     return reader, writer
 
 
-async def dial(address: Address, tap: Tap | None, *, hidden: bool = False) -> Streams:
-    """Streams to an address.
+async def dial(
+    address: Address, tap: Tap | None, *, hidden: bool = False
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Address]:
+    """Streams to an address, and the local one that they go out from.
 
     Args:
         address: whom to dial.
@@ -89,20 +96,28 @@ async def dial(address: Address, tap: Tap | None, *, hidden: bool = False) -> St
         hidden: whether that waits for `reveal`.
 
     Raises:
-        OSError: nobody could be reached.
+        OSError: nobody could be reached, or whoever was has reset the connection already.
         UnicodeError: the host is no host name.
     """
     if tap is None:
-        return await asyncio.open_connection(*address)
+        reader, writer = await asyncio.open_connection(*address)
+        return reader, writer, _address(writer, "sockname")
     reader, writer = await _open(tap, host=address.host, port=address.port)
-    local, remote = map(writer.get_extra_info, ("sockname", "peername"))
-    if not local or not remote:
-        # It was reset already: the socket has no peer any more.
-        writer.transport.abort()
-        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-    opened = partial(tap.opened, Address(*local[:2]), Address(*remote[:2]), dialled=True)
-    writer.show(opened, hidden=hidden)
-    return reader, writer
+    local, remote = _address(writer, "sockname"), _address(writer, "peername")
+    writer.show(partial(tap.opened, local, remote, dialled=True), hidden=hidden)
+    return reader, writer, local
+
+
+def _address(writer: asyncio.StreamWriter, which: str) -> Address:
+    """One of the two addresses of a connection.
+
+    Raises:
+        ConnectionResetError: there is none any more. The transport is closed.
+    """
+    if not writer.is_closing() and (name := writer.get_extra_info(which)):
+        return Address(*name[:2])
+    writer.transport.abort()
+    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
 
 def reveal(writer: asyncio.StreamWriter) -> None:
@@ -159,6 +174,70 @@ class _Unseen:
 
     def sent_end(self, *, reset: bool) -> None:
         pass
+
+
+class GuardedTap:
+    """A tap whose errors are its own: no connection ends with them, and no peer is blamed.
+
+    Args:
+        tap: the one that is shown everything.
+        losses: counts what it raises.
+    """
+
+    def __init__(self, tap: Tap, losses: Losses) -> None:
+        self._tap = tap
+        self._losses = losses
+        self.key_log = tap.key_log
+
+    def opened(self, local: Address, remote: Address, *, dialled: bool) -> Flow:
+        """See `Tap`."""
+        try:
+            return _GuardedFlow(self._tap.opened(local, remote, dialled=dialled), self._losses)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+            return _Unseen()
+
+    def settle(self) -> None:
+        """See `Tap`."""
+        try:
+            self._tap.settle()
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+
+_RECORDER = "the recorder of the sockets"
+
+
+class _GuardedFlow:
+    """A flow of a guarded tap."""
+
+    def __init__(self, flow: Flow, losses: Losses) -> None:
+        self._flow = flow
+        self._losses = losses
+
+    def received(self, data: bytes) -> None:
+        try:
+            self._flow.received(data)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+    def sent(self, data: bytes) -> None:
+        try:
+            self._flow.sent(data)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+    def received_end(self, *, reset: bool) -> None:
+        try:
+            self._flow.received_end(reset=reset)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+    def sent_end(self, *, reset: bool) -> None:
+        try:
+            self._flow.sent_end(reset=reset)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
 
 
 class _Reader(asyncio.StreamReader):
