@@ -120,6 +120,9 @@ class Connection:
     async def _greet_client(self, arrived: Arrived) -> None:
         if not arrived.hello:
             return
+        if arrived.client.was_reset:
+            # It has seen no certificate that it could have turned down.
+            raise EndError("client", "reset")
         wanted = msgspec.structs.replace(arrived.hello, server_name=arrived.name)
         chain = self._task.choose(wanted)
         if chain.tls.plaintext:
