@@ -124,7 +124,8 @@ class Http2Endpoint:
                     yield from self._handled(part)
         except h2.exceptions.ProtocolError as error:
             # h2's texts may quote what the peer has sent.
-            raise BrokenError(h2.errors.ErrorCodes(error.error_code).name) from None
+            code = h2.errors.ErrorCodes(error.error_code).name
+            raise BrokenError(f"it has broken a rule ({code})") from None
         except frames.ProtocolError as error:
             self._h2.close_connection(h2.errors.ErrorCodes.FRAME_SIZE_ERROR)
             raise BrokenError(str(error)) from None

@@ -1,6 +1,7 @@
-"""Shows the bytes of sockets, as they pass on the wire, to whoever records them.
+"""Streams on sockets, and their bytes, as they pass on the wire, for whoever records them.
 
-Where there is no tap, the streams are asyncio's own, and nothing here costs anything.
+Where there is no tap, the streams are asyncio's own but for one thing: what a peer has sent before
+a reset is read before the reset is.
 """
 
 import asyncio
@@ -77,10 +78,10 @@ async def take_over(
         OSError: the client is gone.
     """
     if tap is None:
-        return await asyncio.open_connection(sock=accepted)
+        return await _open(sock=accepted)
     # Asked of the socket itself, which has it even when the client is gone.
     local = Address(*accepted.getsockname()[:2])
-    reader, writer = await _open(tap, sock=accepted)
+    reader, writer = await _open_shown(tap, sock=accepted)
     writer.show(partial(tap.opened, local, remote, dialled=False), hidden=hidden)
     return reader, writer
 
@@ -100,9 +101,9 @@ async def dial(
         UnicodeError: the host is no host name.
     """
     if tap is None:
-        reader, writer = await asyncio.open_connection(*address)
-        return reader, writer, _address(writer, "sockname")
-    reader, writer = await _open(tap, host=address.host, port=address.port)
+        streams = await _open(host=address.host, port=address.port)
+        return *streams, _address(streams[1], "sockname")
+    reader, writer = await _open_shown(tap, host=address.host, port=address.port)
     local, remote = _address(writer, "sockname"), _address(writer, "peername")
     writer.show(partial(tap.opened, local, remote, dialled=True), hidden=hidden)
     return reader, writer, local
@@ -132,10 +133,20 @@ def conceal(writer: asyncio.StreamWriter) -> None:
         writer.conceal()
 
 
-async def _open(tap: Tap, **where: Any) -> tuple["_Reader", "_Writer"]:
-    # What asyncio.open_connection does, with classes of our own.
+# What asyncio.open_connection does, with classes of our own.
+
+
+async def _open(**where: Any) -> Streams:
     loop = asyncio.get_running_loop()
-    reader = _Reader(tap, loop)
+    reader = _Reader(loop=loop)
+    lifetime = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await loop.create_connection(lambda: lifetime, **where)
+    return reader, asyncio.StreamWriter(transport, lifetime, reader, loop)
+
+
+async def _open_shown(tap: Tap, **where: Any) -> tuple["_ShownReader", "_Writer"]:
+    loop = asyncio.get_running_loop()
+    reader = _ShownReader(tap, loop)
     lifetime = _Lifetime(reader, loop=loop)
     transport, _ = await loop.create_connection(lambda: lifetime, **where)
     return reader, _Writer(transport, lifetime, reader, loop)
@@ -241,6 +252,28 @@ class _GuardedFlow:
 
 
 class _Reader(asyncio.StreamReader):
+    """Gives what a peer has sent before its reset; asyncio's own forgets that for the reset."""
+
+    _lost: Exception | None = None
+
+    def set_exception(self, exc: Exception) -> None:
+        """The connection is lost: nothing more comes, but what has come is there to be read."""
+        self._lost = exc
+        self.feed_eof()
+
+    def exception(self) -> Exception | None:
+        """What has become of the connection, read or not."""
+        return self._lost
+
+    async def read(self, n: int = -1) -> bytes:
+        """See `asyncio.StreamReader`."""
+        data = await super().read(n)
+        if not data and self._lost:
+            raise self._lost
+        return data
+
+
+class _ShownReader(_Reader):
     """Shows what is read, when it is read.
 
     Whoever asks for more is done with what came before.
@@ -289,7 +322,7 @@ class _Writer(asyncio.StreamWriter):
         self,
         transport: asyncio.Transport,
         lifetime: _Lifetime,
-        reader: _Reader,
+        reader: _ShownReader,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(transport, lifetime, reader, loop)

@@ -14,10 +14,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import pytest
+
 from mitm import events, pki
 from mitm.address import Address
 from mitm.events import Event
 from mitm.messages import Schema
+from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
 from mitm.tls import Hello
@@ -346,6 +349,8 @@ async def a_stage(
     upstream_tls: bool = True,
     on_event: Callable[[Event], None] | None = None,
     tap: Tap | None = None,
+    rules: Rules | None = None,
+    on_loss: Callable[[str], None] = pytest.fail,
 ) -> AsyncIterator[Stage]:
     """An interceptor that presents the forged chain, and a server behind it.
 
@@ -355,6 +360,8 @@ async def a_stage(
         upstream_tls: False if it takes plaintext only.
         on_event: called with each event, after it was noted.
         tap: is shown what passes on the interceptor's sockets.
+        rules: what is to be changed.
+        on_loss: is told that an observer has failed, which is not expected.
     """
     seen = Seen()
 
@@ -374,6 +381,8 @@ async def a_stage(
             schema=props.schema,
             on_event=see,
             tap=tap,
+            rules=rules,
+            on_loss=on_loss,
         ) as interceptor,
     ):
         yield Stage(props, seen, server, interceptor, ends)

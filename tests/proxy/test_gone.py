@@ -14,8 +14,8 @@ from mitm import events
 from mitm.address import Address
 from mitm.capture import Recorder
 from mitm.events import Event
-from mitm.proxy import Interceptor, arrival
-from mitm.proxy.tap import Tap
+from mitm.proxy import Interceptor, arrival, tap
+from mitm.proxy.tap import Tap, dial
 from tests.proxy.stage import (
     LIMIT,
     LOCALHOST,
@@ -34,7 +34,7 @@ from tests.proxy.stage import (
 
 
 @pytest.fixture(params=["streams of the loop", "streams with a tap"])
-def tap(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tap | None]:
+def a_tap(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tap | None]:
     if request.param == "streams of the loop":
         yield None
         return
@@ -43,18 +43,22 @@ def tap(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tap | None]:
     recorder.close()
 
 
+async def round_and_round() -> None:
+    """Let the loop come round, and see what has become of its sockets."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def late_dial(address: Address, tap: Tap | None, *, hidden: bool) -> object:
+    await round_and_round()
+    return await dial(address, tap, hidden=hidden)
+
+
 @pytest.fixture(params=["dialled at once", "dialled late"])
 def noticed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the loop comes round, and closes a transport, before the server is dialled."""
-    dial = arrival.dial
-
-    async def late(address: Address, tap: Tap | None, *, hidden: bool) -> object:
-        for _ in range(10):
-            await asyncio.sleep(0)
-        return await dial(address, tap, hidden=hidden)
-
     if request.param == "dialled late":
-        monkeypatch.setattr(arrival, "dial", late)
+        monkeypatch.setattr(arrival, "dial", late_dial)
 
 
 def reset(sock: socket.socket) -> None:
@@ -73,7 +77,7 @@ def must_be_a_reset_by(party: str, seen: Seen, told: str = "") -> events.Closed:
 
 
 async def a_client_that_goes_at(
-    moment: type[Event], said: bytes, props: Props, tap: Tap | None
+    moment: type[Event], said: bytes, props: Props, a_tap: Tap | None
 ) -> Seen:
     """A client that has spoken resets the connection the moment that an event is told."""
     clients: list[socket.socket] = []
@@ -82,7 +86,7 @@ async def a_client_that_goes_at(
         if isinstance(event, moment):
             reset(clients[0])
 
-    async with a_stage(props, tap=tap, on_event=look) as stage:
+    async with a_stage(props, tap=a_tap, on_event=look) as stage:
         clients.append(socket.create_connection(stage.interceptor.address))
         clients[0].sendall(said)
         accepting = asyncio.create_task(_serve(stage, said != PREFACE))
@@ -103,9 +107,9 @@ async def _serve(stage: Stage, tls: bool) -> None:
 @pytest.mark.usefixtures("noticed")
 @pytest.mark.parametrize("said", [b"", a_hello()[:100], PREFACE[:10]], ids=["no", "tls", "http"])
 def test_a_client_that_resets_right_after_connecting(
-    props: Props, loop: LoopFactory, tap: Tap | None, said: bytes
+    props: Props, loop: LoopFactory, a_tap: Tap | None, said: bytes
 ) -> None:
-    seen = run(a_client_that_goes_at(events.Connected, said, props, tap), loop)
+    seen = run(a_client_that_goes_at(events.Connected, said, props, a_tap), loop)
     assert must_be_a_reset_by("client", seen).phase == "hello"
 
 
@@ -114,9 +118,9 @@ def test_a_client_that_resets_right_after_connecting(
     "moment", [events.ClientHello, events.UpstreamConnected, events.CertificatePresented]
 )
 def test_a_client_that_resets_after_its_hello(
-    props: Props, loop: LoopFactory, tap: Tap | None, moment: type[Event]
+    props: Props, loop: LoopFactory, a_tap: Tap | None, moment: type[Event]
 ) -> None:
-    seen = run(a_client_that_goes_at(moment, a_hello(), props, tap), loop)
+    seen = run(a_client_that_goes_at(moment, a_hello(), props, a_tap), loop)
     closed = must_be_a_reset_by("client", seen)
     presented = bool(seen.all(events.CertificatePresented))
     assert closed.phase == ("handshake" if presented else "hello")
@@ -128,9 +132,9 @@ def test_a_client_that_resets_after_its_hello(
     "moment", [events.Plaintext, events.UpstreamConnected, events.ApplicationData]
 )
 def test_a_client_that_resets_after_its_preface(
-    props: Props, loop: LoopFactory, tap: Tap | None, moment: type[Event]
+    props: Props, loop: LoopFactory, a_tap: Tap | None, moment: type[Event]
 ) -> None:
-    seen = run(a_client_that_goes_at(moment, PREFACE, props, tap), loop)
+    seen = run(a_client_that_goes_at(moment, PREFACE, props, a_tap), loop)
     closed = must_be_a_reset_by("client", seen)
     # What it has said before stays said.
     assert (closed.phase, closed.client_bytes) == ("established", len(PREFACE))
@@ -138,10 +142,10 @@ def test_a_client_that_resets_after_its_preface(
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_client_that_resets_in_the_middle_of_its_handshake(
-    props: Props, loop: LoopFactory, tap: Tap | None, version: str
+    props: Props, loop: LoopFactory, a_tap: Tap | None, version: str
 ) -> None:
     async def main() -> None:
-        async with a_stage(props, tap=tap) as stage:
+        async with a_stage(props, tap=a_tap) as stage:
             client = await stage.dial()
             await client.send(a_hello(client_context(version=VERSIONS[version])))
             await stage.server.accept(server_context(props.genuine))
@@ -153,8 +157,11 @@ def test_a_client_that_resets_in_the_middle_of_its_handshake(
     run(main(), loop)
 
 
-def test_a_client_that_resets_a_server_that_is_not_there(props: Props, loop: LoopFactory) -> None:
+def test_a_client_that_resets_while_a_server_is_dialled_that_is_not_there(
+    props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two have failed here; it is the client who went first."""
+    monkeypatch.setattr(arrival, "dial", late_dial)
     with socket.create_server(LOCALHOST) as taken:
         nobody = Address(*taken.getsockname())
 
@@ -166,18 +173,9 @@ def test_a_client_that_resets_a_server_that_is_not_there(props: Props, loop: Loo
                 reset(clients[0])
 
         async with a_stage(props, upstream=nobody, on_event=look) as stage:
-            dial = arrival.dial
-
-            async def late(address: Address, tap: Tap | None, *, hidden: bool) -> object:
-                for _ in range(10):
-                    await asyncio.sleep(0)
-                return await dial(address, tap, hidden=hidden)
-
-            with pytest.MonkeyPatch.context() as patched:
-                patched.setattr(arrival, "dial", late)
-                clients.append(socket.create_connection(stage.interceptor.address))
-                clients[0].sendall(a_hello())
-                await stage.seen.closed()
+            clients.append(socket.create_connection(stage.interceptor.address))
+            clients[0].sendall(a_hello())
+            await stage.seen.closed()
         assert stage.seen.one(events.UpstreamFailed).reason == "Connection refused"
         must_be_a_reset_by("client", stage.seen)
 
@@ -195,7 +193,7 @@ def test_a_client_that_resets_a_server_that_is_not_there(props: Props, loop: Loo
     ids=["half a request", "forbidden", "not there", "no request for a tunnel"],
 )
 def test_a_client_that_is_refused_and_gone(
-    props: Props, loop: LoopFactory, tap: Tap | None, said: bytes
+    props: Props, loop: LoopFactory, a_tap: Tap | None, said: bytes
 ) -> None:
     async def main() -> None:
         seen = Seen()
@@ -205,7 +203,7 @@ def test_a_client_that_is_refused_and_gone(
             intercept=["localhost"],
             choose=lambda _: props.forged,
             on_event=seen,
-            tap=tap,
+            tap=a_tap,
         ) as interceptor:
             client = socket.create_connection(interceptor.address)
             client.sendall(said)
@@ -224,19 +222,20 @@ def test_a_client_that_is_refused_and_gone(
 
 @pytest.mark.parametrize("first", [a_hello(), PREFACE], ids=["tls", "plaintext"])
 def test_a_server_that_resets_right_after_it_was_dialled(
-    props: Props, loop: LoopFactory, tap: Tap | None, first: bytes, monkeypatch: pytest.MonkeyPatch
+    props: Props,
+    loop: LoopFactory,
+    a_tap: Tap | None,
+    first: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    dial = arrival.dial
-
     async def and_be_reset(address: Address, tap: Tap | None, *, hidden: bool) -> object:
         streams = await dial(address, tap, hidden=hidden)
         reset(listener.accept()[0])
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await round_and_round()
         return streams
 
     async def main() -> Seen:
-        async with a_stage(props, tap=tap, upstream=Address(*listener.getsockname())) as stage:
+        async with a_stage(props, tap=a_tap, upstream=Address(*listener.getsockname())) as stage:
             client = await stage.dial()
             await client.send(first)
             await stage.seen.closed()
@@ -260,21 +259,20 @@ def test_a_server_that_resets_right_after_it_was_dialled(
 def test_a_server_that_resets_before_it_can_be_asked_for_its_address(
     props: Props, loop: LoopFactory
 ) -> None:
-    opened = asyncio.open_connection
+    opened = tap._open
 
-    async def and_be_reset(*where: object, **how: object) -> object:
-        streams = await opened(*where, **how)  # type: ignore[arg-type]
-        if where == tuple(listener.getsockname()):
+    async def and_be_reset(**where: object) -> object:
+        streams = await opened(**where)
+        if "host" in where:
             reset(listener.accept()[0])
-            for _ in range(10):
-                await asyncio.sleep(0)
+            await round_and_round()
         return streams
 
     async def main() -> Seen:
         async with a_stage(props, upstream=Address(*listener.getsockname())) as stage:
             client = await stage.dial()
             with pytest.MonkeyPatch.context() as patched:
-                patched.setattr(asyncio, "open_connection", and_be_reset)
+                patched.setattr(tap, "_open", and_be_reset)
                 await client.send(a_hello())
                 await stage.seen.closed()
         return stage.seen
@@ -286,10 +284,10 @@ def test_a_server_that_resets_before_it_can_be_asked_for_its_address(
 
 
 def test_a_server_that_resets_in_the_middle_of_its_handshake(
-    props: Props, loop: LoopFactory, tap: Tap | None
+    props: Props, loop: LoopFactory, a_tap: Tap | None
 ) -> None:
     async def main() -> None:
-        async with a_stage(props, tap=tap) as stage:
+        async with a_stage(props, tap=a_tap) as stage:
             client = await stage.dial()
             await client.send(a_hello())
             server = await stage.server.accept()
@@ -306,10 +304,10 @@ def test_a_server_that_resets_in_the_middle_of_its_handshake(
 
 @pytest.mark.parametrize("who", ["client", "server"])
 def test_its_twin_that_goes_with_an_established_connection(
-    props: Props, loop: LoopFactory, tap: Tap | None, who: str
+    props: Props, loop: LoopFactory, a_tap: Tap | None, who: str
 ) -> None:
     async def main() -> None:
-        async with a_stage(props, tap=tap) as stage:
+        async with a_stage(props, tap=a_tap) as stage:
             client, server = await stage.connect()
             await client.send(b"a word")
             assert await server.read_exactly(6) == b"a word"
