@@ -65,7 +65,7 @@ class Arrival:
     Args:
         accepted: the client's socket, which from now on belongs to the arrival.
         address: the client's.
-        task: see `Interceptor`.
+        interception: see `Interceptor`.
         emit: is told what happens.
 
     Attributes:
@@ -73,13 +73,13 @@ class Arrival:
     """
 
     def __init__(
-        self, accepted: socket.socket, address: Address, task: Interception, emit: Emit
+        self, accepted: socket.socket, address: Address, interception: Interception, emit: Emit
     ) -> None:
         self._accepted = accepted
         self._address = address
-        self._task = task
+        self._interception = interception
         self._emit = emit
-        self._hidden = task.mode != "reverse"
+        self._hidden = interception.mode != "reverse"
         self.peers: list[Peer] = []
 
     async def come(self) -> Arrived:
@@ -90,14 +90,14 @@ class Arrival:
         """
         try:
             streams = await take_over(
-                self._accepted, self._address, self._task.tap, hidden=self._hidden
+                self._accepted, self._address, self._interception.tap, hidden=self._hidden
             )
         except OSError:
             raise EndError("client", "reset") from None
         client = Peer(*streams)
         self.peers.append(client)
-        if self._task.upstream and self._task.mode == "reverse":
-            return await self._come_in_reverse(client, self._task.upstream)
+        if self._interception.upstream and self._interception.mode == "reverse":
+            return await self._come_in_reverse(client, self._interception.upstream)
         return await self._come_by_way(client)
 
     async def _come_in_reverse(self, client: Peer, address: Address) -> Arrived:
@@ -148,7 +148,7 @@ class Arrival:
             Where the client wants to go, what was dialled for that, who answered, and the local
             address towards it.
         """
-        by_http = self._task.mode == "connect"
+        by_http = self._interception.mode == "connect"
         try:
             if by_http:
                 destination = await self._read_request(client)
@@ -212,18 +212,20 @@ class Arrival:
         Raises:
             UserError: it is not on this machine, and was not allowed.
         """
-        if self._task.upstream and self._is_under_test(destination.host):
-            return self._task.upstream
-        return guard(destination, self._task.allowed)
+        if self._interception.upstream and self._is_under_test(destination.host):
+            return self._interception.upstream
+        return guard(destination, self._interception.allowed)
 
     def _is_under_test(self, name: str) -> bool:
-        return normal(name) in self._task.intercept
+        return normal(name) in self._interception.intercept
 
     async def _dial(self, client: Peer, address: Address) -> tuple[Peer, Address]:
         """Reach the server; give it, and the local address towards it."""
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                reader, writer, local = await dial(address, self._task.tap, hidden=self._hidden)
+                reader, writer, local = await dial(
+                    address, self._interception.tap, hidden=self._hidden
+                )
         except TimeoutError:
             reason = f"no answer within {DIAL_SECONDS:g} s"
             raise unreachable(client, address, reason, self._emit) from None

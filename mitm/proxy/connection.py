@@ -41,17 +41,17 @@ class Connection:
         number: from 1.
         client: the accepted socket, which from now on belongs to the connection.
         address: the client's.
-        task: see `Interceptor`.
+        interception: see `Interceptor`.
     """
 
     def __init__(
-        self, number: int, client: socket.socket, address: Address, task: Interception
+        self, number: int, client: socket.socket, address: Address, interception: Interception
     ) -> None:
         self._number = number
         self._socket = client
         self._address = address
-        self._task = task
-        self._arrival = Arrival(client, address, task, self._emit)
+        self._interception = interception
+        self._arrival = Arrival(client, address, interception, self._emit)
         self._phase: Literal["hello", "handshake", "established", "tunnelled"] = "hello"
         self._watcher: Watcher | None = None
         self._left_alone = ""  # why nothing is changed here that was to be
@@ -112,7 +112,7 @@ class Connection:
             self._phase = "tunnelled"
             await self._relay(Relay(None), arrived)
             return
-        await greeting.greet_server(arrived, self._task, self._emit)
+        await greeting.greet_server(arrived, self._interception, self._emit)
         await self._greet_client(arrived)
         self._phase = "established"
         await self._relay(Relay(self._observing(arrived.client)), arrived)
@@ -124,17 +124,17 @@ class Connection:
             # It has seen no certificate that it could have turned down.
             raise EndError("client", "reset")
         wanted = msgspec.structs.replace(arrived.hello, server_name=arrived.name)
-        chain = self._task.choose(wanted)
+        chain = self._interception.choose(wanted)
         if chain.tls.plaintext:
             await greeting.answer_in_plaintext(arrived.client, chain, self._emit)
         else:
             alpn = greeting.protocol(arrived)
-            await greeting.present(arrived.client, chain, alpn, self._task.tap, self._emit)
+            await greeting.present(arrived.client, chain, alpn, self._interception.tap, self._emit)
 
     def _observing(self, client: Peer) -> Watcher | Rewriting:
         """What looks at the connection, or changes it where that was asked for and can be."""
         self._watcher = self._a_watcher(client)
-        if not self._task.rules:
+        if not self._interception.rules:
             return self._watcher
         # RFC 9113 sections 3.2 and 3.3: agreed on by ALPN, or known beforehand where there is no
         # TLS. What else a client speaks shows too late to begin in its place.
@@ -148,9 +148,9 @@ class Connection:
         rewriting = Rewriting(
             self._number,
             encrypted=client.tls is not None,
-            schema=self._task.schema,
-            rules=self._task.rules,
-            on_event=self._task.on_event,
+            schema=self._interception.schema,
+            rules=self._interception.rules,
+            on_event=self._interception.on_event,
         )
         self._watcher = rewriting.watcher
         return rewriting
@@ -160,8 +160,8 @@ class Connection:
             self._number,
             encrypted=client.tls is not None,
             alpn=client.tls.alpn if client.tls else None,
-            schema=self._task.schema,
-            on_event=self._task.on_event,
+            schema=self._interception.schema,
+            on_event=self._interception.on_event,
         )
 
     async def _read_plaintext(self, client: Peer) -> None:
@@ -238,7 +238,7 @@ class Connection:
         # How far the client's side has come is what has been told of it.
         if event is events.CertificatePresented:
             self._phase = "handshake"
-        self._task.on_event(event(time=time.time(), connection=self._number, **fields))
+        self._interception.on_event(event(time=time.time(), connection=self._number, **fields))
 
 
 def _is_half_a_request(said: bytes) -> bool:

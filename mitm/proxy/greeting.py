@@ -32,15 +32,15 @@ HANDSHAKE_SECONDS = 10.0
 EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
 
 
-async def greet_server(arrived: Arrived, task: Interception, emit: Emit) -> None:
+async def greet_server(arrived: Arrived, interception: Interception, emit: Emit) -> None:
     """Speak to the server as the client spoke: TLS for the same name, or none.
 
     Raises:
         EndError: the server does not complete the handshake.
     """
     server, address = arrived.server, arrived.address
-    if arrived.hello and task.upstream_tls:
-        leg = upstream_leg(arrived.hello, address.host, task.tap)
+    if arrived.hello and interception.upstream_tls:
+        leg = upstream_leg(arrived.hello, address.host, interception.tap)
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 completed = await server.handshake(leg)
@@ -56,7 +56,7 @@ async def greet_server(arrived: Arrived, task: Interception, emit: Emit) -> None
         local=str(arrived.local),
         version=server.tls.version if server.tls else None,
         alpn=server.tls.alpn if server.tls else None,
-        stand_in=task.stand_in and address == task.upstream,
+        stand_in=interception.stand_in and address == interception.upstream,
     )
 
 

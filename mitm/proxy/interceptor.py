@@ -103,7 +103,7 @@ class Interceptor:
             raise ValueError("there is nowhere to go on to without upstream")
         self._listen = listen
         self._losses = Losses(on_loss)
-        self._task = Interception(
+        self._interception = Interception(
             upstream,
             upstream_tls,
             choose,
@@ -133,12 +133,12 @@ class Interceptor:
                 f"cannot listen on {self._listen}: {explain(error)}; "
                 "choose another address with --listen"
             ) from None
-        if self._task.mode == "transparent":
+        if self._interception.mode == "transparent":
             for listener in self._listeners:
                 take_foreign(listener)
         if self._stand_in:
             await self._stand_in.__aenter__()
-            self._task = self._task._replace(
+            self._interception = self._interception._replace(
                 upstream=self._stand_in.address, upstream_tls=False, stand_in=True
             )
         self._watch()
@@ -163,7 +163,7 @@ class Interceptor:
             await asyncio.gather(*self._connections, return_exceptions=True)
             if self._stand_in:
                 await self._stand_in.__aexit__(exc_type, exc, traceback)
-            if self._task.tap:
+            if self._interception.tap:
                 forget_contexts()
 
     @property
@@ -219,7 +219,7 @@ class Interceptor:
                 self._take(self._accepted, client, Address(*address[:2]))
 
     def _take(self, number: int, client: socket.socket, address: Address) -> None:
-        task = asyncio.create_task(Connection(number, client, address, self._task).run())
+        task = asyncio.create_task(Connection(number, client, address, self._interception).run())
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
 

@@ -3,6 +3,19 @@
 Without I/O: bytes of either peer in, bytes for both peers out. A changed message has another
 length, and the windows of both sides count lengths, so that each side has an endpoint of its own.
 Streams have the same numbers on both.
+
+A call is there from its request on until both of its halves are over; each half is a machine:
+
+    passing  content goes on as it comes: nothing is to be changed in it, or not in this message.
+    holding  a message that is to be changed is on its way; it is kept until it is whole.
+    ended    its sender has ended it, or the stream was reset, which ends both.
+
+The sender moves a half, by what its endpoint has made of its bytes; `_may_hold` decides at the
+first bytes of each message between the first two. The receiver's windows move nothing here: what
+they do not take waits in the receiver's endpoint, and only once it has left there (`take_drained`)
+is the sender told, by `_settle`, that it may send more. What is invariant: `owed` is what a sender
+has sent and was not told of as taken, so that what is kept is bounded by its windows, and by
+`MAX_HELD` for messages; and whatever is not changed is sent on as it came.
 """
 
 import struct

@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import pytest
-
 from mitm import events, pki
 from mitm.address import Address
 from mitm.events import Event
@@ -350,7 +348,7 @@ async def a_stage(
     on_event: Callable[[Event], None] | None = None,
     tap: Tap | None = None,
     rules: Rules | None = None,
-    on_loss: Callable[[str], None] = pytest.fail,
+    on_loss: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Stage]:
     """An interceptor that presents the forged chain, and a server behind it.
 
@@ -361,9 +359,10 @@ async def a_stage(
         on_event: called with each event, after it was noted.
         tap: is shown what passes on the interceptor's sockets.
         rules: what is to be changed.
-        on_loss: is told that an observer has failed, which is not expected.
+        on_loss: is told that an observer has failed; without, none may.
     """
     seen = Seen()
+    losses: list[str] = []
 
     def see(event: Event) -> None:
         seen(event)
@@ -382,10 +381,11 @@ async def a_stage(
             on_event=see,
             tap=tap,
             rules=rules,
-            on_loss=on_loss,
+            on_loss=on_loss or losses.append,
         ) as interceptor,
     ):
         yield Stage(props, seen, server, interceptor, ends)
+    assert losses == []
 
 
 def client_context(

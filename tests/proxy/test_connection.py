@@ -602,3 +602,22 @@ def test_a_chain_that_cannot_be_presented_ends_its_connection_alone(
         assert "ee key too small" in closed.reason
 
     run(main(), loop)
+
+
+def test_what_nobody_has_foreseen_is_named_and_not_quoted(props: Props, loop: LoopFactory) -> None:
+    """Its text may hold anything: an address in memory, or what the client has sent."""
+
+    def choose(hello: Hello) -> pki.Chain:
+        raise LookupError(object(), hello.server_name)
+
+    async def main() -> None:
+        async with a_stage(props, choose=choose) as stage:
+            client = await stage.dial()
+            await client.send(a_hello())
+            await stage.server.accept(server_context(props.genuine))
+            closed = await stage.seen.closed()
+            assert await client.read() == b""
+        assert (closed.by, closed.how) == ("attacker", "error")
+        assert closed.reason == "unforeseen: LookupError"
+
+    run(main(), loop)

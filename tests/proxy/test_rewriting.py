@@ -654,6 +654,14 @@ def test_a_peer_that_breaks_the_rules_is_told_so(sender: Direction) -> None:
     assert due[3] == 7  # GOAWAY
 
 
+def test_what_is_wrong_is_said_without_a_word_of_the_peer() -> None:
+    wire = Wire(MALLORY)
+    fields = [(":method", "POST"), (":path", CHAT), (":scheme", "https"), (":authority", "a")]
+    wire.client.h2.send_headers(1, [*fields, ("content-length", "a-secret")])
+    with pytest.raises(BrokenError, match=r"^it has broken a rule \(PROTOCOL_ERROR\)$"):
+        wire.settle()
+
+
 @given(chunks=st.lists(st.tuples(st.sampled_from(["client", "server"]), st.binary(max_size=64))))
 def test_any_bytes_are_taken_or_refused(chunks: list[tuple[Direction, bytes]]) -> None:
     wire = Wire(MALLORY)
