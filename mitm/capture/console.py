@@ -105,6 +105,9 @@ class EventPrinter:
                 return [("attacker", f"dials the server at {event.address} ({how})", "")]
             case events.UpstreamFailed():
                 return [("attacker", f"cannot reach {event.address}: {plain(event.reason)}", "red")]
+            case events.CertificatePresented(subjects=()):
+                what = f"presents {event.certificate}: no certificate, an answer in plaintext"
+                return [("attacker", what, "yellow")]
             case events.CertificatePresented():
                 what = f"presents {event.certificate}: {plain(event.subjects[0])}"
                 return [("attacker", f"{what}, issued by {plain(event.issuer)}", "yellow")]

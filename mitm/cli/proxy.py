@@ -178,6 +178,7 @@ def _intercept(
         allow_hosts=where.allowed,
         rules=attack.rules,
         impersonate=attack.impersonate,
+        on_loss=lambda line: click.echo(f"mitm-demo: {line}", err=True),
     )
 
     async def go_on() -> None:

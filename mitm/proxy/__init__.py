@@ -1,6 +1,6 @@
 """The interceptor: stands between a client and its server, and tells what it sees."""
 
-from mitm.proxy.connection import Mode
+from mitm.proxy.interception import Mode
 from mitm.proxy.interceptor import Interceptor
 from mitm.proxy.stand_in import StandIn
 

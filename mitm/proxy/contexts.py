@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from mitm.address import is_ip
 from mitm.pki import Presentation
-from mitm.proxy.tap import Tap
 from mitm.tls import Hello, TlsLeg
 
 K = TypeVar("K")
@@ -20,11 +19,11 @@ class Contexts:
     """The TLS contexts of an interceptor, which are gone when it is.
 
     Args:
-        tap: whose key log the secrets of all connections go to; None for nobody's.
+        key_log: file that the secrets of all connections go to; None for none.
     """
 
-    def __init__(self, tap: Tap | None) -> None:
-        self._tap = tap
+    def __init__(self, key_log: str | None) -> None:
+        self._key_log = key_log
         self._towards_server: dict[tuple[str, ...], ssl.SSLContext] = {}
         self._towards_client: dict[tuple[Presentation, str | None], ssl.SSLContext] = {}
 
@@ -55,8 +54,8 @@ class Contexts:
             if len(kept) >= MAX_KEPT:
                 kept.clear()
             context = kept[key] = make()
-            if self._tap:
-                context.keylog_filename = self._tap.key_log
+            if self._key_log:
+                context.keylog_filename = self._key_log
         return kept[key]
 
 

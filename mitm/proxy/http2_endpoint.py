@@ -1,4 +1,19 @@
-"""One end of an HTTP/2 connection, without I/O: h2, and what waits for the peer's windows."""
+"""One end of an HTTP/2 connection, without I/O: h2, and what waits for the peer's windows.
+
+The states of RFC 9113 section 5.1 are h2's. What is added is whether a stream has a queue here:
+
+    unopened  its request waits, as the peer takes no more streams at once (SETTINGS); the streams
+              behind it wait as well, for their numbers have to go up.
+    waiting   it is open, and the head of its queue is DATA for which there is no window.
+    idle      nothing waits, and what comes is sent at once.
+
+What is to be sent moves a stream from idle to one of the others. The peer moves it back: by
+WINDOW_UPDATE or SETTINGS, or by the end of another stream; a reset, from either side, drops the
+queue. The first of a queue is all that decides: nothing overtakes within a stream, and streams do
+not wait for each other. A stream whose queue has emptied is told once, by `take_drained`. What is
+invariant: h2 is never asked to send what its windows do not hold, and what is given by `to_send`
+was in no queue any more.
+"""
 
 import contextlib
 from collections import deque
@@ -123,7 +138,9 @@ class Http2Endpoint:
                 else:
                     yield from self._handled(part)
         except h2.exceptions.ProtocolError as error:
-            raise BrokenError(str(error)) from None
+            # h2's texts may quote what the peer has sent.
+            code = h2.errors.ErrorCodes(error.error_code).name
+            raise BrokenError(f"it has broken a rule ({code})") from None
         except frames.ProtocolError as error:
             self._h2.close_connection(h2.errors.ErrorCodes.FRAME_SIZE_ERROR)
             raise BrokenError(str(error)) from None

@@ -16,10 +16,12 @@ from mitm.events import Event
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.pki import Presentation
-from mitm.proxy.connection import Connection, Mode, Task
+from mitm.proxy.connection import Connection
 from mitm.proxy.contexts import Contexts
+from mitm.proxy.interception import Interception, Mode
+from mitm.proxy.observer import LOGGER, Losses, Observer
 from mitm.proxy.stand_in import StandIn
-from mitm.proxy.tap import Tap
+from mitm.proxy.tap import GuardedTap, Tap
 from mitm.proxy.transparent import take_foreign
 from mitm.tls import Hello
 
@@ -58,9 +60,11 @@ class Interceptor:
         choose: picks what to present, once the ClientHello has been read.
         listen: where clients are expected; port 0 lets the kernel choose.
         schema: descriptors that messages are shown through; without, they are guessed.
-        on_event: called with each event as it happens; it must not block for long or raise.
+        on_event: called with each event as it happens; it must not block for long. What it raises
+            is counted in `observer_errors` and ends nothing.
         upstream_tls: False if the server takes plaintext only, whatever the client speaks.
         tap: is shown the bytes of all sockets and the secrets of the TLS on them, to record them.
+            What it raises is counted as well.
         mode: how clients come here. `reverse`: they dial it as if it were the server. `connect`:
             they ask it for a tunnel, as an HTTP proxy. `transparent`: the kernel redirects them.
         intercept: hosts under test, by name or address, for the last two modes; connections to any
@@ -71,6 +75,8 @@ class Interceptor:
             an HTTP/2 endpoint towards both peers.
         impersonate: answer in the place of the server, which is not dialled and need not be there:
             with an empty message, changed by the rules.
+        on_loss: is given a line when `on_event` has raised for the first time, or the tap; the
+            default is a warning of the logger `mitm`.
     """
 
     def __init__(
@@ -88,18 +94,20 @@ class Interceptor:
         allow_hosts: Collection[str] = (),
         rules: Rules | None = None,
         impersonate: bool = False,
+        on_loss: Callable[[str], None] = LOGGER.warning,
     ) -> None:
         if mode == "reverse" and upstream is None and not impersonate:
             raise ValueError("there is nowhere to go on to without upstream")
         self._listen = listen
-        self._task = Task(
+        self._losses = Losses(on_loss)
+        self._interception = Interception(
             upstream,
             upstream_tls,
             choose,
-            Contexts(tap),
+            Contexts(tap.key_log if tap else None),
             schema,
-            on_event,
-            tap,
+            Observer(on_event, self._losses),
+            GuardedTap(tap, self._losses) if tap else None,
             mode,
             frozenset(map(normal, intercept)),
             frozenset(allow_hosts),
@@ -123,12 +131,12 @@ class Interceptor:
                 f"cannot listen on {self._listen}: {explain(error)}; "
                 "choose another address with --listen"
             ) from None
-        if self._task.mode == "transparent":
+        if self._interception.mode == "transparent":
             for listener in self._listeners:
                 take_foreign(listener)
         if self._stand_in:
             await self._stand_in.__aenter__()
-            self._task = self._task._replace(
+            self._interception = self._interception._replace(
                 upstream=self._stand_in.address, upstream_tls=False, stand_in=True
             )
         self._watch()
@@ -153,13 +161,18 @@ class Interceptor:
             await asyncio.gather(*self._connections, return_exceptions=True)
             if self._stand_in:
                 await self._stand_in.__aexit__(exc_type, exc, traceback)
-            self._task.contexts.clear()
+            self._interception.contexts.clear()
 
     @property
     def address(self) -> Address:
         """Where it listens, with the real port."""
         host, port = self._listeners[0].getsockname()[:2]
         return Address(host, port)
+
+    @property
+    def observer_errors(self) -> int:
+        """How often `on_event` or the tap has raised."""
+        return self._losses.count
 
     async def drain(self, limit: float) -> None:
         """Wait until every client that has connected is gone again.
@@ -203,7 +216,7 @@ class Interceptor:
                 self._take(self._accepted, client, Address(*address[:2]))
 
     def _take(self, number: int, client: socket.socket, address: Address) -> None:
-        task = asyncio.create_task(Connection(number, client, address, self._task).run())
+        task = asyncio.create_task(Connection(number, client, address, self._interception).run())
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
 

@@ -1,4 +1,10 @@
-"""One of the two peers of an intercepted connection: a socket, and TLS on it or not."""
+"""One of the two peers of an intercepted connection: a socket, and TLS on it or not.
+
+Nothing else touches the transports of the event loop. A peer can be gone at any time, and what a
+transport does then is not the same everywhere: asyncio's takes what is written and drops it,
+uvloop's raises RuntimeError, and has no socket to be asked any more. Both say so beforehand, by
+`is_closing`, which is asked here before anything else; how a peer has gone is what reading tells.
+"""
 
 import asyncio
 import contextlib
@@ -6,6 +12,7 @@ import socket
 import struct
 from typing import Literal
 
+from mitm.proxy.tap import conceal, reveal
 from mitm.tls import ReceivedAlert, TlsError, TlsLeg
 
 READ_SIZE = 65_536
@@ -19,28 +26,22 @@ End = Literal["alert", "close-notify", "eof", "reset", "error"]
 class Peer:
     """Application bytes from and to a peer, whatever lies below them.
 
-    Args:
-        received: bytes that were read from the socket already.
-
     Attributes:
+        unread: bytes that were read from the socket, and wait for `handshake` or `receive`.
         tls: the TLS on the socket, None for plaintext.
         end: how the peer ended its direction, None while it has not.
         alert: the alert with which it did.
         reason: what went wrong, if it was not the peer's choice.
     """
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        received: bytes = b"",
-    ) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        # What the kernel does not take at once is all that waits here: the kernel's own buffer is
-        # the queue, and the other peer is not read until there is room in it.
-        writer.transport.set_write_buffer_limits(high=0)
-        self._received = received
+        if not writer.is_closing():
+            # What the kernel does not take at once is all that waits here: the kernel's own buffer
+            # is the queue, and the other peer is not read until there is room in it.
+            writer.transport.set_write_buffer_limits(high=0)
+        self.unread = b""
         self._ended = False
         self.tls: TlsLeg | None = None
         self.end: End | None = None
@@ -50,8 +51,8 @@ class Peer:
     async def handshake(self, tls: TlsLeg) -> bool:
         """Speak TLS from here on; False, with `end` set, if the peer or TLS gave up."""
         self.tls = tls
-        tls.receive(self._received)
-        self._received = b""
+        tls.receive(self.unread)
+        self.unread = b""
         try:
             while not tls.handshake():
                 await self._flush_tls()
@@ -95,21 +96,28 @@ class Peer:
         return plaintext
 
     async def _receive_plaintext(self) -> bytes:
-        if self._received:
-            data, self._received = self._received, b""
-            return data
+        if not self.unread and not await self.listen():
+            return b""
+        data, self.unread = self.unread, b""
+        return data
+
+    async def listen(self) -> bool:
+        """Wait for more bytes and leave them `unread`; False, with `end` set, at the end."""
         try:
             data = await self._reader.read(READ_SIZE)
         except OSError:
             self.end = "reset"
-            return b""
+            return False
         if not data:
             self.end = "eof"
-        return data
+            return False
+        self.unread += data
+        return True
 
-    async def listen(self) -> None:
-        """Wait for the first bytes, or the end, and leave them to the next `receive`."""
-        self._received = await self._receive_plaintext()
+    @property
+    def was_reset(self) -> bool:
+        """Whether it is known that the peer has reset the connection, read or not."""
+        return self.end == "reset" or self._reader.exception() is not None
 
     def send(self, data: bytes) -> None:
         """Hand application bytes to the socket at once; `flush` tells whether there is one left."""
@@ -139,7 +147,7 @@ class Peer:
             notify: whether TLS says so with close_notify before the FIN. Without it the peer can
                 tell that it may have lost something (RFC 8446 section 6.1).
         """
-        if self._writer.is_closing():
+        if self._writer.is_closing() or self._ended:
             return
         if self.tls and notify:
             self.tls.close()
@@ -157,6 +165,28 @@ class Peer:
             self._writer.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
             )
+        self._writer.transport.abort()
+
+    def hide(self) -> None:
+        """Show the tap, if there is one, nothing of what has passed and is to come."""
+        conceal(self._writer)
+
+    def show(self) -> None:
+        """Show the tap, if there is one, what has passed and is to come."""
+        reveal(self._writer)
+
+    def close(self) -> None:
+        """Close the socket, once what is left for the peer has been taken; see `closed`."""
+        self._writer.close()
+
+    async def closed(self) -> None:
+        """Wait until the socket is closed."""
+        # How it ended has been told already.
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    def abort(self) -> None:
+        """Close the socket now; what was not sent yet is lost."""
         self._writer.transport.abort()
 
     async def _flush_tls(self) -> None:

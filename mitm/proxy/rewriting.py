@@ -3,6 +3,19 @@
 Without I/O: bytes of either peer in, bytes for both peers out. A changed message has another
 length, and the windows of both sides count lengths, so that each side has an endpoint of its own.
 Streams have the same numbers on both.
+
+A call is there from its request on until both of its halves are over; each half is a machine:
+
+    passing  content goes on as it comes: nothing is to be changed in it, or not in this message.
+    holding  a message that is to be changed is on its way; it is kept until it is whole.
+    ended    its sender has ended it, or the stream was reset, which ends both.
+
+The sender moves a half, by what its endpoint has made of its bytes; `_may_hold` decides at the
+first bytes of each message between the first two. The receiver's windows move nothing here: what
+they do not take waits in the receiver's endpoint, and only once it has left there (`take_drained`)
+is the sender told, by `_settle`, that it may send more. What is invariant: `owed` is what a sender
+has sent and was not told of as taken, so that what is kept is bounded by its windows, and by
+`MAX_HELD` for messages; and whatever is not changed is sent on as it came.
 """
 
 import struct
@@ -251,8 +264,7 @@ class Rewriting:
                 half.type = type_name
         if not carries_grpc(headers):
             if any(half.type for half in call.halves.values()):
-                content_type = fields.get(b"content-type", b"").decode("latin-1")
-                reason = f"a call whose content-type is {content_type!r}, not application/grpc"
+                reason = "a call whose content-type is not application/grpc"
                 self._leave(stream, call.halves["client"], reason)
             for half in call.halves.values():
                 half.type = ""
@@ -367,7 +379,7 @@ class Rewriting:
         if message.compressed:
             data = decompress(half.encoding, message.data, MAX_MESSAGE_SIZE)
             if data is None:
-                self._leave(stream, half, f"a message that is compressed: {half.encoding!r}")
+                self._leave(stream, half, "a message that cannot be decompressed")
                 return message.as_sent
             if len(data) > MAX_MESSAGE_SIZE:
                 self._leave(stream, half, f"a message of more than {MAX_MESSAGE_SIZE} bytes")

@@ -1,9 +1,11 @@
-"""Shows the bytes of sockets, as they pass on the wire, to whoever records them.
+"""Streams on sockets, and their bytes, as they pass on the wire, for whoever records them.
 
-Where there is no tap, the streams are asyncio's own, and nothing here costs anything.
+Where there is no tap, the streams are asyncio's own but for one thing: what a peer has sent before
+a reset is read before the reset is.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -12,6 +14,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from mitm.address import Address
+from mitm.proxy.observer import Losses
+
+_READ_SIZE = 65_536
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -71,17 +76,23 @@ async def take_over(
         remote: the client's address.
         tap: is shown what passes; None for nobody.
         hidden: whether that waits for `reveal`.
+
+    Raises:
+        OSError: the client is gone.
     """
     if tap is None:
-        return await asyncio.open_connection(sock=accepted)
+        return await _open(accepted, sock=accepted)
+    # Asked of the socket itself, which has it even when the client is gone.
     local = Address(*accepted.getsockname()[:2])
-    reader, writer = await _open(tap, sock=accepted)
+    reader, writer = await _open_shown(tap, accepted, sock=accepted)
     writer.show(partial(tap.opened, local, remote, dialled=False), hidden=hidden)
     return reader, writer
 
 
-async def dial(address: Address, tap: Tap | None, *, hidden: bool = False) -> Streams:
-    """Streams to an address.
+async def dial(
+    address: Address, tap: Tap | None, *, hidden: bool = False
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Address]:
+    """Streams to an address, and the local one that they go out from.
 
     Args:
         address: whom to dial.
@@ -89,20 +100,28 @@ async def dial(address: Address, tap: Tap | None, *, hidden: bool = False) -> St
         hidden: whether that waits for `reveal`.
 
     Raises:
-        OSError: nobody could be reached.
+        OSError: nobody could be reached, or whoever was has reset the connection already.
         UnicodeError: the host is no host name.
     """
     if tap is None:
-        return await asyncio.open_connection(*address)
-    reader, writer = await _open(tap, host=address.host, port=address.port)
-    local, remote = map(writer.get_extra_info, ("sockname", "peername"))
-    if not local or not remote:
-        # It was reset already: the socket has no peer any more.
-        writer.transport.abort()
-        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-    opened = partial(tap.opened, Address(*local[:2]), Address(*remote[:2]), dialled=True)
-    writer.show(opened, hidden=hidden)
-    return reader, writer
+        streams = await _open(None, host=address.host, port=address.port)
+        return *streams, _address(streams[1], "sockname")
+    reader, writer = await _open_shown(tap, None, host=address.host, port=address.port)
+    local, remote = _address(writer, "sockname"), _address(writer, "peername")
+    writer.show(partial(tap.opened, local, remote, dialled=True), hidden=hidden)
+    return reader, writer, local
+
+
+def _address(writer: asyncio.StreamWriter, which: str) -> Address:
+    """One of the two addresses of a connection.
+
+    Raises:
+        ConnectionResetError: there is none any more. The transport is closed.
+    """
+    if not writer.is_closing() and (name := writer.get_extra_info(which)):
+        return Address(*name[:2])
+    writer.transport.abort()
+    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
 
 def reveal(writer: asyncio.StreamWriter) -> None:
@@ -117,11 +136,23 @@ def conceal(writer: asyncio.StreamWriter) -> None:
         writer.conceal()
 
 
-async def _open(tap: Tap, **where: Any) -> tuple["_Reader", "_Writer"]:
-    # What asyncio.open_connection does, with classes of our own.
+# What asyncio.open_connection does, with classes of our own.
+
+
+async def _open(accepted: socket.socket | None, **where: Any) -> Streams:
     loop = asyncio.get_running_loop()
-    reader = _Reader(tap, loop)
-    lifetime = _Lifetime(reader, loop=loop)
+    reader = _Reader(loop=loop)
+    lifetime = _Lifetime(reader, accepted, loop)
+    transport, _ = await loop.create_connection(lambda: lifetime, **where)
+    return reader, asyncio.StreamWriter(transport, lifetime, reader, loop)
+
+
+async def _open_shown(
+    tap: Tap, accepted: socket.socket | None, **where: Any
+) -> tuple["_ShownReader", "_Writer"]:
+    loop = asyncio.get_running_loop()
+    reader = _ShownReader(tap, loop)
+    lifetime = _ShownLifetime(reader, accepted, loop)
     transport, _ = await loop.create_connection(lambda: lifetime, **where)
     return reader, _Writer(transport, lifetime, reader, loop)
 
@@ -161,7 +192,101 @@ class _Unseen:
         pass
 
 
+class GuardedTap:
+    """A tap whose errors are its own: no connection ends with them, and no peer is blamed.
+
+    Args:
+        tap: the one that is shown everything.
+        losses: counts what it raises.
+    """
+
+    def __init__(self, tap: Tap, losses: Losses) -> None:
+        self._tap = tap
+        self._losses = losses
+        self.key_log = tap.key_log
+
+    def opened(self, local: Address, remote: Address, *, dialled: bool) -> Flow:
+        """See `Tap`."""
+        try:
+            return _GuardedFlow(self._tap.opened(local, remote, dialled=dialled), self._losses)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+            return _Unseen()
+
+    def settle(self) -> None:
+        """See `Tap`."""
+        try:
+            self._tap.settle()
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+
+_RECORDER = "the recorder of the sockets"
+
+
+class _GuardedFlow:
+    """A flow of a guarded tap."""
+
+    def __init__(self, flow: Flow, losses: Losses) -> None:
+        self._flow = flow
+        self._losses = losses
+
+    def received(self, data: bytes) -> None:
+        try:
+            self._flow.received(data)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+    def sent(self, data: bytes) -> None:
+        try:
+            self._flow.sent(data)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+    def received_end(self, *, reset: bool) -> None:
+        try:
+            self._flow.received_end(reset=reset)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+    def sent_end(self, *, reset: bool) -> None:
+        try:
+            self._flow.sent_end(reset=reset)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+
 class _Reader(asyncio.StreamReader):
+    """Gives what a peer has sent before its reset; asyncio's own forgets that for the reset."""
+
+    _lost: Exception | None = None
+
+    def set_exception(self, exc: Exception) -> None:
+        """The connection is lost: nothing more comes, but what has come is there to be read."""
+        self._lost = exc
+        self.feed_eof()
+
+    def exception(self) -> Exception | None:
+        """What has become of the connection, read or not."""
+        return self._lost
+
+    def take_rest(self, peer: socket.socket) -> None:
+        """Take what has come to a socket that nobody will read any more."""
+        with contextlib.suppress(OSError):
+            while data := peer.recv(_READ_SIZE, socket.MSG_DONTWAIT):
+                # It asks the transport to pause, which is closing.
+                with contextlib.suppress(RuntimeError):
+                    self.feed_data(data)
+
+    async def read(self, n: int = -1) -> bytes:
+        """See `asyncio.StreamReader`."""
+        data = await super().read(n)
+        if not data and self._lost:
+            raise self._lost
+        return data
+
+
+class _ShownReader(_Reader):
     """Shows what is read, when it is read.
 
     Whoever asks for more is done with what came before.
@@ -188,6 +313,36 @@ class _Reader(asyncio.StreamReader):
 
 
 class _Lifetime(asyncio.StreamReaderProtocol):
+    """Reads what a client has sent before its reset, however that showed.
+
+    Where it shows by a write that fails, event loops close the socket over what they have not read
+    yet. A client that calls and resets, with answers on their way to it, would have said nothing.
+
+    Args:
+        reader: is given what comes.
+        accepted: the client's socket; None for a server's.
+        loop: the running one.
+    """
+
+    def __init__(
+        self,
+        reader: _Reader,
+        accepted: socket.socket | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(reader, loop=loop)
+        self._reader = reader
+        self._accepted = accepted
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # The socket is closed once this has returned.
+        if exc and self._accepted:
+            self._reader.take_rest(self._accepted)
+        self._accepted = None
+        super().connection_lost(exc)
+
+
+class _ShownLifetime(_Lifetime):
     """Shows that a connection was reset, which need not be anybody's to read."""
 
     flow: Flow | None = None
@@ -209,8 +364,8 @@ class _Writer(asyncio.StreamWriter):
     def __init__(
         self,
         transport: asyncio.Transport,
-        lifetime: _Lifetime,
-        reader: _Reader,
+        lifetime: _ShownLifetime,
+        reader: _ShownReader,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(transport, lifetime, reader, loop)

@@ -24,7 +24,7 @@ class Watcher:
         encrypted: whether the client speaks TLS.
         alpn: the protocol agreed on with the client, None without ALPN.
         schema: descriptors for the messages.
-        on_event: called with each event.
+        on_event: called with each event; an `Observer`, which does not raise.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Watcher:
         self._on_event = on_event
         self._parser: Http2Parser | Http1Parser | None = None
         self._held: list[tuple[Direction, bytes, float]] | None = None
-        if alpn == "h2" or not encrypted:
+        if alpn == "h2":
             self._parser = Http2Parser(connection, schema)
         else:
-            # Without ALPN, or with another protocol agreed on, a client may speak HTTP/2 all the
-            # same: its first bytes tell.
+            # Without TLS or ALPN, or with another protocol agreed on, a client may speak HTTP/2 all
+            # the same: its first bytes tell.
             self._held = []
         self.seen: dict[Direction, int] = {"client": 0, "server": 0}
 
@@ -96,9 +96,9 @@ class Watcher:
                 self._on_event(event)
         except Exception as error:
             # The parser is written not to raise. If it does all the same, the loss of a view must
-            # not become the loss of a connection.
+            # not become the loss of a connection. The error's text may quote what the peer sent.
             self._parser = None
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"unforeseen: {type(error).__name__}"
             self._on_event(
                 ParseFailed(
                     time=now, connection=self._connection, direction=direction, reason=reason

@@ -266,3 +266,13 @@ def test_frames_that_carry_a_message_are_told_by_the_message() -> None:
 def test_every_kind_of_event_can_be_printed(event: Event) -> None:
     for line in _lines(event):
         assert line.isprintable()
+
+
+def test_an_answer_in_plaintext_is_shown_for_what_it_is() -> None:
+    """It comes in the place of a certificate, and has no subject."""
+    presented = events.CertificatePresented(
+        time=_AT, connection=1, certificate="plaintext-http2", subjects=(), issuer="", sha256=""
+    )
+    assert _line(presented).endswith(
+        "presents plaintext-http2: no certificate, an answer in plaintext"
+    )

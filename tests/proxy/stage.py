@@ -18,6 +18,7 @@ from mitm import events, pki
 from mitm.address import Address
 from mitm.events import Event
 from mitm.messages import Schema
+from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
 from mitm.tls import Hello
@@ -346,6 +347,8 @@ async def a_stage(
     upstream_tls: bool = True,
     on_event: Callable[[Event], None] | None = None,
     tap: Tap | None = None,
+    rules: Rules | None = None,
+    on_loss: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Stage]:
     """An interceptor that presents the forged chain, and a server behind it.
 
@@ -355,8 +358,11 @@ async def a_stage(
         upstream_tls: False if it takes plaintext only.
         on_event: called with each event, after it was noted.
         tap: is shown what passes on the interceptor's sockets.
+        rules: what is to be changed.
+        on_loss: is told that an observer has failed; without, none may.
     """
     seen = Seen()
+    losses: list[str] = []
 
     def see(event: Event) -> None:
         seen(event)
@@ -374,9 +380,12 @@ async def a_stage(
             schema=props.schema,
             on_event=see,
             tap=tap,
+            rules=rules,
+            on_loss=on_loss or losses.append,
         ) as interceptor,
     ):
         yield Stage(props, seen, server, interceptor, ends)
+    assert losses == []
 
 
 def presenting(chain: pki.Chain) -> Callable[[Hello], pki.Presentation]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mitm import events, pki
 from mitm.address import Address
-from mitm.proxy import Interceptor, connection
+from mitm.proxy import Interceptor, arrival, connection
 from mitm.proxy.connect import HEAD_LIMIT, RefusedError, read_request, refusal
 from mitm.tls import Hello
 from tests.cutting import cuts, pieces
@@ -85,8 +85,8 @@ def test_a_request_says_where_to_go_and_what_follows_is_kept(target: str, addres
         (asked("localhost:443", "no colon"), 400, "without a name"),
         (asked("localhost:443", "a space : x"), 400, "without a name"),
         (asked("localhost:443", ": x"), 400, "without a name"),
-        (b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "GET is not served"),
-        (b"POST / HTTP/1.0\r\n\r\n", 405, "POST is not served"),
+        (b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "knows CONNECT alone"),
+        (b"POST / HTTP/1.0\r\n\r\n", 405, "knows CONNECT alone"),
         (a_hello(), 400, "not an HTTP request"),
         (PREFACE, 400, "request line"),
         (b"\x00", 400, "not an HTTP request"),
@@ -150,12 +150,12 @@ def test_the_target_is_read_as_the_standard_library_reads_it(host: str, port: in
 
 
 def test_a_refusal_is_a_response_with_one_line_that_says_why() -> None:
-    error = RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "GET is not served here")
+    error = RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "CONNECT alone")
     head, _, content = refusal(error).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
     assert b"\r\nAllow: CONNECT\r\n" in head
     assert f"Content-Length: {len(content)}".encode() in head
-    assert content == b"mitm-demo: GET is not served here\n"
+    assert content == b"mitm-demo: CONNECT alone\n"
 
 
 # What is answered
@@ -334,7 +334,7 @@ def test_names_are_the_same_in_any_case_and_with_the_dot_of_the_root(
 def test_a_protocol_in_which_the_server_speaks_first_passes_at_once(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HELLO_SECONDS", 2 * LIMIT)
+    monkeypatch.setattr(arrival, "HELLO_SECONDS", 2 * LIMIT)
 
     async def main() -> None:
         async with a_proxy(props, intercept=["other.example"]) as stage:
@@ -366,7 +366,7 @@ def test_a_protocol_that_is_not_tls_passes_where_the_host_is_not_under_test(
 def test_a_client_that_says_nothing_passes_after_a_while(
     props: Props, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HELLO_SECONDS", 0.05)
+    monkeypatch.setattr(arrival, "HELLO_SECONDS", 0.05)
 
     async def main() -> None:
         async with a_proxy(props, intercept=["other.example"]) as stage:
@@ -496,7 +496,7 @@ def test_what_is_no_request_for_a_tunnel_is_answered(
 def test_half_a_request_and_then_silence_is_given_up(
     props: Props, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HELLO_SECONDS", 0.05)
+    monkeypatch.setattr(arrival, "HELLO_SECONDS", 0.05)
 
     async def main() -> None:
         async with a_proxy(props) as stage:
@@ -513,6 +513,7 @@ def test_half_a_request_and_then_silence_is_given_up(
 def test_a_refused_client_that_does_not_leave_is_cut_off(
     props: Props, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(arrival, "REFUSAL_SECONDS", 0.05)
     monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.05)
 
     async def main() -> None:

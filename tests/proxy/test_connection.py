@@ -11,7 +11,7 @@ import pytest
 
 from mitm import events, pki
 from mitm.address import Address
-from mitm.proxy import connection
+from mitm.proxy import arrival, greeting
 from mitm.tls import Hello
 from tests.proxy.stage import (
     LOCALHOST,
@@ -359,7 +359,7 @@ def a_silent_server() -> socket.socket:
 def test_a_client_that_falls_silent_before_its_hello_is_over_is_given_up(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
-    monkeypatch.setattr(connection, "HELLO_SECONDS", 0.05)
+    monkeypatch.setattr(arrival, "HELLO_SECONDS", 0.05)
 
     async def main() -> None:
         async with a_stage(props) as stage:
@@ -376,7 +376,7 @@ def test_a_client_that_falls_silent_before_its_hello_is_over_is_given_up(
 def test_a_server_that_does_not_answer_is_given_up(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "DIAL_SECONDS", 0.05)
+    monkeypatch.setattr(greeting, "HANDSHAKE_SECONDS", 0.05)
     with a_silent_server() as silent:
         reason = run(turned_away(props, Address(*silent.getsockname())), loop)
     assert reason == "no answer within 0.05 s"
@@ -385,7 +385,7 @@ def test_a_server_that_does_not_answer_is_given_up(
 def test_a_server_that_does_not_accept_is_given_up(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "DIAL_SECONDS", 0.05)
+    monkeypatch.setattr(arrival, "DIAL_SECONDS", 0.05)
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.create_server(LOCALHOST, backlog=0))
         # The kernel answers no SYN once the queue is full.
@@ -401,7 +401,7 @@ def test_a_server_that_does_not_accept_is_given_up(
 def test_a_client_that_falls_silent_in_the_handshake_is_given_up(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    monkeypatch.setattr(connection, "HANDSHAKE_SECONDS", 0.05)
+    monkeypatch.setattr(greeting, "HANDSHAKE_SECONDS", 0.05)
 
     async def main() -> None:
         async with a_stage(props) as stage:
@@ -419,8 +419,9 @@ def test_a_client_that_falls_silent_in_the_handshake_is_given_up(
 def test_an_established_connection_may_be_silent_for_as_long_as_it_likes(
     props: Props, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit in ("HELLO_SECONDS", "DIAL_SECONDS", "HANDSHAKE_SECONDS"):
-        monkeypatch.setattr(connection, limit, 5.0)
+    monkeypatch.setattr(arrival, "HELLO_SECONDS", 5.0)
+    monkeypatch.setattr(arrival, "DIAL_SECONDS", 5.0)
+    monkeypatch.setattr(greeting, "HANDSHAKE_SECONDS", 5.0)
 
     async def main() -> None:
         async with a_stage(props) as stage:
@@ -600,5 +601,24 @@ def test_a_chain_that_cannot_be_presented_ends_its_connection_alone(
             await stage.connect()
         assert (closed.by, closed.how) == ("attacker", "error")
         assert "ee key too small" in closed.reason
+
+    run(main(), loop)
+
+
+def test_what_nobody_has_foreseen_is_named_and_not_quoted(props: Props, loop: LoopFactory) -> None:
+    """Its text may hold anything: an address in memory, or what the client has sent."""
+
+    def choose(hello: Hello) -> pki.Chain:
+        raise LookupError(object(), hello.server_name)
+
+    async def main() -> None:
+        async with a_stage(props, choose=choosing(choose)) as stage:
+            client = await stage.dial()
+            await client.send(a_hello())
+            await stage.server.accept(server_context(props.genuine))
+            closed = await stage.seen.closed()
+            assert await client.read() == b""
+        assert (closed.by, closed.how) == ("attacker", "error")
+        assert closed.reason == "unforeseen: LookupError"
 
     run(main(), loop)

@@ -14,7 +14,7 @@ import pytest
 from mitm import events
 from mitm.address import Address
 from mitm.errors import UserError
-from mitm.proxy import Interceptor, connection, interceptor
+from mitm.proxy import Interceptor, arrival, connection, greeting, interceptor
 from mitm.proxy.connection import Connection
 from mitm.proxy.peer import Peer
 from mitm.proxy.watcher import Watcher
@@ -156,8 +156,9 @@ def test_many_connections_at_once_are_each_relayed_and_recorded(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # All four ends of all of them share one thread, which may have to share its core.
-    for limit in ("HELLO_SECONDS", "DIAL_SECONDS", "HANDSHAKE_SECONDS"):
-        monkeypatch.setattr(connection, limit, LIMIT)
+    monkeypatch.setattr(arrival, "HELLO_SECONDS", LIMIT)
+    monkeypatch.setattr(arrival, "DIAL_SECONDS", LIMIT)
+    monkeypatch.setattr(greeting, "HANDSHAKE_SECONDS", LIMIT)
 
     async def main() -> None:
         async with a_stage(props) as stage:

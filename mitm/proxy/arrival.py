@@ -1,0 +1,285 @@
+"""How a client comes, and where it wants to go: its first words, and the server that is dialled.
+
+It may have dialled the interceptor as if it were the server (`reverse`), ask it for a tunnel
+(`connect`), or have been redirected by the kernel (`transparent`). What it says first tells what it
+speaks, and whether it goes to a host that is under test.
+"""
+
+import asyncio
+import socket
+from http import HTTPStatus
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from mitm import events
+from mitm.address import Address, guard, is_ip, normal
+from mitm.errors import UserError, explain
+from mitm.proxy import connect, transparent
+from mitm.proxy.ending import Emit, EndError, so_far, unreachable
+from mitm.proxy.interception import Interception
+from mitm.proxy.peer import Peer
+from mitm.proxy.tap import dial, take_over
+from mitm.tls import Hello, MalformedHelloError, read_client_hello, tls_record
+from mitm.wire.http2 import PREFACE
+
+# Seconds. nginx gives a client 60 s for its header, Envoy 15 s for transport sockets. On one
+# machine a peer that needs longer than this has stopped.
+HELLO_SECONDS = 10.0
+DIAL_SECONDS = 10.0
+
+# Seconds that a client has to take a refusal and leave: nginx's lingering_timeout.
+REFUSAL_SECONDS = 5.0
+
+
+class Arrived(NamedTuple):
+    """A client that has said what it speaks, and the server that was dialled for it.
+
+    Attributes:
+        address: what was dialled.
+        local: where from.
+        hello: the ClientHello; None for plaintext. It is still unread.
+        name: of the host that the client wants; None if that is known of nothing.
+        under_test: False for a connection that is to be passed on unread.
+    """
+
+    client: Peer
+    server: Peer
+    address: Address
+    local: Address
+    hello: Hello | None
+    name: str | None
+    under_test: bool = True
+
+
+class UnknownProtocolError(EndError):
+    """The client speaks neither TLS nor HTTP/2; what it says is application data in plaintext."""
+
+    def __init__(self, received: bytes) -> None:
+        super().__init__("attacker", "not-tls", f"neither TLS nor HTTP/2; {so_far(received)}")
+
+
+class Arrival:
+    """Sees one client in.
+
+    Args:
+        accepted: the client's socket, which from now on belongs to the arrival.
+        address: the client's.
+        interception: see `Interceptor`.
+        emit: is told what happens.
+
+    Attributes:
+        peers: the client, and the server once it was dialled; to be closed in the end.
+    """
+
+    def __init__(
+        self, accepted: socket.socket, address: Address, interception: Interception, emit: Emit
+    ) -> None:
+        self._accepted = accepted
+        self._address = address
+        self._interception = interception
+        self._emit = emit
+        self._hidden = interception.mode != "reverse"
+        self.peers: list[Peer] = []
+
+    async def come(self) -> Arrived:
+        """Learn what the client wants, and dial.
+
+        Raises:
+            EndError: there is nothing to go on with.
+        """
+        try:
+            streams = await take_over(
+                self._accepted, self._address, self._interception.tap, hidden=self._hidden
+            )
+        except OSError:
+            raise EndError("client", "reset") from None
+        client = Peer(*streams)
+        self.peers.append(client)
+        if self._interception.upstream and self._interception.mode == "reverse":
+            return await self._come_in_reverse(client, self._interception.upstream)
+        return await self._come_by_way(client)
+
+    async def _come_in_reverse(self, client: Peer, address: Address) -> Arrived:
+        hello = await self._sniff(client)
+        self._tell(hello)
+        server, local = await self._dial(client, address)
+        return Arrived(client, server, address, local, hello, hello.server_name if hello else None)
+
+    async def _come_by_way(self, client: Peer) -> Arrived:
+        destination, address, server, local = await self._approach(client)
+        if self._is_under_test(destination.host):
+            try:
+                hello = await self._sniff(client)
+            except UnknownProtocolError:
+                self._show()
+                raise
+        else:
+            hello = await self._sniff_unless_answered(client, server)
+        # RFC 6066 section 3: SNI is a name, and no address.
+        sni = hello.server_name if hello else None
+        name = destination.host if not sni or is_ip(sni) else sni
+        under_test = self._is_under_test(name)
+        if under_test:
+            self._show()
+            self._tell(hello)
+        else:
+            for peer in self.peers:
+                peer.hide()
+            self._emit(events.Tunnelled, address=str(address), name=name)
+        return Arrived(client, server, address, local, hello, name, under_test)
+
+    def _show(self) -> None:
+        for peer in self.peers:
+            peer.show()
+
+    def _tell(self, hello: Hello | None) -> None:
+        if hello:
+            self._emit(events.ClientHello, **msgspec.structs.asdict(hello))
+        else:
+            self._emit(events.Plaintext)
+
+    # Where to
+
+    async def _approach(self, client: Peer) -> tuple[Address, Address, Peer, Address]:
+        """Learn where the client wants to go, and dial it.
+
+        Returns:
+            Where the client wants to go, what was dialled for that, who answered, and the local
+            address towards it.
+        """
+        by_http = self._interception.mode == "connect"
+        try:
+            if by_http:
+                destination = await self._read_request(client)
+            else:
+                destination = transparent.original_destination(self._accepted)
+            self._emit(events.Destination, address=str(destination))
+            address = self._way_to(destination)
+            server, local = await self._dial(client, address)
+        except transparent.NotRedirectedError as error:
+            raise EndError("attacker", "error", str(error)) from None
+        except UserError as error:
+            if by_http:
+                await self._refuse(client, HTTPStatus.FORBIDDEN, str(error))
+            raise EndError("attacker", "error", str(error)) from None
+        except EndError as end:
+            if by_http and end.by == "attacker":
+                await self._refuse(client, HTTPStatus.BAD_GATEWAY, end.reason)
+            raise
+        except connect.RefusedError as error:
+            await self._refuse(client, error.status, str(error))
+            late = error.status == HTTPStatus.REQUEST_TIMEOUT
+            how: Literal["time-limit", "error"] = "time-limit" if late else "error"
+            raise EndError("attacker", how, f"{error.status.value}: {error}") from None
+        except OSError:
+            # The socket could not be asked where it was going.
+            raise EndError("client", "reset") from None
+        if by_http:
+            client.send(connect.ESTABLISHED)
+        return destination, address, server, local
+
+    async def _read_request(self, client: Peer) -> Address:
+        """Read a CONNECT request; what follows it begins the client's own connection."""
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                while not (request := connect.read_request(client.unread)):
+                    await self._hear(client)
+        except TimeoutError:
+            reason = f"no complete request within {HELLO_SECONDS:g} s; {so_far(client.unread)}"
+            raise connect.RefusedError(HTTPStatus.REQUEST_TIMEOUT, reason) from None
+        destination, client.unread = request
+        return destination
+
+    async def _refuse(self, client: Peer, status: HTTPStatus, reason: str) -> None:
+        """Answer a client that does not get its tunnel, and let it read the answer.
+
+        A socket that is closed over unread bytes is reset, and the answer is lost with it
+        (RFC 9112 section 9.6): what the client still sends is read first.
+        """
+        client.send(connect.refusal(connect.RefusedError(status, reason)))
+        client.send_end(notify=False)
+        try:
+            async with asyncio.timeout(REFUSAL_SECONDS):
+                while await client.receive():
+                    pass
+        except TimeoutError:
+            pass
+
+    def _way_to(self, destination: Address) -> Address:
+        """What to dial for a destination.
+
+        Raises:
+            UserError: it is not on this machine, and was not allowed.
+        """
+        if self._interception.upstream and self._is_under_test(destination.host):
+            return self._interception.upstream
+        return guard(destination, self._interception.allowed)
+
+    def _is_under_test(self, name: str) -> bool:
+        return normal(name) in self._interception.intercept
+
+    async def _dial(self, client: Peer, address: Address) -> tuple[Peer, Address]:
+        """Reach the server; give it, and the local address towards it."""
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                reader, writer, local = await dial(
+                    address, self._interception.tap, hidden=self._hidden
+                )
+        except TimeoutError:
+            reason = f"no answer within {DIAL_SECONDS:g} s"
+            raise unreachable(client, address, reason, self._emit) from None
+        except (OSError, UnicodeError) as error:
+            raise unreachable(client, address, explain(error), self._emit) from None
+        server = Peer(reader, writer)
+        self.peers.append(server)
+        return server, local
+
+    # What the client speaks
+
+    async def _hear(self, client: Peer) -> None:
+        """Wait for more of what the client has to say."""
+        if not await client.listen():
+            how = client.end or "eof"
+            raise EndError("client", how, so_far(client.unread) if how == "eof" else "")
+
+    async def _sniff(self, client: Peer) -> Hello | None:
+        """Hear until it is clear what the client speaks: TLS, or HTTP/2 in plaintext (None).
+
+        Raises:
+            UnknownProtocolError: it is neither, not even the beginning of it.
+            EndError: the client has left, or what began as TLS is none.
+        """
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                while True:
+                    said = client.unread
+                    if said.startswith(PREFACE):
+                        return None
+                    if not PREFACE.startswith(said):
+                        if not tls_record(said):
+                            raise UnknownProtocolError(said)
+                        if hello := read_client_hello(said):
+                            return hello
+                    await self._hear(client)
+        except TimeoutError:
+            reason = f"no complete ClientHello within {HELLO_SECONDS:g} s; {so_far(client.unread)}"
+            raise EndError("attacker", "time-limit", reason) from None
+        except MalformedHelloError as error:
+            reason = f"neither TLS nor HTTP/2: {error}; {so_far(client.unread)}"
+            raise EndError("attacker", "not-tls", reason) from None
+
+    async def _sniff_unless_answered(self, client: Peer, server: Peer) -> Hello | None:
+        """Look for a ClientHello without insisting on one, or on anything; None if there is none.
+
+        With TLS it is the client that speaks first. Where the server does, it is another protocol.
+        """
+        sniffing = asyncio.create_task(self._sniff(client))
+        listening = asyncio.create_task(server.listen())
+        try:
+            await asyncio.wait({sniffing, listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sniffing.cancel()
+            listening.cancel()
+            results = await asyncio.gather(sniffing, listening, return_exceptions=True)
+        return results[0] if isinstance(results[0], Hello) else None

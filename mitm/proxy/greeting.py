@@ -1,0 +1,128 @@
+"""TLS both ways: towards the server as the client spoke, towards the client over a chosen chain.
+
+States of a client, as `Closed.phase` names them:
+
+    hello        its first words are known, the server is being greeted. Nothing was presented, so
+                 that nothing is said of what the client would have made of it.
+    handshake    the chain was presented, or an answer in plaintext given. The client moves on.
+    established  the handshake is complete, or the client goes on in plaintext.
+
+`greet_server` comes first and leaves the client in `hello`: the client is offered the protocol
+that the server chose. `present` and `answer_in_plaintext` take it from `hello` to `handshake`, with
+the one event `CertificatePresented`, and return in `established`; from any state the only other
+way out is `EndError`. What is invariant: no byte is taken for application data in here.
+"""
+
+import asyncio
+
+from mitm import events, pki
+from mitm.proxy.arrival import Arrived
+from mitm.proxy.contexts import preferred_alpn
+from mitm.proxy.ending import Emit, EndError, end_of, unreachable
+from mitm.proxy.interception import Interception
+from mitm.proxy.peer import READ_SIZE, Peer
+from mitm.tls import TlsLeg, plaintext_alert, tls_record
+
+# Seconds. nginx gives a client 60 s for its TLS handshake, Envoy 15 s for transport sockets. On one
+# machine a peer that needs longer than this has stopped.
+HANDSHAKE_SECONDS = 10.0
+
+# What an HTTP/2 server says first (RFC 9113 section 3.4): a frame without settings.
+EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
+
+
+async def greet_server(arrived: Arrived, interception: Interception, emit: Emit) -> None:
+    """Speak to the server as the client spoke: TLS for the same name, or none.
+
+    Raises:
+        EndError: the server does not complete the handshake.
+    """
+    server, address = arrived.server, arrived.address
+    if arrived.hello and interception.upstream_tls:
+        leg = interception.contexts.upstream_leg(arrived.hello, address.host)
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                completed = await server.handshake(leg)
+        except TimeoutError:
+            reason = f"no answer within {HANDSHAKE_SECONDS:g} s"
+            raise unreachable(arrived.client, address, reason, emit) from None
+        if not completed:
+            reason = f"the TLS handshake failed: {_why(server)}"
+            raise unreachable(arrived.client, address, reason, emit)
+    emit(
+        events.UpstreamConnected,
+        address=str(address),
+        local=str(arrived.local),
+        version=server.tls.version if server.tls else None,
+        alpn=server.tls.alpn if server.tls else None,
+        stand_in=interception.stand_in and address == interception.upstream,
+    )
+
+
+def _why(server: Peer) -> str:
+    if server.alert:
+        return f"it sent the alert {server.alert.name} ({server.alert.number})"
+    if server.end == "error":
+        return server.reason
+    return "it closed the connection" + (" with a reset" if server.end == "reset" else "")
+
+
+def protocol(arrived: Arrived) -> str | None:
+    """The protocol that the client is offered: the one that the server chose."""
+    if arrived.server.tls:
+        return arrived.server.tls.alpn
+    return preferred_alpn(arrived.hello) if arrived.hello else None
+
+
+async def present(client: Peer, presented: pki.Presentation, tls: TlsLeg, emit: Emit) -> None:
+    """Complete the handshake with the client, over the chain chosen for it.
+
+    Raises:
+        EndError: the client does not.
+    """
+    chain = presented.chain
+    emit(
+        events.CertificatePresented,
+        certificate=chain.name,
+        subjects=chain.subjects,
+        issuer=chain.issuer,
+        sha256=chain.sha256,
+        key=presented.key_kind,
+    )
+    try:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            completed = await client.handshake(tls)
+    except TimeoutError:
+        reason = f"the handshake was not completed within {HANDSHAKE_SECONDS:g} s"
+        raise EndError("attacker", "time-limit", reason) from None
+    if not completed:
+        raise end_of("client", client, emit)
+    emit(events.HandshakeCompleted, version=tls.version, cipher=tls.cipher, alpn=tls.alpn)
+
+
+async def answer_in_plaintext(client: Peer, chain: pki.Chain, emit: Emit) -> None:
+    """Answer a ClientHello as an HTTP/2 server without TLS would.
+
+    What the client sends then, if it goes on in plaintext, is left unread.
+
+    Raises:
+        EndError: it does not go on.
+    """
+    emit(events.CertificatePresented, certificate=chain.name, subjects=(), issuer="", sha256="")
+    client.unread = b""
+    client.send(EMPTY_SETTINGS)
+    try:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            # A client that is still in its handshake sends an alert, in the clear for want of
+            # keys. That is a refusal, and no application data.
+            while not client.unread or tls_record(client.unread):
+                if alert := plaintext_alert(client.unread):
+                    emit(events.Alert, by="client", name=alert[0], number=alert[1])
+                    raise EndError("client", "alert")
+                if len(client.unread) > READ_SIZE:
+                    raise EndError("attacker", "error", "TLS records without end")
+                if not await client.listen():
+                    raise EndError("client", client.end or "eof")
+    except TimeoutError:
+        reason = f"the client has not reacted to plaintext within {HANDSHAKE_SECONDS:g} s"
+        raise EndError("attacker", "time-limit", reason) from None

@@ -1,0 +1,32 @@
+"""What all connections of an interceptor have in common."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from mitm import pki
+from mitm.address import Address
+from mitm.events import Event
+from mitm.messages import Schema
+from mitm.messages.rules import Rules
+from mitm.proxy.contexts import Contexts
+from mitm.proxy.tap import Tap
+from mitm.tls import Hello
+
+Mode = Literal["reverse", "connect", "transparent"]
+
+
+class Interception(NamedTuple):
+    """What is to be done with each connection; see `Interceptor`."""
+
+    upstream: Address | None
+    upstream_tls: bool
+    choose: Callable[[Hello], pki.Presentation]
+    contexts: Contexts
+    schema: Schema
+    on_event: Callable[[Event], None]
+    tap: Tap | None
+    mode: Mode = "reverse"
+    intercept: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
+    rules: Rules | None = None
+    stand_in: bool = False
