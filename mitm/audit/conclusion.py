@@ -49,12 +49,12 @@ def conclude(
     failing = tuple(f.case.name for f in wrong if not baseline.knows(f))
     known = tuple(f.case.name for f in wrong if baseline.knows(f))
     fixed = tuple(f.case.name for f in report.findings if baseline.fixed(f))
-    code, reason = _weigh(report, failing, known)
+    code, reason = _exit_code(report, failing, known)
     failed = next((c for c in report.controls if c.outcome != "pass"), None)
     return Conclusion(code, reason, _advice(failed) if failed else (), failing, known, fixed)
 
 
-def _weigh(
+def _exit_code(
     report: Report, failing: tuple[str, ...], known: tuple[str, ...]
 ) -> tuple[ExitCode, str]:
     if not report.conclusive:

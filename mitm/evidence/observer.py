@@ -34,6 +34,7 @@ REJECTIONS_IN_TIME = 3
 # long before what it does; 64 KiB of gzip can hold 64 MiB.
 MAX_CALLS = 1000
 MAX_MESSAGE_BYTES = 1024 * 1024
+NOT_KEPT = "(not kept)"
 
 
 class _Reading:
@@ -69,6 +70,7 @@ class Observer:
 
     def __init__(self, noun: str = "client") -> None:
         self.answered = False
+        self._missed = ""
         self.noun = noun
         self._connections: dict[int, Connection] = {}
         self._calls: dict[tuple[int, int], _Reading] = {}
@@ -82,6 +84,14 @@ class Observer:
         """Take the next event."""
         if not event.connection:
             return
+        try:
+            self._take(event)
+        except Exception as error:
+            # Whoever calls may go on without. What was missed must not make anybody clean.
+            self._missed = f"unforeseen: {type(error).__name__}, while it was observed"
+            raise
+
+    def _take(self, event: Event) -> None:
         connection = self._connections.get(event.connection)
         if connection is None:
             connection = self._connections[event.connection] = Connection(event.connection)
@@ -93,7 +103,7 @@ class Observer:
                 self._message(event)
             case events.UpstreamConnected():
                 self._relayed.append(event.local)
-            case events.Rewritten():
+            case events.Rewritten() if len(self._altered) < MAX_CALLS:
                 self._altered.append(_altered(event))
 
     def _headers(self, event: events.Headers) -> None:
@@ -115,7 +125,7 @@ class Observer:
         if reading is None:
             return
         size = event.size if event.decompressed_size is None else event.decompressed_size
-        shown: object = f"({size} bytes, not kept)"
+        shown: object = NOT_KEPT
         if size <= self._room:
             self._room -= size
             shown = event.value if event.value is not None else (event.raw or b"").hex()
@@ -176,8 +186,8 @@ class Observer:
             )
         if over:
             return "exposed", "there is no TLS: everything was read with no certificate"
-        if run.problem:
-            return "undecided", run.problem
+        if problem := run.problem or self._missed:
+            return "undecided", problem
         if not connections and run.end == "still-running":
             return "undecided", f"the {self.noun} did not end within {run.seconds:g} s"
         if not connections:

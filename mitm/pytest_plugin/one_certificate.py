@@ -88,7 +88,7 @@ class Judgement:
         if not _of_a_client(error):
             return False
         finding = self._presented.judge(_run_of(error))
-        return self._weigh(finding, error)
+        return self._conclude(finding, error)
 
     async def __aenter__(self) -> None:
         pass
@@ -102,16 +102,16 @@ class Judgement:
         if not _of_a_client(error):
             return False
         finding = await self._presented.judge_async(_run_of(error))
-        return self._weigh(finding, error)
+        return self._conclude(finding, error)
 
     def make_up(self) -> None:
         """Judge a client that was run outside of any block, if it gave something away."""
         if not self._made:
             finding = self._presented.judge(ClientRun("returned"))
             if finding.outcome == "vulnerable":
-                self._weigh(finding, None)
+                self._conclude(finding, None)
 
-    def _weigh(self, finding: Finding, error: BaseException | None) -> bool:
+    def _conclude(self, finding: Finding, error: BaseException | None) -> bool:
         """Fail the test if it has to; otherwise tell whether to swallow the body's exception.
 
         A message quotes that exception; a traceback of it would only hide the message.

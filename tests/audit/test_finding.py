@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 
 from mitm.audit import Case, ClientRun, Finding, Report
 from mitm.audit.finding import Outcome, judge, with_crashes
@@ -24,6 +25,8 @@ from mitm.events import (
     UpstreamFailed,
 )
 from mitm.evidence import Observation, Observer, describe
+from mitm.evidence.connection import Connection
+from mitm.evidence.observer import MAX_CALLS, NOT_KEPT
 from tests.audit.findings import SUBJECT
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -449,3 +452,39 @@ def test_nothing_read_is_said_to_be_nothing() -> None:
     evidence = judged(case(), LEFT, FAILED).evidence
     assert evidence
     assert describe(evidence) == "nothing"
+
+
+def test_what_could_not_be_observed_makes_nobody_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Connection, event: Event) -> None:
+        raise KeyError(event)
+
+    observer = Observer()
+    for event in LEFT:
+        observer(event)
+    assert judge(case(), observer, FAILED).outcome == "pass"
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "see", fail)
+        with pytest.raises(KeyError):
+            observer(message())
+    finding = judge(case(), observer, FAILED)
+    assert (finding.outcome, finding.reason) == (
+        "inconclusive",
+        "unforeseen: KeyError, while it was observed",
+    )
+
+
+def test_the_evidence_is_bounded_and_no_request_is_lost() -> None:
+    """64 KiB of gzip hold 64 MiB: what comes of it is counted, and not kept."""
+    observer = Observer()
+    for event in ASKED[:-2]:
+        observer(event)
+    long = structs.replace(message(), value={"text": "x" * 100}, decompressed_size=2**22)
+    for number in range(1, 3000):
+        observer(structs.replace(request(), stream=2 * number + 1))
+        observer(structs.replace(long, stream=2 * number + 1))
+    finding = judge(case(), observer, FAILED)
+    assert finding.outcome == "vulnerable"
+    assert finding.evidence
+    assert len(finding.evidence.calls) == MAX_CALLS
+    assert finding.evidence.calls[0].requests == (NOT_KEPT,)
+    assert finding.evidence.reached == "messages"
