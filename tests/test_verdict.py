@@ -1,14 +1,18 @@
 """The verdict on a leg, rule by rule; each that accuses or acquits has a twin that does not."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import pytest
+from msgspec import structs
 
 from mitm import events
+from mitm.audit.finding import outcome_of
 from mitm.events import Event, Party
-from mitm.evidence import ClientRun, Evidence, observe
+from mitm.evidence import Act, ClientRun, Evidence, Observation, observe
 from mitm.verdict import LegResult, ServerCall, judge_genuine, judge_intercepted
+from tests.audit.findings import finding
 
 _GET_USER = "/users.v1.UserService/GetUser"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -628,3 +632,18 @@ def test_a_verdict_carries_what_it_rests_on() -> None:
     assert (result.client, result.server_calls) == (_ANSWERED, tuple(calls))
     assert result.evidence is not None
     assert len(result.evidence.connections) == 1
+
+
+def test_the_page_has_the_same_table() -> None:
+    """The rows of docs/verdicts.md, in the order in which acts are defined here."""
+    page = (Path(__file__).parents[1] / "docs" / "verdicts.md").read_text()
+    _, _, table = page.partition("| what the client did |")
+    rows = [row.split("|") for row in table.partition("\n\n")[0].splitlines()[2:]]
+    in_order: list[Act] = ["sent", "exposed", "rejected", "declined", "unreached", "undecided"]
+    for act, (_, _, verdict, reject, accept, _) in zip(in_order, rows, strict=True):
+        observation = Observation(act, "", Evidence("nothing"), called=True)
+        told = judge_intercepted(observation, _FAILED, ()).verdict
+        assert verdict.strip() == f"`{told}`"
+        for expect, cell in (("reject", reject), ("accept", accept)):
+            case = structs.replace(finding("a", "pass").case, expect=expect)
+            assert cell.strip().startswith(f"`{outcome_of(case, observation, _FAILED)[0]}`")

@@ -128,7 +128,7 @@ def judge(
         control: what it did with the genuine certificate; None if this is the control.
     """
     observation = observer.observation(client, control)
-    outcome, reason = _held_against(case, observation, client, observer.noun)
+    outcome, reason = outcome_of(case, observation, client, observer.noun)
     missed = not_attacked(control, observation) if control else []
     if outcome == "pass" and case.expect == "reject" and missed:
         assert control is not None
@@ -140,8 +140,8 @@ def judge(
     return Finding(case, outcome, reason, observation, said, crash, observer.noun)
 
 
-def _held_against(
-    case: Case, observation: Observation, client: ClientRun, noun: str
+def outcome_of(
+    case: Case, observation: Observation, client: ClientRun, noun: str = "client"
 ) -> tuple[Outcome, str]:
     match observation.act:
         case "sent" | "exposed":

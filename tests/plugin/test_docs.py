@@ -38,7 +38,7 @@ get_user(sys.argv[1], ca_file=Path(sys.argv[2]))
 """
 
 # Some for each choice on the page; all of them are the business of other tests.
-SOME = "--mitm-certs=expired,not-yet-valid,self-signed,wrong-host"
+SOME = "--mitm-certs=expired,malformed-san,not-yet-valid,self-signed,wrong-host"
 
 
 @pytest.fixture(autouse=True)
