@@ -16,8 +16,7 @@ from mitm.address import Address
 from mitm.audit.case import Case
 from mitm.audit.finding import Finding, judge
 from mitm.events import Closed, Event
-from mitm.evidence import ClientRun, Observation, Observer
-from mitm.evidence.observer import REJECTIONS_ENOUGH
+from mitm.evidence import REJECTIONS_ENOUGH, ClientRun, Observation, Observer
 from mitm.messages import Schema
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap

@@ -1,6 +1,7 @@
 """From the events of a leg to one observation: what the client did. The line is drawn here."""
 
-from mitm.evidence.observer import Observer, not_attacked, observe
+from mitm.evidence.line import REJECTIONS_ENOUGH, not_attacked
+from mitm.evidence.observer import Observer, observe
 from mitm.evidence.records import (
     Act,
     Altered,
@@ -15,6 +16,7 @@ from mitm.evidence.records import (
 )
 
 __all__ = [
+    "REJECTIONS_ENOUGH",
     "Act",
     "Altered",
     "Call",

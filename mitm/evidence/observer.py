@@ -1,34 +1,22 @@
-"""Watches the events of a leg, and says what the client did over all of its connections.
+"""Watches the events of a leg, and keeps what an observation is made of."""
 
-What holds whatever comes: data that was read is never taken back, by no number of events and by no
-other witness; and nobody has rejected who could not have gone on. docs/verdicts.md has the rules
-for readers.
-"""
-
-from collections import Counter
 from collections.abc import Iterable
+
+from msgspec import structs
 
 from mitm import events
 from mitm.events import Event
 from mitm.evidence.connection import Connection
+from mitm.evidence.line import Leg
 from mitm.evidence.records import (
     LEVELS,
-    Act,
     Altered,
     Call,
     ClientRun,
     Evidence,
-    Kind,
     Observation,
 )
 from mitm.masking import masked, secrets_in
-
-# Rejections after which a client that goes on has made up its mind, and may be ended.
-REJECTIONS_ENOUGH = 5
-
-# The same for a client whose time is up. Fewer do: it was not ended, and so could have given in.
-# gRPC's back-off (1 s, then 1.6 times as long each time) comes to three within four seconds.
-REJECTIONS_IN_TIME = 3
 
 # Calls that are kept as evidence, and bytes of their messages. A client that makes more has shown
 # long before what it does; 64 KiB of gzip can hold 64 MiB.
@@ -150,111 +138,24 @@ class Observer:
             run: what is known of its run.
             control: what it did with the genuine certificate, if that was observed.
         """
+        if self._missed:
+            run = structs.replace(run, problem=self._missed)
         connections = list(self._connections.values())
-        left = [each for each in connections if each.was_left(run)]
-        act, reason = self._weigh(connections, left, run, control)
-        remain = [each for each in connections if not each.end(run.until)]
+        leg = Leg(connections, run, control, self.noun)
+        act, reason = leg.weigh()
         return Observation(
             act=act,
             reason=reason,
             evidence=self._evidence(connections, run),
             end=run.end,
             called=any(each.requested or each.reached == "bytes" for each in connections),
-            hung=run.end == "still-running"
-            and connections == remain
-            and bool(remain)
-            and all(each.presented and not each.accepted for each in remain),
-            rejections=len(left),
+            hung=leg.hangs,
+            rejections=len(leg.left),
             kinds=tuple(dict.fromkeys(each.kind for each in connections if each.over_the_line)),
-            left=tuple(dict.fromkeys(each.kind for each in left)),
+            left=tuple(dict.fromkeys(each.kind for each in leg.left)),
             relayed=tuple(self._relayed),
             secrets=tuple(sorted(self._secrets)),
         )
-
-    def _weigh(
-        self,
-        connections: list[Connection],
-        left: list[Connection],
-        run: ClientRun,
-        control: Observation | None,
-    ) -> tuple[Act, str]:
-        over = [each for each in connections if each.over_the_line]
-        if any(each.encrypted for each in over):
-            return "sent", (
-                f"the {self.noun} sent application data over the forged certificate, and it was "
-                "decrypted"
-            )
-        if over:
-            return "exposed", "there is no TLS: everything was read with no certificate"
-        if problem := run.problem or self._missed:
-            return "undecided", problem
-        if not connections and run.end == "still-running":
-            return "undecided", f"the {self.noun} did not end within {run.seconds:g} s"
-        if not connections:
-            return "unreached", f"the {self.noun} never connected"
-        if unreached := next((each.unreached for each in connections if each.unreached), ""):
-            return "undecided", f"the server was not reached: {unreached}"
-        if any(each.was_declined(run.until) for each in connections):
-            return "declined", (
-                f"OpenSSL declines to present it to this {self.noun}, which names the signatures "
-                "that it takes in certificates; an attacker need not decline"
-            )
-        for each in connections:
-            if others := each.ended_by_others(run.until):
-                return "undecided", f"the {self.noun} did not decide: {others}"
-        return self._weigh_silence(connections, left, run, control)
-
-    def _weigh_silence(
-        self,
-        connections: list[Connection],
-        left: list[Connection],
-        run: ClientRun,
-        control: Observation | None,
-    ) -> tuple[Act, str]:
-        """Of a client that has sent no data, and that nobody has kept from it."""
-        who = f"the {self.noun}"
-        if run.left_behind:
-            return "undecided", (
-                f"something that {who} has started was still running when it had ended "
-                f"({', '.join(run.left_behind)}): let that end as well"
-            )
-        remain = [
-            each for each in connections if not each.end(run.until) and not each.was_left(run)
-        ]
-        # After rejections, what has only just come is the next attempt of a client that goes on.
-        goes_on = bool(left) and not run.over
-        if goes_on:
-            often = len(left) >= REJECTIONS_ENOUGH
-            remain = [
-                each
-                for each in remain
-                if not each.is_looking(run.until) or (each.reached != "nothing" and not often)
-            ]
-        if any(each.reached == "preface" for each in remain):
-            return "undecided", (
-                f"{who} opened HTTP/2 and made no call, but has not left either: it may have been "
-                "about to; let it end, or close its channel"
-            )
-        if any(each.presented for each in remain):
-            return "undecided", f"{who} sent nothing, but has not left either"
-        if not left:
-            whose = (each.closed for each in connections if each.closed)
-            why = next((end.reason for end in whose if end.by == "attacker"), "")
-            said = f"{who} left before it was shown anything"
-            return "undecided", f"{said} ({why})" if why else said
-        _, how = min(each.departure() for each in left)
-        if len(left) > 1:
-            how += f"; {len(left)} times"
-        # A service goes on after the genuine certificate as well: that it does says nothing.
-        serves = control is not None and control.end == "still-running"
-        if run.end == "still-running" and len(left) < REJECTIONS_IN_TIME and not serves:
-            return "undecided", (
-                f"{who} had rejected it ({how}), but was still running when its time was up: "
-                "give it more time, or let it give up sooner"
-            )
-        if goes_on:
-            how += "; it was still running" if serves else "; it was still trying"
-        return "rejected", how
 
     def _evidence(self, connections: list[Connection], run: ClientRun) -> Evidence:
         return Evidence(
@@ -277,23 +178,6 @@ def observe(seen: Iterable[Event], run: ClientRun) -> Observation:
     for event in seen:
         observer(event)
     return observer.observation(run)
-
-
-def not_attacked(control: Observation, attack: Observation) -> list[Kind]:
-    """The kinds of connections that a client makes, and on which it was not shown a forgery.
-
-    A client may check on the one and not on the other; where it stops at the first, nothing is
-    known of the second. Of two kinds that offer the same TLS, it is not known which one it was.
-
-    Args:
-        control: what it did with the genuine certificate.
-        attack: what it did with the forged one.
-    """
-    if len(control.kinds) < 2:
-        return []
-    shown = {kind.offer for kind in attack.left}
-    alike = Counter(kind.offer for kind in control.kinds)
-    return [kind for kind in control.kinds if kind.offer not in shown or alike[kind.offer] > 1]
 
 
 def _altered(event: events.Rewritten) -> Altered:
