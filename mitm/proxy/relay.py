@@ -126,7 +126,7 @@ class Relay:
         """Give what is due to each peer, once."""
         due = []
         for party, data in self._due.items():
-            end = self._end_for(party)
+            end = self._end_for(party) if self._ends or self._lost else None
             if not data and end is None:
                 continue
             due.append(Due(party, data, end))
