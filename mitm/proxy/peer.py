@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import Literal
 
+from mitm.proxy.ending import End
 from mitm.proxy.tap import conceal, reveal
 from mitm.tls import ReceivedAlert, TlsError, TlsLeg
 
@@ -19,8 +19,6 @@ READ_SIZE = 65_536
 
 # struct linger: on, zero seconds. The close that follows sends RST in place of FIN (POSIX).
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-End = Literal["alert", "close-notify", "eof", "reset", "error"]
 
 
 class Peer:
