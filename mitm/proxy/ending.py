@@ -4,14 +4,20 @@ A reason is ours to word: it quotes no byte of a peer, which may be a secret, an
 program, so that it is the same from run to run.
 """
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from mitm import events
 from mitm.address import Address
 from mitm.events import Direction, Event, Party
-from mitm.proxy.peer import Peer
 
-How = Literal["alert", "close-notify", "eof", "reset", "time-limit", "not-tls", "error"]
+if TYPE_CHECKING:
+    from mitm.proxy.peer import Peer
+
+End = Literal["alert", "close-notify", "eof", "reset", "error"]
+"""How a peer can end its direction."""
+
+How = Literal[End, "time-limit", "not-tls"]
+"""How a connection can end."""
 
 
 class Emit(Protocol):
@@ -37,7 +43,7 @@ class EndError(Exception):
         self.reason = reason
 
 
-def end_of(party: Direction, peer: Peer, emit: Emit) -> EndError:
+def end_of(party: Direction, peer: "Peer", emit: Emit) -> EndError:
     """How a peer that says nothing more has ended; its alert, if that is how, is told."""
     assert peer.end is not None
     if peer.alert:
@@ -45,7 +51,7 @@ def end_of(party: Direction, peer: Peer, emit: Emit) -> EndError:
     return EndError("attacker" if peer.end == "error" else party, peer.end, peer.reason)
 
 
-def unreachable(client: Peer, address: Address, reason: str, emit: Emit) -> EndError:
+def unreachable(client: "Peer", address: Address, reason: str, emit: Emit) -> EndError:
     """The server was not reached; the client may have gone before that was known."""
     emit(events.UpstreamFailed, address=str(address), reason=reason)
     if client.was_reset:

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import Literal
 
+from mitm.proxy.ending import End
 from mitm.proxy.tap import conceal, reveal
 from mitm.tls import ReceivedAlert, TlsError, TlsLeg
 
@@ -20,11 +20,13 @@ READ_SIZE = 65_536
 # struct linger: on, zero seconds. The close that follows sends RST in place of FIN (POSIX).
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
-End = Literal["alert", "close-notify", "eof", "reset", "error"]
-
 
 class Peer:
     """Application bytes from and to a peer, whatever lies below them.
+
+    Args:
+        reader: of `mitm.proxy.tap`, which gives what came before a reset.
+        writer: to the same socket.
 
     Attributes:
         unread: bytes that were read from the socket, and wait for `handshake` or `receive`.
@@ -58,15 +60,12 @@ class Peer:
                 await self._flush_tls()
                 data = await self._reader.read(READ_SIZE)
                 if not data:
-                    self.end = "eof"
+                    self.end = self._how_it_ended()
                     return False
                 tls.receive(data)
             await self._flush_tls()
         except TlsError as error:
             self._fail(error)
-            return False
-        except OSError:
-            self.end = "reset"
             return False
         return True
 
@@ -84,14 +83,11 @@ class Peer:
                     return b""
                 data = await self._reader.read(READ_SIZE)
                 if not data:
-                    self.end = "eof"
+                    self.end = self._how_it_ended()
                     return b""
                 self.tls.receive(data)
         except TlsError as error:
             self._fail(error)
-            return b""
-        except OSError:
-            self.end = "reset"
             return b""
         return plaintext
 
@@ -103,13 +99,9 @@ class Peer:
 
     async def listen(self) -> bool:
         """Wait for more bytes and leave them `unread`; False, with `end` set, at the end."""
-        try:
-            data = await self._reader.read(READ_SIZE)
-        except OSError:
-            self.end = "reset"
-            return False
+        data = await self._reader.read(READ_SIZE)
         if not data:
-            self.end = "eof"
+            self.end = self._how_it_ended()
             return False
         self.unread += data
         return True
@@ -117,7 +109,10 @@ class Peer:
     @property
     def was_reset(self) -> bool:
         """Whether it is known that the peer has reset the connection, read or not."""
-        return self.end == "reset" or self._reader.exception() is not None
+        return self._reader.exception() is not None
+
+    def _how_it_ended(self) -> End:
+        return "reset" if self.was_reset else "eof"
 
     def send(self, data: bytes) -> None:
         """Hand application bytes to the socket at once; `flush` tells whether there is one left."""
@@ -191,7 +186,9 @@ class Peer:
 
     async def _flush_tls(self) -> None:
         if self._write_tls():
-            await self._writer.drain()
+            # Whether there is anybody to take it is what reading tells.
+            with contextlib.suppress(OSError):
+                await self._writer.drain()
 
     def _write_tls(self) -> bool:
         """Hand what TLS has to say of its own to the socket; whether there was anything."""

@@ -19,11 +19,10 @@ order; nobody is given anything after an end; and everything received is looked 
 from typing import Literal, NamedTuple
 
 from mitm.events import Direction
+from mitm.proxy.ending import End
 from mitm.proxy.http2_endpoint import BrokenError
 from mitm.proxy.rewriting import Rewriting
 from mitm.proxy.watcher import Watcher
-
-End = Literal["alert", "close-notify", "eof", "reset", "error"]
 
 _OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
 
@@ -126,7 +125,7 @@ class Relay:
         """Give what is due to each peer, once."""
         due = []
         for party, data in self._due.items():
-            end = self._end_for(party)
+            end = self._end_for(party) if self._ends or self._lost else None
             if not data and end is None:
                 continue
             due.append(Due(party, data, end))

@@ -257,7 +257,10 @@ class _GuardedFlow:
 
 
 class _Reader(asyncio.StreamReader):
-    """Gives what a peer has sent before its reset; asyncio's own forgets that for the reset."""
+    """Gives what a peer has sent before its reset; asyncio's own forgets that for the reset.
+
+    A reset is read as an end, then, of which `exception` says what it was.
+    """
 
     _lost: Exception | None = None
 
@@ -278,13 +281,6 @@ class _Reader(asyncio.StreamReader):
                 with contextlib.suppress(RuntimeError):
                     self.feed_data(data)
 
-    async def read(self, n: int = -1) -> bytes:
-        """See `asyncio.StreamReader`."""
-        data = await super().read(n)
-        if not data and self._lost:
-            raise self._lost
-        return data
-
 
 class _ShownReader(_Reader):
     """Shows what is read, when it is read.
@@ -300,15 +296,11 @@ class _ShownReader(_Reader):
 
     async def read(self, n: int = -1) -> bytes:
         self._tap.settle()
-        try:
-            data = await super().read(n)
-        except OSError:
-            self.flow.received_end(reset=True)
-            raise
+        data = await super().read(n)
         if data:
             self.flow.received(data)
         else:
-            self.flow.received_end(reset=False)
+            self.flow.received_end(reset=self.exception() is not None)
         return data
 
 

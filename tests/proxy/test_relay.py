@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mitm.events import Direction, Event
 from mitm.messages.rules import Rules
-from mitm.proxy.relay import End, Relay
+from mitm.proxy.ending import End
+from mitm.proxy.relay import Relay
 from mitm.proxy.rewriting import Rewriting
 from mitm.proxy.watcher import Watcher
 from tests.proxy.stage import PREFACE, Props
