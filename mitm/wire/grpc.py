@@ -131,10 +131,12 @@ class MessageReader:
                     break
             stop = min(end, start + self._missing)
             self._missing -= stop - start
+            # A frame may be 16 MiB long: what is not kept is not copied either.
+            part = data[start : min(stop, start + self._room - len(self._kept))]
             if self._missing:
-                self._keep(data[start:stop])
+                self._keep(part)
             else:
-                messages.append(self._complete(data[start:stop]))
+                messages.append(self._complete(part))
                 if len(messages) > MAX_IN_FRAME:
                     raise ProtocolError(f"more than {MAX_IN_FRAME} messages in a frame")
             start = stop
@@ -161,7 +163,6 @@ class MessageReader:
         return stop
 
     def _keep(self, data: bytes) -> None:
-        data = data[: self._room - len(self._kept)]
         if len(data) > self._budget.left:
             self._budget.used -= max(0, len(self._kept) - TRUNCATED_SIZE)
             del self._kept[TRUNCATED_SIZE:]

@@ -113,6 +113,7 @@ class Http2Parser:
         self._streams: dict[int, _Stream] = {}
         self._budget = Budget()
         self._preface_left = PREFACE
+        self._begun: str | None = None  # what was told of a frame that is not complete
 
     @property
     def buffered(self) -> int:
@@ -165,14 +166,15 @@ class Http2Parser:
     def _partial_frame(self, time: float) -> Iterator[Event]:
         """Tell what has come of a client's frame while it has made no request yet."""
         reader = self._sides["client"].reader
+        begun = None
         if reader.buffered:
-            begun = reader.begun
+            begun = "" if reader.begun is None else frames.type_name(reader.begun)
+        # Once when it begins, and once when its type is there: it may come byte by byte.
+        if begun is not None and begun != self._begun:
             yield PartialFrame(
-                time=time,
-                connection=self._connection,
-                type="" if begun is None else frames.type_name(begun),
-                received=reader.buffered,
+                time=time, connection=self._connection, type=begun, received=reader.buffered
             )
+        self._begun = begun
 
     def _read_preface(self, data: bytes) -> bytes:
         expected = self._preface_left

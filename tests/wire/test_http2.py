@@ -581,3 +581,25 @@ def test_a_failure_of_one_side_is_the_end_of_both() -> None:
     talk.request()
     failure(talk.send("server", ContinuationFrame(1, b"")))
     assert talk.request(3) == []
+
+
+# What is told of a frame that is not complete
+
+
+def _told_of_parts(*pieces: bytes) -> list[tuple[str, int]]:
+    parser = Http2Parser(1, USERS)
+    seen = [event for piece in pieces for event in parser.feed("client", piece, 0.0)]
+    return [(event.type, event.received) for event in only(events.PartialFrame, seen)]
+
+
+def test_a_part_of_a_request_is_told_before_the_rest_has_come() -> None:
+    headers = _headers(1, b"\x82\x87\x84", "END_HEADERS", "END_STREAM").serialize()
+    opening = _started()
+    assert _told_of_parts(opening) == []
+    assert _told_of_parts(opening + headers[:-1]) == [("HEADERS", len(headers) - 1)]
+    assert _told_of_parts(opening + headers[:2]) == [("", 2)]
+    # Byte by byte, it is told of once for what is known of it.
+    one_by_one = [headers[at : at + 1] for at in range(len(headers) - 1)]
+    assert _told_of_parts(opening, *one_by_one) == [("", 1), ("HEADERS", 4)]
+    # Once a request has come whole, nothing hangs on it any more.
+    assert _told_of_parts(opening + headers, headers[:5]) == []
