@@ -9,11 +9,11 @@ import msgspec
 from mitm import content, pki
 from mitm.address import LOCALHOST, must_be_a_name
 from mitm.errors import UserError
+from mitm.pki.recipe import Severity
 
 CONTROL = "genuine"
 
 Expectation = Literal["accept", "reject"]
-Severity = Literal["must", "should", "info"]
 SEVERITIES: tuple[Severity, ...] = ("must", "should", "info")
 
 

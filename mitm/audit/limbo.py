@@ -16,9 +16,10 @@ import msgspec
 from cryptography import x509
 
 from mitm.address import LOCALHOST
-from mitm.audit.case import Case, Severity, Suite, forge_suite
+from mitm.audit.case import Case, Suite, forge_suite
 from mitm.errors import UserError
 from mitm.pki import Chain
+from mitm.pki.recipe import Severity
 
 # Not what is dialled: a client that takes its name from there would reject every test case for its
 # name alone, and so prove nothing. With this name its control fails.

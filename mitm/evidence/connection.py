@@ -97,7 +97,7 @@ class _Opening:
         return self._odd or self._said_size > MAX_OPENING or bool(_TEXT.search(self._values))
 
 
-class Connection:
+class SeenConnection:
     """One connection, as it is seen by its events.
 
     Args:

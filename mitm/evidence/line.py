@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mitm.evidence.connection import Connection
+from mitm.evidence.connection import SeenConnection
 from mitm.evidence.records import Act, ClientRun, Kind, Observation
 
 # Rejections after which a client that goes on has made up its mind, and may be ended.
@@ -20,7 +20,7 @@ REJECTIONS_ENOUGH = 5
 REJECTIONS_IN_TIME = 3
 
 
-class Leg(NamedTuple):
+class Conduct(NamedTuple):
     """What a client did in one run, connection by connection.
 
     Attributes:
@@ -29,18 +29,18 @@ class Leg(NamedTuple):
         noun: what it is, in a sentence.
     """
 
-    connections: Sequence[Connection]
+    connections: Sequence[SeenConnection]
     run: ClientRun
     control: Observation | None
     noun: str
 
     @property
-    def left(self) -> list[Connection]:
+    def left(self) -> list[SeenConnection]:
         """The connections on which it has rejected what it was shown."""
         return [each for each in self.connections if each.was_left(self.run)]
 
     @property
-    def remaining(self) -> list[Connection]:
+    def remaining(self) -> list[SeenConnection]:
         """Those that had not ended when its time was up, or it came to its own end."""
         return [each for each in self.connections if not each.end(self.run.until)]
 

@@ -6,8 +6,8 @@ from msgspec import structs
 
 from mitm import events
 from mitm.events import Event
-from mitm.evidence.connection import Connection
-from mitm.evidence.line import Leg
+from mitm.evidence.connection import SeenConnection
+from mitm.evidence.line import Conduct
 from mitm.evidence.records import (
     LEVELS,
     Altered,
@@ -60,7 +60,7 @@ class Observer:
         self.answered = False
         self._missed = ""
         self.noun = noun
-        self._connections: dict[int, Connection] = {}
+        self._connections: dict[int, SeenConnection] = {}
         self._calls: dict[tuple[int, int], _Reading] = {}
         self._room = MAX_MESSAGE_BYTES
         self._credentials: dict[str, None] = {}
@@ -82,7 +82,7 @@ class Observer:
     def _take(self, event: Event) -> None:
         connection = self._connections.get(event.connection)
         if connection is None:
-            connection = self._connections[event.connection] = Connection(event.connection)
+            connection = self._connections[event.connection] = SeenConnection(event.connection)
         connection.see(event)
         match event:
             case events.Headers():
@@ -127,7 +127,7 @@ class Observer:
             return 0
         return sum(connection.was_left(None) for connection in connections)
 
-    def open(self) -> list[Connection]:
+    def open(self) -> list[SeenConnection]:
         """The connections that have not ended."""
         return [each for each in self._connections.values() if not each.closed]
 
@@ -141,23 +141,23 @@ class Observer:
         if self._missed:
             run = structs.replace(run, problem=self._missed)
         connections = list(self._connections.values())
-        leg = Leg(connections, run, control, self.noun)
-        act, reason = leg.weigh()
+        conduct = Conduct(connections, run, control, self.noun)
+        act, reason = conduct.weigh()
         return Observation(
             act=act,
             reason=reason,
             evidence=self._evidence(connections, run),
             end=run.end,
             called=any(each.requested or each.reached == "bytes" for each in connections),
-            hung=leg.hangs,
-            rejections=len(leg.left),
+            hung=conduct.hangs,
+            rejections=len(conduct.left),
             kinds=tuple(dict.fromkeys(each.kind for each in connections if each.over_the_line)),
-            left=tuple(dict.fromkeys(each.kind for each in leg.left)),
+            left=tuple(dict.fromkeys(each.kind for each in conduct.left)),
             relayed=tuple(self._relayed),
             secrets=tuple(sorted(self._secrets)),
         )
 
-    def _evidence(self, connections: list[Connection], run: ClientRun) -> Evidence:
+    def _evidence(self, connections: list[SeenConnection], run: ClientRun) -> Evidence:
         return Evidence(
             max((each.reached for each in connections), key=LEVELS.index, default="nothing"),
             tuple(reading.call() for reading in self._calls.values()),

@@ -13,7 +13,7 @@ LEVELS: tuple[Reached, ...] = get_args(Reached)
 
 Act = Literal["sent", "exposed", "rejected", "declined", "unreached", "undecided"]
 
-End = Literal["ended", "returned", "stopped", "still-running"]
+RunEnd = Literal["ended", "returned", "stopped", "still-running"]
 
 
 class ClientRun(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class ClientRun(msgspec.Struct, frozen=True):
         left_behind: processes that it has started and that still run, by name and number.
     """
 
-    end: End
+    end: RunEnd
     said: str = ""
     failed: bool = False
     problem: str = ""
@@ -158,7 +158,7 @@ class Observation(msgspec.Struct, frozen=True):
     act: Act
     reason: str
     evidence: Evidence
-    end: End = "ended"
+    end: RunEnd = "ended"
     called: bool = False
     hung: bool = False
     rejections: int = 0

@@ -27,6 +27,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
+from mitm.messages.rules import HeaderFields
 from mitm.wire import frames
 from mitm.wire.frames import FrameReader, RawFrame
 from mitm.wire.header_blocks import MAX_HEADER_LIST
@@ -44,8 +45,6 @@ _CONNECTION_WINDOW = 2**30
 # (RFC 9113 section 6.8) h2 considers a connection as closed that is only going to be; streams have
 # the same numbers on both sides, so that it is true of either.
 _FOR_THE_OTHER_PEER = frozenset({frames.PING, frames.GOAWAY})
-
-HeaderFields = list[tuple[bytes, bytes]]
 
 
 class PassedOn(NamedTuple):

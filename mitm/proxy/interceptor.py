@@ -19,7 +19,7 @@ from mitm.pki import Presentation
 from mitm.proxy.connection import Connection
 from mitm.proxy.contexts import Contexts
 from mitm.proxy.interception import Interception, Mode
-from mitm.proxy.observer import LOGGER, Losses, Observer
+from mitm.proxy.observer import LOGGER, GuardedObserver, Losses
 from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import GuardedTap, Tap
 from mitm.proxy.transparent import take_foreign
@@ -106,7 +106,7 @@ class Interceptor:
             choose,
             Contexts(tap.key_log if tap else None),
             schema,
-            Observer(on_event, self._losses),
+            GuardedObserver(on_event, self._losses),
             GuardedTap(tap, self._losses) if tap else None,
             mode,
             frozenset(map(normal, intercept)),

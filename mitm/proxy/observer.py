@@ -47,7 +47,7 @@ class Losses:
             self._on_loss(f"{what}; the relay goes on, and what it shows may lack something")
 
 
-class Observer:
+class GuardedObserver:
     """Hands events to whoever wants them; each of them, whatever became of those before.
 
     Args:

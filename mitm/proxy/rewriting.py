@@ -29,8 +29,8 @@ from google.protobuf.message import DecodeError
 
 from mitm.events import Direction, Event, NotRewritten, Rewritten
 from mitm.messages import Schema
-from mitm.messages.rules import Changed, Rules
-from mitm.proxy.http2_endpoint import HeaderFields, Http2Endpoint, PassedOn
+from mitm.messages.rules import Changed, HeaderFields, Rules
+from mitm.proxy.http2_endpoint import Http2Endpoint, PassedOn
 from mitm.proxy.watcher import Watcher
 from mitm.wire.compression import decompress
 from mitm.wire.grpc import MAX_HELD, MAX_MESSAGE_SIZE, carries_grpc

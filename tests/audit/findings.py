@@ -1,9 +1,9 @@
 """Reports as an audit would make them, for tests of what is made of reports."""
 
 from mitm.audit import Case, Finding, Report, Subject
-from mitm.audit.case import Severity
 from mitm.audit.finding import Outcome
 from mitm.evidence import Call, Ending, Evidence, Observation
+from mitm.pki.recipe import Severity
 
 SECRET = "s3cr3t-of-the-test"  # noqa: S105
 

@@ -25,7 +25,7 @@ from mitm.events import (
     UpstreamFailed,
 )
 from mitm.evidence import Observation, Observer, describe
-from mitm.evidence.connection import Connection
+from mitm.evidence.connection import SeenConnection
 from mitm.evidence.observer import MAX_CALLS, NOT_KEPT
 from tests.audit.findings import SUBJECT
 
@@ -455,7 +455,7 @@ def test_nothing_read_is_said_to_be_nothing() -> None:
 
 
 def test_what_could_not_be_observed_makes_nobody_clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Connection, event: Event) -> None:
+    def fail(self: SeenConnection, event: Event) -> None:
         raise KeyError(event)
 
     observer = Observer()
@@ -463,7 +463,7 @@ def test_what_could_not_be_observed_makes_nobody_clean(monkeypatch: pytest.Monke
         observer(event)
     assert judge(case(), observer, FAILED).outcome == "pass"
     with monkeypatch.context() as patched:
-        patched.setattr(Connection, "see", fail)
+        patched.setattr(SeenConnection, "see", fail)
         with pytest.raises(KeyError):
             observer(message())
     finding = judge(case(), observer, FAILED)

@@ -7,9 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
-from mitm.audit.case import Case, Severity
+from mitm.audit.case import Case
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import Finding, Report
+from mitm.pki.recipe import Severity
 
 # The schema's own `id`, by which a reader tells the version.
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
