@@ -44,7 +44,7 @@ async def try_case(
         upstream: the server behind the certificate.
         pin_pem: the genuine leaf.
         tap: is shown what passes on the sockets of the interceptor.
-        control: what the client did with the genuine certificate; None if this is that.
+        control: what the client did with the genuine certificate; None if that is tried first.
 
     Raises:
         UserError: the client cannot be started.
@@ -104,6 +104,7 @@ async def run_audit(
             tasks = [group.create_task(attempt(case, first.observation)) for case in suite.cases]
     except* UserError as errors:
         raise errors.exceptions[0] from None
-    last = await attempt(suite.control)
+    # A service that goes on after its call need not be waited for again.
+    last = await attempt(suite.control, first.observation)
     findings = with_crashes(task.result() for task in tasks)
     return Report((first, last), tuple(findings), subject)

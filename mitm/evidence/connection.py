@@ -28,10 +28,6 @@ _FRAME_HEADER = 9  # RFC 9113 section 4.1
 # send fewer than 200 before their first request.
 MAX_OPENING = 1024
 
-# Frames that an endpoint sends by itself before a request. PRIORITY may name a stream that is not
-# open yet (RFC 9113 section 5.3.2), as in clients of nghttp2.
-_OPENING_FRAMES = {"SETTINGS", "WINDOW_UPDATE", "PING", "GOAWAY", "PRIORITY"}
-
 # SETTINGS that have no name in an RFC, and are nobody's data: those of gRPC's C core
 # (GRPC_CHTTP2_SETTINGS_GRPC_ALLOW_TRUE_BINARY_METADATA and the two after it).
 _GRPC_SETTINGS = {"0xFE03", "0xFE04", "0xFE05"}
@@ -78,23 +74,37 @@ class _Opening:
         self._said_size += _FRAME_HEADER + frame.length
         match frame.type:
             case "SETTINGS":
-                for pair in filter(None, frame.detail.split(", ")):
-                    name, _, value = pair.partition("=")
-                    self._odd |= name.startswith("0x") and name not in _GRPC_SETTINGS
-                    self._values += int(value).to_bytes(4, "big")
-            case "WINDOW_UPDATE":
-                self._values += int(frame.detail).to_bytes(4, "big")
+                names = re.findall(r"([^\s,=]+)=", frame.detail)
+                self._odd |= any(n.startswith("0x") and n not in _GRPC_SETTINGS for n in names)
+                self._values += _numbers(re.sub(r"[^\s,=]+=", "", frame.detail))
+            case "WINDOW_UPDATE" | "PRIORITY":
+                self._values += _numbers(frame.detail)
             case "PING":
-                self._values += bytes.fromhex(frame.detail)
+                self._values += _bytes(frame.detail)
             case "GOAWAY":
                 self._odd |= frame.length > _BARE_GOAWAY
             case _:
-                self._odd |= frame.type not in _OPENING_FRAMES
+                self._odd = True
 
     @property
     def holds_data(self) -> bool:
         """Whether that is more than what endpoints say by themselves."""
         return self._odd or self._said_size > MAX_OPENING or bool(_TEXT.search(self._values))
+
+
+def _numbers(detail: str) -> bytes:
+    """The numbers in what a frame says, as they stood on the wire: 32 bits each."""
+    return b"".join(
+        (int(number[-10:]) % 2**32).to_bytes(4, "big") for number in re.findall(r"\d+", detail)
+    )
+
+
+def _bytes(detail: str) -> bytes:
+    """The bytes in what a frame says; a recording may hold anything."""
+    try:
+        return bytes.fromhex(detail)
+    except ValueError:
+        return detail.encode("utf-8", "backslashreplace")
 
 
 class SeenConnection:

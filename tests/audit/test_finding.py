@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from mitm.audit import Case, ClientRun, Finding, Report
@@ -28,6 +30,9 @@ from mitm.evidence import Observation, Observer, describe
 from mitm.evidence.connection import SeenConnection
 from mitm.evidence.observer import MAX_CALLS, NOT_KEPT
 from tests.audit.findings import SUBJECT
+
+# Of which tokens are made (RFC 9110 section 11.2), from which bytes are drawn.
+ALPHABET = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/="
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FAILED = ClientRun("ended", said="exit code 1", failed=True, exit_code=1)
@@ -488,3 +493,24 @@ def test_the_evidence_is_bounded_and_no_request_is_lost() -> None:
     assert len(finding.evidence.calls) == MAX_CALLS
     assert finding.evidence.calls[0].requests == (NOT_KEPT,)
     assert finding.evidence.reached == "messages"
+
+
+@given(st.sampled_from(["SETTINGS", "PING", "WINDOW_UPDATE", "PRIORITY", "GOAWAY", "?"]), st.text())
+def test_a_frame_of_a_recording_may_say_anything(kind: str, detail: str) -> None:
+    judged(case(), [*OPENED, frame(kind, detail=detail), closed()], FAILED)
+
+
+@given(st.binary(min_size=8, max_size=8))
+def test_a_token_is_found_in_whatever_control_frame_it_is_cut_into(token: bytes) -> None:
+    text = token.translate(bytes(ALPHABET[number % len(ALPHABET)] for number in range(256)))
+    first, second = (int.from_bytes(text[at : at + 4], "big") for at in (0, 4))
+    assume(first != second)
+    settings = f"HEADER_TABLE_SIZE={first}, MAX_FRAME_SIZE={second}"
+    hidden = [
+        [frame("PING", length=8, detail=text.hex())],
+        [frame("SETTINGS", length=12, detail=settings)],
+        [frame("WINDOW_UPDATE", length=4, detail=f"+{half}") for half in (first, second)],
+    ]
+    for frames in hidden:
+        finding = judged(case(), [*OPENED, *frames, closed()], FAILED)
+        assert finding.outcome == "vulnerable", frames
