@@ -43,6 +43,7 @@ class Command:
             failed=ended.code != 0,
             exit_code=ended.code,
             until=ended.at,
+            killed=ended.code is None,
             seconds=self._time_limit,
             crash=ended.crash,
             left_behind=ended.left_behind,

@@ -26,7 +26,7 @@ DRAIN_SECONDS = 5.0
 
 # Seconds in which a function that has returned, and has left a connection open, may still make the
 # call that it has begun in the background. One that raised has given up.
-LINGER_SECONDS = 1.0
+LINGER_SECONDS = 2.0
 GIVEN_UP_SECONDS = 0.1
 
 
@@ -176,7 +176,7 @@ class Listener:
         """
         # A client that has come and gone may still be in the listen queue.
         await self._interceptor.drain(0)
-        if client.over:
+        if client.over or client.killed:
             await self._settle(client)
         observer, self._observer = self._observer, Observer()
         return judge(self._case, observer, client, self._control)
@@ -194,7 +194,7 @@ class Listener:
     def _patience(self, client: ClientRun) -> float:
         """Seconds that its connections have from its end on."""
         remain = self._observer.open()
-        if client.end == "ended":
+        if client.end == "ended" or client.killed:
             return DRAIN_SECONDS if remain else 0
         remain = [each for each in remain if not each.over_the_line]
         if not remain:

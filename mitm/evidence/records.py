@@ -30,6 +30,7 @@ class ClientRun(msgspec.Struct, frozen=True):
         answer: the JSON object that a client of the lab has printed, None if it printed none.
         until: when its time was up, or it was stopped, in seconds since the epoch: what it closed
             after that was not its decision. None if it came to its end by itself.
+        killed: its program was ended by force, and with it all its connections.
         seconds: that it was given, 0 if that is not known.
         crash: what ended it in the place of its own code, `SIGABRT` say; "" if nothing did.
         left_behind: processes that it has started and that still run, by name and number.
@@ -42,6 +43,7 @@ class ClientRun(msgspec.Struct, frozen=True):
     exit_code: int | None = None
     answer: dict[str, object] | None = None
     until: float | None = None
+    killed: bool = False
     seconds: float = 0
     crash: str = ""
     left_behind: tuple[str, ...] = ()

@@ -126,6 +126,7 @@ def _understand(ended: Ended, seconds: float) -> ClientRun:
         exit_code=ended.code,
         answer=answer,
         until=ended.at,
+        killed=ended.code is None,
         seconds=seconds,
         crash=ended.crash,
         left_behind=ended.left_behind,

@@ -1,4 +1,16 @@
-"""What two HTTP/2 endpoints say to each other, read by a third who takes no part (RFC 9113)."""
+"""What two HTTP/2 endpoints say to each other, read by a third who takes no part (RFC 9113).
+
+Each side is a machine of its own: preface (of the client alone), first SETTINGS, then any frames,
+but within a header block nothing except its CONTINUATION frames. Each stream is another:
+
+    idle ──▶ requested ──▶ answered        by the header blocks of its two directions
+      │           │            │
+      └───────────┴────────────┴──▶ over   when both directions have ended, or by a reset
+
+What couples them: HPACK has one state for a whole direction, so that every block is decoded, also
+of streams that are over; SETTINGS of one side are limits of the other's, from their ACK on; and
+half-received messages of all streams share one budget.
+"""
 
 from collections import deque
 from collections.abc import Iterator

@@ -303,6 +303,55 @@ def test_strict_counts_a_client_that_rejects_what_is_sound() -> None:
     assert audit("--strict", "--", *SSL, only="mixed-case").code == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "worst"), [("ca-file", 0, "pass"), ("skip-verify", 1, "vulnerable")]
+)
+def test_a_described_client_needs_no_placeholders(name: str, code: int, worst: str) -> None:
+    result = audit("--json", "--client", "python", "--policy", name, only="attacker-ca")
+    assert result.code == code, result.err
+    report = told(result)
+    assert outcomes(report) == {"attacker-ca": worst}
+    assert report["subject"] == {
+        "name": "python",
+        "title": "Python, grpcio",
+        "version": "",
+        "policy": name,
+        "noun": "client",
+    }
+    read = report["findings"][0]["evidence"]["credentials"]
+    assert read == (["authorization"] if code else [])
+
+
+# Dies of the certificate that it rejects.
+ABORTING = """
+import os, ssl, sys
+try:
+    exec(sys.argv.pop(1))
+except ssl.SSLError:
+    os.abort()
+"""
+
+
+def test_a_crash_is_in_the_table_and_in_every_report(tmp_path: Path) -> None:
+    junit, sarif = tmp_path / "audit.xml", tmp_path / "audit.sarif"
+    client = ("--", sys.executable, "-c", ABORTING, SSL_CLIENT, *SSL[3:])
+    reports = ("--junit", junit, "--sarif", sarif)
+    shown = audit(*reports, *client, only="attacker-ca")
+    assert shown.code == 0, shown.out
+    assert "Crashed: rejected, but it ended the program (1)" in shown.out
+    assert "attacker-ca:crash" in junit.read_text()
+    results = json.loads(sarif.read_text())["runs"][0]["results"]
+    assert [(r["ruleId"], r["level"]) for r in results] == [("attacker-ca:crash", "warning")]
+    report = told(audit("--json", *client, only="attacker-ca"))
+    assert outcomes(report) == {"attacker-ca": "pass", "attacker-ca:crash": "crashed"}
+    assert [f["crash"] for f in report["findings"]] == ["SIGABRT", ""]
+    assert report["findings"][1]["cwe"] == [248, 617]
+    # It has let nobody in; but a team may want to know.
+    assert audit("--strict", *client, only="attacker-ca").code == 1
+    # The twin: the same client without that end.
+    assert "Crashed" not in audit("--", *SSL, only="attacker-ca").out
+
+
 def test_words_are_repeated_or_joined_by_commas() -> None:
     result = mitm_demo(
         *("audit", "--json", "--only", "CWE-297,mixed-case", "--only", "attacker-ca"),
@@ -321,6 +370,11 @@ def test_words_are_repeated_or_joined_by_commas() -> None:
     ("words", "said"),
     [
         ((), "name the client's command: mitm-demo audit -- ./my-client {target} {ca}"),
+        (("--client", "python"), "name a policy with --policy: insecure, skip-verify"),
+        (("--policy", "ca-file", "--", "true"), "--policy is for a client of the lab"),
+        (("--client", "python", "--policy", "x"), "client 'python' does not know policy 'x'"),
+        (("--client", "pythn", "--policy", "ca-file"), "did you mean 'python'?"),
+        (("--client", "python", "--policy", "ca-file", "--", "true"), "--client takes no command"),
         (("--ca", "ca.pem", "--", "true"), "--ca is for --upstream"),
         (("--upstream", "localhost:1", "--respond", "OK", "--", "true"), "--respond is for"),
         (("--upstream", "example.com:443", "--", "true"), "add --allow-host example.com"),
