@@ -179,7 +179,7 @@ class Ended(NamedTuple):
         code: its exit code, negative if a signal ended it; None if it had to be ended.
         stdout, stderr: what it has written.
         at: when it was stopped or its time was up, in seconds since the epoch; None if it ended.
-        left_behind: processes that it has started and that still run, by name and number.
+        left_behind: names of processes that it has started and that still run.
     """
 
     how: Literal["ended", "stopped", "still-running"]
@@ -297,8 +297,9 @@ def _marked(mark: str) -> list[str]:
         with contextlib.suppress(OSError):
             if wanted in (path / "environ").read_bytes().split(b"\0"):
                 name = (path / "comm").read_text(errors="replace").strip()
-                found.append(f"{name}, process {path.name}")
-    return found
+                found.append(name)
+    # Without their numbers, which differ from run to run.
+    return sorted(found)
 
 
 def _signal_name(number: int) -> str:

@@ -4,12 +4,14 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from mitm import programs
 from mitm.errors import UserError
-from mitm.programs import OUTPUT_LIMIT, started
+from mitm.programs import OUTPUT_LIMIT, Ended, started
 from tests.programs import alive, gone
 
 # Says who it is and who its child is; both then wait for ever, deaf to SIGTERM.
@@ -128,3 +130,83 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match=r"cannot start .*none: No such file"):
         asyncio.run(play())
+
+
+# Run to an end
+
+
+def ran(
+    program: str, *, seconds: float = 60, enough: bool = False, by_shell: bool = False
+) -> Ended:
+    async def main() -> Ended:
+        needless = asyncio.Event()
+        if enough:
+            needless.set()
+        words = ["sh", "-c", program] if by_shell else [sys.executable, "-c", program]
+        return await programs.run(words, os.environ, seconds, needless)
+
+    return asyncio.run(main())
+
+
+def test_a_program_that_ends_is_told_with_its_code_and_words() -> None:
+    ended = ran("print('out'); raise SystemExit('err')")
+    assert (ended.how, ended.code, ended.at, ended.left_behind) == ("ended", 1, None, ())
+    assert ended.said == "exit code 1: err"
+
+
+def test_a_program_that_goes_on_is_ended_when_its_time_is_up_or_it_is_not_needed() -> None:
+    forever = "import signal; signal.pause()"
+    for ended, how in (
+        (ran(forever, seconds=0.2), "still-running"),
+        (ran(forever, enough=True), "stopped"),
+    ):
+        assert (ended.how, ended.code) == (how, None)
+        assert ended.at is not None
+        assert time.time() - 60 < ended.at < time.time()
+
+
+def test_what_moves_to_a_session_of_its_own_is_named_and_not_ended() -> None:
+    start = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', "
+        "'import signal; signal.pause()'], start_new_session={}, stdout=-3).pid)"
+    )
+    apart = ran(start.format(True))
+    try:
+        assert len(apart.left_behind) == 1
+        assert apart.left_behind[0].startswith("python")
+        assert alive(int(apart.stdout))
+    finally:
+        os.kill(int(apart.stdout), signal.SIGKILL)
+    # The twin: in the session of the program it is ended with it.
+    within = ran(start.format(False))
+    assert within.left_behind == ()
+    assert gone(int(within.stdout))
+
+
+@pytest.mark.parametrize(
+    ("program", "crash"),
+    [
+        ("import os; os.abort()", "SIGABRT"),
+        ("import os; os.kill(os.getpid(), 11)", "SIGSEGV"),
+        ("import os; os.kill(os.getpid(), 15)", ""),
+        ("import sys; sys.exit(1)", ""),
+        ("raise ValueError('refused')", ""),
+        (
+            "import sys; sys.stderr.write('panic: no\\n\\ngoroutine 1 [running]:\\n'); sys.exit(2)",
+            "a panic",
+        ),
+        ("import sys; sys.stderr.write('usage: no panic: here\\n'); sys.exit(2)", ""),
+        (
+            "import sys; sys.stderr.write(\"thread 'main' panicked at a.rs\\n\"); sys.exit(101)",
+            "a panic",
+        ),
+        ("import sys; sys.exit(101)", ""),
+    ],
+)
+def test_a_crash_is_told_from_an_end_of_its_own(program: str, crash: str) -> None:
+    assert ran(program).crash == crash
+
+
+def test_a_shell_hands_on_how_its_command_ended() -> None:
+    assert ran("sh -c 'kill -ABRT $$'; exit $?", by_shell=True).crash == "SIGABRT"
+    assert ran("exit 6", by_shell=True).crash == ""

@@ -33,7 +33,7 @@ class ClientRun(msgspec.Struct, frozen=True):
         killed: its program was ended by force, and with it all its connections.
         seconds: that it was given, 0 if that is not known.
         crash: what ended it in the place of its own code, `SIGABRT` say; "" if nothing did.
-        left_behind: processes that it has started and that still run, by name and number.
+        left_behind: names of processes that it has started and that still run.
     """
 
     end: RunEnd

@@ -41,7 +41,7 @@ HUNG = ClientRun("still-running", failed=True, until=10)
 RAISED = ClientRun("returned", failed=True)
 RETURNED = ClientRun("returned")
 CRASHED = ClientRun("ended", said="ended by SIGABRT", failed=True, exit_code=-6, crash="SIGABRT")
-LEFT_A_CHILD = ClientRun("ended", failed=True, exit_code=1, left_behind=("python3, process 7",))
+LEFT_A_CHILD = ClientRun("ended", failed=True, exit_code=1, left_behind=("python3",))
 
 
 def judged(
@@ -291,7 +291,7 @@ def again(count: int) -> list[Event]:
         ([*OPENED, closed(time=11)], HUNG, "inconclusive", "it may have been about to"),
         ([*OPENED, *again(6)[3:]], HUNG, "inconclusive", "it may have been about to"),
         (SHOWN, HUNG, "inconclusive", "has not left"),
-        (LEFT, LEFT_A_CHILD, "inconclusive", "was still running when it had ended (python3, proc"),
+        (LEFT, LEFT_A_CHILD, "inconclusive", "was still running when it had ended (python3)"),
         ([*OPENED, closed("server")], FAILED, "inconclusive", "the server ended the connection"),
         ([connected(), closed()], FAILED, "inconclusive", "before it was shown anything"),
         (SHOWN, FAILED, "inconclusive", "sent nothing, but has not left either"),
