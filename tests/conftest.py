@@ -1,3 +1,10 @@
 """What all tests share."""
 
+import signal
+
 pytest_plugins = ["pytester"]
+
+# Programs that a script starts with & ignore SIGINT (POSIX, "Asynchronous Lists"), and so would all
+# that the tests start: none of them could be ended as Ctrl-C ends it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
