@@ -58,7 +58,7 @@ class _Opening:
 
     def __init__(self) -> None:
         self.size = len(_PREFACE)
-        self._said: set[tuple[str, str]] = set()
+        self._said: set[tuple[object, ...]] = set()
         self._said_size = 0
         self._values = bytearray()  # of the fields that could hold anything
         self._odd = False
@@ -67,22 +67,26 @@ class _Opening:
         """Take the next frame."""
         self.size += _FRAME_HEADER + frame.length
         # A PING that is sent again and again says nothing new.
-        said = (frame.type, frame.detail)
+        said = (frame.type, frame.flags, frame.stream, frame.detail)
         if said in self._said or self._said_size > MAX_OPENING:
             return
         self._said.add(said)
         self._said_size += _FRAME_HEADER + frame.length
+        self._odd |= any(flag.startswith("0x") for flag in frame.flags)
         match frame.type:
             case "SETTINGS":
                 names = re.findall(r"([^\s,=]+)=", frame.detail)
                 self._odd |= any(n.startswith("0x") and n not in _GRPC_SETTINGS for n in names)
                 self._values += _numbers(re.sub(r"[^\s,=]+=", "", frame.detail))
-            case "WINDOW_UPDATE" | "PRIORITY":
+            case "WINDOW_UPDATE":
                 self._values += _numbers(frame.detail)
+            case "PRIORITY":
+                self._values += _numbers(f"{frame.stream}, {frame.detail}")
             case "PING":
                 self._values += _bytes(frame.detail)
             case "GOAWAY":
-                self._odd |= frame.length > _BARE_GOAWAY
+                self._odd |= frame.length > _BARE_GOAWAY or frame.detail.startswith("0x")
+                self._values += _numbers(frame.detail)
             case _:
                 self._odd = True
 

@@ -225,6 +225,18 @@ def again(count: int) -> list[Event]:
         ),
         ([*OPENED, *PINGS, closed()], FAILED, "vulnerable", "control frames"),
         ([*SHOWN, sent(PREFACE[:9]), closed(received=50)], FAILED, "vulnerable", "not HTTP/2"),
+        (
+            [*OPENED, structs.replace(frame("SETTINGS"), flags=("0x70",)), closed()],
+            FAILED,
+            "vulnerable",
+            "control frames",
+        ),
+        (
+            [*OPENED, frame("GOAWAY", length=8, detail="0x73337363, last stream 0"), closed()],
+            FAILED,
+            "vulnerable",
+            "control frames",
+        ),
         # The other connection opened HTTP/2 and was left: that excuses one of them alone.
         (
             [*OPENED, closed(), connected(2), presented(2), sent(b"GET /", number=2)],
