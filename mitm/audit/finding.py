@@ -41,6 +41,12 @@ class Subject(msgspec.Struct, frozen=True):
     policy: str = ""
     noun: str = "client"
 
+    def __str__(self) -> str:
+        """All that is known of it, for a heading."""
+        version = f" {self.version}" if self.version else ""
+        policy = f", policy {self.policy}" if self.policy else ""
+        return f"{self.title or self.name}{version}{policy}"
+
 
 class Finding(msgspec.Struct, frozen=True):
     """What came of one certificate.

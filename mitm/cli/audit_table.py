@@ -24,6 +24,7 @@ _MEANING = {0: "a build passes", 1: "a build fails", 3: "nothing is proved"}
 
 def show(console: Console, report: Report, conclusion: Conclusion) -> None:
     """Print what came of an audit."""
+    console.print(Text(f"Audited: {plain(str(report.subject))}", style="bold"))
     console.print(Text("Controls: the genuine certificate", style="bold"))
     rows = _rows()
     for control, when in zip(report.controls, ("first", "last"), strict=False):

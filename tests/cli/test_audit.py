@@ -318,6 +318,8 @@ def test_a_described_client_needs_no_placeholders(name: str, code: int, worst: s
         "policy": name,
         "noun": "client",
     }
+    table = audit("--client", "python", "--policy", name, only="attacker-ca").out
+    assert f"Audited: Python, grpcio, policy {name}\n" in table
     read = report["findings"][0]["evidence"]["credentials"]
     assert read == (["authorization"] if code else [])
 

@@ -16,7 +16,7 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
     A certificate for which the build fails is a failure; one of which nothing can be said an
     error; one that was not tried, or is known from the baseline, is skipped.
     """
-    suite = Element("testsuite", name=f"{_SUITE}: {plain(report.subject.name)}")
+    suite = Element("testsuite", name=f"{_SUITE}: {plain(str(report.subject))}")
     for control, when in zip(report.controls, ("first", "last"), strict=False):
         test = _test(suite, control, f"control: {control.case.name}, {when}")
         if control.outcome != "pass":
