@@ -141,7 +141,8 @@ class SeenConnection:
         self._framed = False  # a frame of HTTP/2 has come
         self._partial = False  # the last frame, or header block, has not come whole
         self._messages = False
-        self._unread = False
+        self._unread = False  # what the client sends is not HTTP/2
+        self._blind = False  # what the server sends is not, so that nothing is parsed any more
         self._alerts: dict[events.Party, str] = {}
 
     def see(self, event: Event) -> None:
@@ -163,6 +164,8 @@ class SeenConnection:
                 self._sample, self.encrypted = event.sample, event.encrypted
             case events.ParseFailed(direction="client"):
                 self._unread = True
+            case events.ParseFailed():
+                self._blind = True
             case events.ClientHello():
                 self._hello = event
             case events.CertificatePresented():
@@ -257,6 +260,9 @@ class SeenConnection:
     def ended_by_others(self, until: float | None) -> str:
         """Who else than the client has ended it before it decided, and why; "" if nobody has."""
         end = self.end(until)
+        if end is None and self._blind:
+            # Once it has ended, its length tells whether the client went on.
+            return "what the server sent could not be read, nor what came after it"
         if end is None or end.by == "client" or self._offers_nothing(end):
             return ""
         if end.by == "server":

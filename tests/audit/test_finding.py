@@ -168,6 +168,7 @@ ASKED = [*OPENED, frame("HEADERS", 1), request(), message()]
 ALERT = Alert(time=0, connection=1, by="client", name="unknown_ca", number=48)
 PINGS = [frame("PING", length=8, detail=f"{number:016x}") for number in range(100)]
 OFFERED_NOTHING = closed("attacker", "error", reason="no suitable signature algorithm")
+ILL_ANSWERED = ParseFailed(time=0, connection=1, direction="server", reason="rubbish")
 RUBBISH = ParseFailed(time=0, connection=1, direction="client", reason="rubbish")
 
 
@@ -203,6 +204,12 @@ def again(count: int) -> list[Event]:
             "a part of a request",
         ),
         ([*OPENED, closed(received=200)], FAILED, "vulnerable", "a part of a request"),
+        (
+            [*OPENED, ILL_ANSWERED, closed(received=200)],
+            FAILED,
+            "vulnerable",
+            "a part of a request",
+        ),
         ([*OPENED, RUBBISH, closed()], FAILED, "vulnerable", "that are not HTTP/2"),
         ([*OPENED, frame("0x2A", length=30), closed()], FAILED, "vulnerable", "control frames"),
         (
@@ -285,6 +292,7 @@ def again(count: int) -> list[Event]:
         ),
         ([*SHOWN, sent(PREFACE[:9]), closed(received=9)], FAILED, "pass", "no call"),
         (OPENED, RAISED, "pass", "opened HTTP/2, but made no call"),
+        ([*OPENED, ILL_ANSWERED, closed(received=33)], FAILED, "pass", "but made no call"),
         (OPENED, RETURNED, "pass", "yet the client reports success"),
         # It is still trying, and has rejected again and again.
         (again(5), HUNG, "pass", "5 times; it was still trying"),
@@ -305,6 +313,7 @@ def again(count: int) -> list[Event]:
         (SHOWN, HUNG, "inconclusive", "has not left"),
         (LEFT, LEFT_A_CHILD, "inconclusive", "was still running when it had ended (python3)"),
         ([*OPENED, closed("server")], FAILED, "inconclusive", "the server ended the connection"),
+        ([*OPENED, ILL_ANSWERED], RAISED, "inconclusive", "nor what came after it"),
         ([connected(), closed()], FAILED, "inconclusive", "before it was shown anything"),
         (SHOWN, FAILED, "inconclusive", "sent nothing, but has not left either"),
         ([*LEFT, connected(2), presented(2)], FAILED, "inconclusive", "has not left either"),
