@@ -282,11 +282,10 @@ async def _left_behind(mark: str) -> tuple[str, ...]:
 
     Only Linux tells the environment of others; elsewhere none are found.
     """
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_SECONDS):
-            while _marked(mark):  # noqa: ASYNC110
-                await asyncio.sleep(_POLL_SECONDS)
-    return tuple(_marked(mark))
+    until = time.monotonic() + LINGER_SECONDS
+    while (found := _marked(mark)) and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)
+    return tuple(found)
 
 
 def _marked(mark: str) -> list[str]:

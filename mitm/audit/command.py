@@ -4,6 +4,8 @@ import asyncio
 import os
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from mitm.audit.listener import Endpoint
 from mitm.evidence import ClientRun
 from mitm.masking import without_secrets
@@ -37,17 +39,8 @@ class Command:
         environment = dict(os.environ)
         environment |= {f"MITM_{name.upper()}": value for name, value in values.items()}
         ended = await run(_fill(self._words, values), environment, self._time_limit, enough)
-        return ClientRun(
-            end=ended.how,
-            said=without_secrets(ended.said, self._secrets),
-            failed=ended.code != 0,
-            exit_code=ended.code,
-            until=ended.at,
-            killed=ended.code is None,
-            seconds=self._time_limit,
-            crash=ended.crash,
-            left_behind=ended.left_behind,
-        )
+        said = without_secrets(ended.said, self._secrets)
+        return structs.replace(ClientRun.of_program(ended, self._time_limit), said=said)
 
 
 def _fill(words: Sequence[str], values: dict[str, str]) -> list[str]:

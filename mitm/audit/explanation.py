@@ -22,7 +22,7 @@ def explain(finding: Finding) -> str:
         "happened": finding.reason,
         f"{finding.noun} said": _said(finding) if finding.outcome != "vulnerable" else "",
         "rule": case.rule,
-        "fix": case.fix if finding.outcome in ("vulnerable", "crashed") else "",
+        "fix": finding.fix,
         "lesson": _first_paragraph(case.lesson),
         "more": f"mitm-demo show {case.name.partition(':')[0]}",
     }

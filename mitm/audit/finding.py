@@ -72,6 +72,11 @@ class Finding(msgspec.Struct, frozen=True):
         """What the client gave away, None if it was not tried."""
         return self.observation.evidence if self.observation else None
 
+    @property
+    def fix(self) -> str:
+        """What to change in the client, "" if there is nothing to mend in it."""
+        return self.case.fix if self.outcome in ("vulnerable", "crashed") else ""
+
     def fails(self, *, strict: bool = False) -> bool:
         """Whether a build should fail for it.
 
@@ -135,9 +140,8 @@ def judge(
     """
     observation = observer.observation(client, control)
     outcome, reason = outcome_of(case, observation, client, observer.noun)
-    missed = not_attacked(control, observation) if control else []
-    if outcome == "pass" and case.expect == "reject" and missed:
-        assert control is not None
+    cleared = outcome == "pass" and case.expect == "reject"
+    if cleared and control and (missed := not_attacked(control, observation)):
         outcome, reason = "inconclusive", _not_attacked(control, missed, reason)
     said = without_secrets(client.said, observation.secrets)
     if observation.act == "unreached" and said:

@@ -206,6 +206,9 @@ class Listener:
     def _see(self, event: Event) -> None:
         self._observer(event)
         self._change.set()
+        # To count again what a client in a loop leaves would cost more each time.
+        if self.enough.is_set():
+            return
         if isinstance(event, Closed) and self._observer.rejections >= self._rejections_enough():
             self.enough.set()
         # A service goes on after its call.

@@ -203,7 +203,7 @@ def _client(
     described = load_client(name)
     if policy is None:
         raise UserError(f"name a policy with --policy: {', '.join(described.policies)}")
-    audited = AuditedClient(described, described.must_know(policy), timeout)
+    audited = AuditedClient(described, policy, timeout)
     return audited.subject, audited, described.command
 
 

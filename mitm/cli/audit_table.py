@@ -76,6 +76,6 @@ def _row(finding: Finding, conclusion: Conclusion) -> tuple[Text, Text, Text]:
     told = Text(plain(finding.reason))
     if case.name in conclusion.known:
         told = Text("known from the baseline; ", style="dim").append(told)
-    if finding.outcome in ("vulnerable", "crashed") and case.fix:
-        told.append(f"\nfix: {case.fix}", style="bold")
+    if finding.fix:
+        told.append(f"\nfix: {finding.fix}", style="bold")
     return Text(plain(case.name)), Text(case.severity), told

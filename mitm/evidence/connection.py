@@ -19,9 +19,8 @@ import re
 from mitm import events
 from mitm.events import Event
 from mitm.evidence.records import ClientRun, Ending, Kind, Reached
+from mitm.wire.http2 import PREFACE
 
-# RFC 9113 section 3.4.
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _FRAME_HEADER = 9  # RFC 9113 section 4.1
 
 # Bytes of different frames, beyond which it is no opening: grpcio, grpc-go, grpc-js and nghttp2
@@ -57,7 +56,7 @@ class _Opening:
     """What the client has said on an HTTP/2 connection before its first request."""
 
     def __init__(self) -> None:
-        self.size = len(_PREFACE)
+        self.size = len(PREFACE)
         self._said: set[tuple[object, ...]] = set()
         self._said_size = 0
         self._values = bytearray()  # of the fields that could hold anything
@@ -202,11 +201,11 @@ class SeenConnection:
         if self._unread:
             return False
         sample = self._sample or b""
-        if self._framed or sample.startswith(_PREFACE):
+        if self._framed or sample.startswith(PREFACE):
             return True
         # It broke off within the preface, if that is known to be all that came.
         whole = self.closed is not None and self.closed.client_bytes == len(sample)
-        return whole and _PREFACE.startswith(sample)
+        return whole and PREFACE.startswith(sample)
 
     @property
     def over_the_line(self) -> bool:

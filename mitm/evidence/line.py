@@ -91,7 +91,7 @@ class Conduct(NamedTuple):
     def _doubt(self) -> str:
         """Why a client that was not kept from it may have gone on yet; "" if it has left."""
         left, who = self.left, f"the {self.noun}"
-        remaining = [each for each in self.remaining if each not in left]
+        remaining = [each for each in self.remaining if not each.was_left(self.run)]
         if left and not self.run.over:
             # After rejections, what has only just come is the next attempt of who goes on.
             often = len(left) >= REJECTIONS_ENOUGH

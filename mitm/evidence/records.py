@@ -1,10 +1,13 @@
 """What is known of a leg: of the client's run, of what was read of it, and what it did."""
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import msgspec
 
 from mitm import events
+
+if TYPE_CHECKING:
+    from mitm.programs import Ended
 
 Reached = Literal[
     "nothing", "preface", "control", "part", "bytes", "headers", "messages", "altered"
@@ -47,6 +50,26 @@ class ClientRun(msgspec.Struct, frozen=True):
     seconds: float = 0
     crash: str = ""
     left_behind: tuple[str, ...] = ()
+
+    @classmethod
+    def of_program(cls, ended: "Ended", seconds: float) -> Self:
+        """What is known of a run by how a program has ended.
+
+        Args:
+            ended: what came of it.
+            seconds: that it was given.
+        """
+        return cls(
+            end=ended.how,
+            said=ended.said,
+            failed=ended.code != 0,
+            exit_code=ended.code,
+            until=ended.at,
+            killed=ended.code is None,
+            seconds=seconds,
+            crash=ended.crash,
+            left_behind=ended.left_behind,
+        )
 
     @property
     def over(self) -> bool:

@@ -6,7 +6,7 @@ from mitm.address import Address
 from mitm.audit import Endpoint, Subject
 from mitm.evidence import ClientRun
 from mitm.lab.clients import Client, run_client
-from mitm.lab.policies import Policy, Trust
+from mitm.lab.policies import Trust
 
 # A credential to be stolen; it opens nothing.
 _TOKEN = "demo-token-of-the-audit"  # noqa: S105
@@ -24,11 +24,10 @@ class AuditedClient:
         UserError: the client does not know the policy.
     """
 
-    def __init__(self, client: Client, policy: Policy, time_limit: float) -> None:
-        client.must_know(policy)
+    def __init__(self, client: Client, policy: str, time_limit: float) -> None:
         self.subject = Subject(client.name, client.title, policy=policy)
         self._client = client
-        self._policy = policy
+        self._policy = client.must_know(policy)
         self._time_limit = time_limit
 
     async def __call__(self, endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:

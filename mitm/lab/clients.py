@@ -119,18 +119,7 @@ def _understand(ended: Ended, seconds: float) -> ClientRun:
         answer = None
     if not isinstance(answer, dict):
         answer = None
-    client = ClientRun(
-        end=ended.how,
-        said=ended.said,
-        failed=ended.code != 0,
-        exit_code=ended.code,
-        answer=answer,
-        until=ended.at,
-        killed=ended.code is None,
-        seconds=seconds,
-        crash=ended.crash,
-        left_behind=ended.left_behind,
-    )
+    client = msgspec.structs.replace(ClientRun.of_program(ended, seconds), answer=answer)
     if ended.code is None or ended.crash:
         return client
     problem = ""

@@ -24,7 +24,7 @@ class Watcher:
         encrypted: whether the client speaks TLS.
         alpn: the protocol agreed on with the client, None without ALPN.
         schema: descriptors for the messages.
-        on_event: called with each event; an `GuardedObserver`, which does not raise.
+        on_event: called with each event; a `GuardedObserver`, which does not raise.
     """
 
     def __init__(

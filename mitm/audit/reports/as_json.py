@@ -42,7 +42,7 @@ def _finding(finding: Finding) -> dict[str, object]:
         "rule": case.rule,
         "outcome": finding.outcome,
         "reason": finding.reason,
-        "fix": case.fix if finding.outcome in ("vulnerable", "crashed") else "",
+        "fix": finding.fix,
         "client_said": finding.said,
         "crash": finding.crash,
         "evidence": _evidence(finding.evidence) if finding.evidence else None,

@@ -53,8 +53,8 @@ def _say(test: Element, kind: str, finding: Finding, more: list[str] | None = No
         test, kind, type=finding.outcome, message=plain(f"{case.title}: {finding.reason}")
     )
     lines = [f"Rule: {case.rule}"] if case.rule else []
-    if case.fix and finding.outcome in ("vulnerable", "crashed"):
-        lines.append(f"Fix: {case.fix}")
+    if finding.fix:
+        lines.append(f"Fix: {finding.fix}")
     if finding.said:
         lines.append(f"The {finding.noun} said: {finding.said}")
     element.text = "\n".join(plain(line) for line in [*lines, *(more or [])])

@@ -99,8 +99,8 @@ def _result(
 ) -> dict[str, object]:
     case = finding.case
     text = f"{case.title}: {finding.reason}."
-    if finding.outcome in ("vulnerable", "crashed") and case.fix:
-        text += f" Fix: {case.fix}"
+    if finding.fix:
+        text += f" Fix: {finding.fix}"
     known = {"kind": "external", "justification": "known from the baseline"}
     return {
         "ruleId": case.name,
