@@ -34,6 +34,7 @@ FLOORS = [
     "mitm.audit",
     "mitm.lab",
     "mitm.cli",
+    "mitm.__main__",
     "mitm.pytest_plugin",
     "mitm",
 ]

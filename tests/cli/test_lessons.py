@@ -1,12 +1,13 @@
 """`list`, `show`, `doctor` and the help texts."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from mitm import content
 from mitm.lab import scenarios
-from tests.programs import mitm_demo, refused, scenario_file
+from tests.programs import mitm_demo, refused, run, scenario_file
 
 COMMANDS = ("run", "audit", "list", "show", "proxy", "certs", "serve", "call", "doctor")
 
@@ -113,3 +114,12 @@ def test_without_a_command_there_is_help_and_exit_code_2() -> None:
 
 def test_a_command_that_does_not_exist_is_one_line() -> None:
     assert "No such command" in refused(mitm_demo("rum"))
+
+
+def test_python_m_mitm_is_the_same_command_line() -> None:
+    by_module = run(sys.executable, "-m", "mitm", "list", "scenarios")
+    assert (by_module.code, by_module.err) == (0, "")
+    assert by_module.out == mitm_demo("list", "scenarios").out
+    assert "did you mean 'skip-verify'?" in refused(
+        run(sys.executable, "-m", "mitm", "run", "skip-verfy")
+    )
