@@ -19,7 +19,7 @@ lint: .venv/ready-dev  ## check style and types
 bench: .venv/ready-dev  ## measure the interceptor
 	$(BIN)/python -m bench
 
-proto: .venv/ready-dev  ## generate stubs and descriptors from the .proto
+proto: .venv/ready-dev  ## generate descriptors, and types for mypy, from the .proto
 	$(BIN)/python proto/generate.py
 
 catalogue: .venv/ready-dev  ## write the tables of certs/README.md from the recipes

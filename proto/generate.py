@@ -1,4 +1,4 @@
-"""Generates the Python stubs and the descriptor set from the .proto file.
+"""Generates the descriptor set, and types for mypy, from the .proto file.
 
 Usage: python proto/generate.py [DIRECTORY]    (default: the folder of this script)
 """
@@ -18,9 +18,7 @@ def main() -> int:
             [
                 "protoc",
                 f"--proto_path={PROTO}",
-                f"--python_out={out}",
                 f"--pyi_out={out}",
-                f"--grpc_python_out={out}",
                 f"--descriptor_set_out={out}/users.binpb",
                 "--include_imports",
                 "users/v1/users.proto",

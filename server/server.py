@@ -20,29 +20,27 @@ from urllib.parse import unquote
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proto"))
 
-from users.v1 import users_pb2, users_pb2_grpc
+import user_service
+from user_service import ChatMessage, GetUserRequest, ImportUsersResponse, ListUsersRequest, User
 
-SERVICE = users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
 GRACE_SECONDS = 0.5  # seconds that calls have to end once the server is told to stop
 
 USERS = {
-    1: users_pb2.User(id=1, name="Nicolas", email="nicolas@example.com"),
-    2: users_pb2.User(id=2, name="Amina", email="amina@example.com"),
-    3: users_pb2.User(id=3, name="Jörg", email="joerg@example.com"),
+    1: User(id=1, name="Nicolas", email="nicolas@example.com"),
+    2: User(id=2, name="Amina", email="amina@example.com"),
+    3: User(id=3, name="Jörg", email="joerg@example.com"),
 }
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Users(users_pb2_grpc.UserServiceServicer):
+class Users:
     """The service, with one call of each kind."""
 
-    async def GetUser(self, request: users_pb2.GetUserRequest, context: Context) -> users_pb2.User:  # noqa: N802
+    async def GetUser(self, request: GetUserRequest, context: Context) -> User:  # noqa: N802
         if request.id not in USERS:
             known = ", ".join(map(str, USERS))
             message = f"no user has the id {request.id}; known ids: {known}"
@@ -50,24 +48,49 @@ class Users(users_pb2_grpc.UserServiceServicer):
         return USERS[request.id]
 
     async def ListUsers(  # noqa: N802
-        self, request: users_pb2.ListUsersRequest, context: Context
-    ) -> AsyncIterator[users_pb2.User]:
+        self, request: ListUsersRequest, context: Context
+    ) -> AsyncIterator[User]:
         for user in USERS.values():
             yield user
 
     async def ImportUsers(  # noqa: N802
-        self, requests: AsyncIterator[users_pb2.User], context: Context
-    ) -> users_pb2.ImportUsersResponse:
+        self, requests: AsyncIterator[User], context: Context
+    ) -> ImportUsersResponse:
         imported = 0
         async for _ in requests:
             imported += 1
-        return users_pb2.ImportUsersResponse(imported=imported)
+        return ImportUsersResponse(imported=imported)
 
     async def Chat(  # noqa: N802
-        self, requests: AsyncIterator[users_pb2.ChatMessage], context: Context
-    ) -> AsyncIterator[users_pb2.ChatMessage]:
+        self, requests: AsyncIterator[ChatMessage], context: Context
+    ) -> AsyncIterator[ChatMessage]:
         async for message in requests:
-            yield users_pb2.ChatMessage(text=f"You said: {message.text}")
+            yield ChatMessage(text=f"You said: {message.text}")
+
+
+async def add_health(server: grpc.aio.Server) -> None:
+    """Let load balancers and probes ask how it is: grpc.health.v1.Health."""
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+    status = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    for name in ("", user_service.NAME):
+        await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+
+async def add_reflection(server: grpc.aio.Server) -> None:
+    """Let clients ask what its messages are made of: grpc.reflection.v1alpha.ServerReflection."""
+    from grpc_reflection.v1alpha import reflection
+
+    names = (user_service.NAME, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+
+
+# Served if the package is installed.
+OPTIONAL = {
+    "health": (add_health, "grpcio-health-checking"),
+    "reflection": (add_reflection, "grpcio-reflection"),
+}
 
 
 class Witness(grpc.aio.ServerInterceptor):
@@ -151,13 +174,12 @@ def say(line: dict[str, object]) -> None:
 async def serve(listen: str, credentials: grpc.ServerCredentials | None) -> None:
     # Two servers must not share a port unnoticed, as SO_REUSEPORT would let them.
     server = grpc.aio.server(interceptors=[Witness()], options=[("grpc.so_reuseport", 0)])
-    users_pb2_grpc.add_UserServiceServicer_to_server(Users(), server)
-    status = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(status, server)
-    for name in ("", SERVICE):
-        await status.set(name, health_pb2.HealthCheckResponse.SERVING)
-    services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(services, server)
+    user_service.add_to_server(Users(), server)
+    for service, (add, package) in OPTIONAL.items():
+        try:
+            await add(server)
+        except ImportError:
+            print(f"server: without {service}: pip install {package}", file=sys.stderr)
     try:
         if credentials:
             port = server.add_secure_port(listen, credentials)

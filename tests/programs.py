@@ -80,10 +80,12 @@ def running(*command: str | Path, **environment: str) -> Iterator["subprocess.Po
 
 
 @contextmanager
-def serving(*arguments: str | Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def serving(
+    *arguments: str | Path, **environment: str
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """The victim server and its address."""
     command = (sys.executable, content.SERVER, "--listen", "127.0.0.1:0", *arguments)
-    with running(*command) as process:
+    with running(*command, **environment) as process:
         assert process.stdout
         yield process, json.loads(process.stdout.readline())["listening"]
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,11 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mitm import content
-from tests.programs import refused, run, serving
+from tests.programs import LIMIT, refused, run, serving
 
 sys.path.insert(0, str(content.PROTO))
 
-from users.v1 import users_pb2, users_pb2_grpc
+import user_service
 
 
 class Witness:
@@ -25,7 +26,7 @@ class Witness:
     def __init__(self, process: "subprocess.Popen[str]", channel: grpc.Channel) -> None:
         self._process = process
         self.channel = channel
-        self.users = users_pb2_grpc.UserServiceStub(channel)
+        self.users = user_service.UserServiceStub(channel)
 
     def line(self) -> dict[str, Any]:
         assert self._process.stdout
@@ -40,7 +41,7 @@ def server() -> Iterator[Witness]:
 
 
 def test_get_user_gives_nicolas_and_is_recorded(server: Witness) -> None:
-    user = server.users.GetUser(users_pb2.GetUserRequest(id=1))
+    user = server.users.GetUser(user_service.GetUserRequest(id=1))
     assert (user.id, user.name) == (1, "Nicolas")
     line = server.line()
     assert line["method"] == "/users.v1.UserService/GetUser"
@@ -50,21 +51,21 @@ def test_get_user_gives_nicolas_and_is_recorded(server: Witness) -> None:
 
 def test_an_unknown_user_is_not_found(server: Witness) -> None:
     with pytest.raises(grpc.RpcError) as error:
-        server.users.GetUser(users_pb2.GetUserRequest(id=404))
+        server.users.GetUser(user_service.GetUserRequest(id=404))
     assert error.value.code() == grpc.StatusCode.NOT_FOUND
     assert "404" in (error.value.details() or "")
     assert server.line()["status"] == "NOT_FOUND"
 
 
 def test_list_users_streams_them_in_order(server: Witness) -> None:
-    ids = [user.id for user in server.users.ListUsers(users_pb2.ListUsersRequest())]
+    ids = [user.id for user in server.users.ListUsers(user_service.ListUsersRequest())]
     assert ids == sorted(ids)
     assert len(ids) > 1
     assert server.line()["status"] == "OK"
 
 
 def test_import_users_counts_what_it_is_sent(server: Witness) -> None:
-    users = [users_pb2.User(id=n) for n in range(5)]
+    users = [user_service.User(id=n) for n in range(5)]
     assert server.users.ImportUsers(iter(users)).imported == 5
     assert server.line()["method"].endswith("/ImportUsers")
 
@@ -72,9 +73,9 @@ def test_import_users_counts_what_it_is_sent(server: Witness) -> None:
 def test_chat_answers_each_message_as_it_comes(server: Witness) -> None:
     said: list[str] = []
 
-    def ask() -> Iterator[users_pb2.ChatMessage]:
+    def ask() -> Iterator[user_service.ChatMessage]:
         for text in ("one", "two"):
-            yield users_pb2.ChatMessage(text=text)
+            yield user_service.ChatMessage(text=text)
 
     for answer in server.users.Chat(ask()):
         said.append(answer.text)
@@ -82,9 +83,9 @@ def test_chat_answers_each_message_as_it_comes(server: Witness) -> None:
 
 
 def test_a_call_that_the_client_cancels_is_recorded_as_cancelled(server: Witness) -> None:
-    def forever() -> Iterator[users_pb2.ChatMessage]:
-        yield users_pb2.ChatMessage(text="one")
-        yield from iter(lambda: users_pb2.ChatMessage(text="more"), None)
+    def forever() -> Iterator[user_service.ChatMessage]:
+        yield user_service.ChatMessage(text="one")
+        yield from iter(lambda: user_service.ChatMessage(text="more"), None)
 
     call = server.users.Chat(forever())
     next(call)
@@ -106,6 +107,24 @@ def test_reflection_names_the_services(server: Witness) -> None:
     (answer,) = reflected(server.channel).ServerReflectionInfo(iter([request]))
     names = {service.name for service in answer.list_services_response.service}
     assert {"users.v1.UserService", "grpc.health.v1.Health"} <= names
+
+
+def test_without_the_optional_packages_it_serves_users_and_says_what_is_missing(
+    tmp_path: Path,
+) -> None:
+    for package in ("grpc_health", "grpc_reflection"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise ImportError")
+    with serving(PYTHONPATH=str(tmp_path)) as (process, address):
+        with grpc.insecure_channel(address) as channel:
+            stub = user_service.UserServiceStub(channel)
+            assert stub.GetUser(user_service.GetUserRequest(id=1)).name == "Nicolas"
+        process.terminate()
+        _, err = process.communicate(timeout=LIMIT)
+    assert err.splitlines() == [
+        "server: without health: pip install grpcio-health-checking",
+        "server: without reflection: pip install grpcio-reflection",
+    ]
 
 
 def test_wrong_usage_is_one_line() -> None:

@@ -16,9 +16,16 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "proto"))
+# What the messages are made of: the lab tells a copy of this, which stands elsewhere, where it is.
+sys.path.insert(
+    0, os.environ.get("MITM_PROTO") or str(Path(__file__).resolve().parents[2] / "proto")
+)
 
-from users.v1 import users_pb2, users_pb2_grpc
+try:
+    from user_service import GetUserRequest, User, UserServiceStub
+except ModuleNotFoundError as missing:
+    print(f"client: {missing}; set MITM_PROTO to the folder proto of mitm-demo", file=sys.stderr)
+    sys.exit(2)
 
 # --- whom to trust ------------------------------------------------------------------------------
 
@@ -73,7 +80,7 @@ POLICIES = {
 # --- the call -----------------------------------------------------------------------------------
 
 
-def get_user(arguments: argparse.Namespace) -> users_pb2.User:
+def get_user(arguments: argparse.Namespace) -> User:
     """Ask the server for a user, with the token that identifies this client."""
     deadline = time.monotonic() + arguments.timeout
     credentials = POLICIES[arguments.policy](arguments)
@@ -86,8 +93,8 @@ def get_user(arguments: argparse.Namespace) -> users_pb2.User:
         channel = grpc.insecure_channel(arguments.target, options)
     metadata = [("authorization", f"Bearer {arguments.token}")] if arguments.token else []
     with channel:
-        user: users_pb2.User = users_pb2_grpc.UserServiceStub(channel).GetUser(
-            users_pb2.GetUserRequest(id=arguments.id),
+        user: User = UserServiceStub(channel).GetUser(
+            GetUserRequest(id=arguments.id),
             metadata=metadata,
             timeout=max(deadline - time.monotonic(), 0),
         )

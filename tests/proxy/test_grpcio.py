@@ -19,27 +19,27 @@ from tests.proxy.stage import LIMIT, LOCALHOST, LoopFactory, Props, Seen, presen
 
 sys.path.insert(0, str(content.PROTO))
 
-from users.v1 import users_pb2, users_pb2_grpc
+import user_service
 
 SERVICE = "/users.v1.UserService"
 
 
-class Users(users_pb2_grpc.UserServiceServicer):
+class Users:
     def GetUser(self, request: Any, context: Any) -> Any:  # noqa: N802
         if request.id != 1:
             context.abort(grpc.StatusCode.NOT_FOUND, "no such user")
-        return users_pb2.User(id=1, name="Nicolas", email="nicolas@example.com")
+        return user_service.User(id=1, name="Nicolas", email="nicolas@example.com")
 
     def ListUsers(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         for number in range(3):
-            yield users_pb2.User(id=number)
+            yield user_service.User(id=number)
 
     def ImportUsers(self, requests: Iterator[Any], context: Any) -> Any:  # noqa: N802
-        return users_pb2.ImportUsersResponse(imported=len(list(requests)))
+        return user_service.ImportUsersResponse(imported=len(list(requests)))
 
     def Chat(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:  # noqa: N802
         for message in requests:
-            yield users_pb2.ChatMessage(text=message.text.upper())
+            yield user_service.ChatMessage(text=message.text.upper())
 
 
 class Played(NamedTuple):
@@ -65,7 +65,7 @@ async def played(
 ) -> AsyncIterator[Played]:
     """An interceptor before a gRPC server that runs in threads."""
     server = grpc.server(ThreadPoolExecutor(16))
-    users_pb2_grpc.add_UserServiceServicer_to_server(Users(), server)
+    user_service.add_to_server(Users(), server)
     if tls:
         credentials = grpc.ssl_server_credentials([(props.genuine.key_pem, props.genuine.pem)])
         port = server.add_secure_port("127.0.0.1:0", credentials)
@@ -90,28 +90,28 @@ async def played(
 
 
 def get_user(channel: grpc.Channel, number: int = 1) -> Any:
-    stub = users_pb2_grpc.UserServiceStub(channel)
+    stub = user_service.UserServiceStub(channel)
     return stub.GetUser(
-        users_pb2.GetUserRequest(id=number),
+        user_service.GetUserRequest(id=number),
         timeout=LIMIT,
         metadata=(("authorization", "Bearer demo"),),
     )
 
 
 def list_users(channel: grpc.Channel) -> Any:
-    stub = users_pb2_grpc.UserServiceStub(channel)
-    return list(stub.ListUsers(users_pb2.ListUsersRequest(), timeout=LIMIT))
+    stub = user_service.UserServiceStub(channel)
+    return list(stub.ListUsers(user_service.ListUsersRequest(), timeout=LIMIT))
 
 
 def import_users(channel: grpc.Channel) -> Any:
-    stub = users_pb2_grpc.UserServiceStub(channel)
-    users = (users_pb2.User(id=number) for number in (7, 8))
+    stub = user_service.UserServiceStub(channel)
+    users = (user_service.User(id=number) for number in (7, 8))
     return stub.ImportUsers(users, timeout=LIMIT)
 
 
 def chat(channel: grpc.Channel) -> Any:
-    stub = users_pb2_grpc.UserServiceStub(channel)
-    texts = (users_pb2.ChatMessage(text=text) for text in ("one", "two"))
+    stub = user_service.UserServiceStub(channel)
+    texts = (user_service.ChatMessage(text=text) for text in ("one", "two"))
     return list(stub.Chat(texts, timeout=LIMIT))
 
 
@@ -254,12 +254,12 @@ def test_a_long_conversation_is_seen_as_it_goes_on_and_its_end_by_cancellation(
 ) -> None:
     async def main() -> None:
         async with played(props) as play:
-            stub = users_pb2_grpc.UserServiceStub(play.channel(props.attacker_ca.read_bytes()))
+            stub = user_service.UserServiceStub(play.channel(props.attacker_ca.read_bytes()))
             said: queue.SimpleQueue[Any] = queue.SimpleQueue()
             call = stub.Chat(iter(said.get, None), timeout=LIMIT)
             for text in ("first", "second", "third"):
                 # Nothing more is said before this was seen, asked and answered.
-                said.put(users_pb2.ChatMessage(text=text))
+                said.put(user_service.ChatMessage(text=text))
                 await play.seen.wait(
                     events.Message, direction="client", value={"text": text}, stream=1
                 )

@@ -35,14 +35,14 @@ from tests.proxy.stage import Ends as Sockets
 
 sys.path.insert(0, str(content.PROTO))
 
-from users.v1 import users_pb2, users_pb2_grpc
+import user_service
 
 MALLORY = "users.v1.User.name=Mallory"
-NICOLAS = users_pb2.User(id=1, name="Nicolas", email="nicolas@example.com")
+NICOLAS = user_service.User(id=1, name="Nicolas", email="nicolas@example.com")
 OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
 
 
-class Users(users_pb2_grpc.UserServiceServicer):
+class Users:
     """Remembers what reached it."""
 
     def __init__(self) -> None:
@@ -59,26 +59,26 @@ class Users(users_pb2_grpc.UserServiceServicer):
         if request.id == 404:
             context.abort(grpc.StatusCode.NOT_FOUND, "no such user")
         if request.id == 4:
-            return users_pb2.User(id=4, email="x" * 3_000_000)
+            return user_service.User(id=4, email="x" * 3_000_000)
         if request.id == 5:
             context.set_compression(grpc.Compression.Gzip)
-            return users_pb2.User(id=5, email="x" * 1000)
+            return user_service.User(id=5, email="x" * 1000)
         return NICOLAS
 
     def ListUsers(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         context.add_callback(self.cancelled.set)
         for number in range(300):
-            yield users_pb2.User(id=number, name="n" * number, email="e" * 1000)
+            yield user_service.User(id=number, name="n" * number, email="e" * 1000)
 
     def ImportUsers(self, requests: Iterator[Any], context: Any) -> Any:  # noqa: N802
         self.asked += requests
-        return users_pb2.ImportUsersResponse(imported=len(self.asked))
+        return user_service.ImportUsersResponse(imported=len(self.asked))
 
     def Chat(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:  # noqa: N802
         context.add_callback(self.cancelled.set)
         self.listening.set()
         for message in requests:
-            yield users_pb2.ChatMessage(text=f"You said: {message.text}")
+            yield user_service.ChatMessage(text=f"You said: {message.text}")
 
 
 class Played(NamedTuple):
@@ -96,7 +96,7 @@ class Played(NamedTuple):
             OPTIONS,
             **options,
         )
-        return users_pb2_grpc.UserServiceStub(self.ends.enter_context(channel))
+        return user_service.UserServiceStub(self.ends.enter_context(channel))
 
 
 @contextlib.asynccontextmanager
@@ -106,7 +106,7 @@ async def played(
     """An interceptor that changes things before a gRPC server that runs in threads."""
     users = Users()
     server = grpc.server(ThreadPoolExecutor(64), options=OPTIONS)
-    users_pb2_grpc.add_UserServiceServicer_to_server(users, server)
+    user_service.add_to_server(users, server)
     if tls:
         credentials = grpc.ssl_server_credentials([(props.genuine.key_pem, props.genuine.pem)])
         port = server.add_secure_port("127.0.0.1:0", credentials)
@@ -134,19 +134,19 @@ async def played(
 
 
 def get_user(stub: Any, number: int = 1) -> list[Any]:
-    return [stub.GetUser(users_pb2.GetUserRequest(id=number), timeout=LIMIT)]
+    return [stub.GetUser(user_service.GetUserRequest(id=number), timeout=LIMIT)]
 
 
 def list_users(stub: Any) -> list[Any]:
-    return list(stub.ListUsers(users_pb2.ListUsersRequest(), timeout=LIMIT))
+    return list(stub.ListUsers(user_service.ListUsersRequest(), timeout=LIMIT))
 
 
 def import_users(stub: Any) -> list[Any]:
-    return [stub.ImportUsers((users_pb2.User(id=n) for n in range(100)), timeout=LIMIT)]
+    return [stub.ImportUsers((user_service.User(id=n) for n in range(100)), timeout=LIMIT)]
 
 
 def chat(stub: Any) -> list[Any]:
-    texts = (users_pb2.ChatMessage(text=text) for text in ("one", "two"))
+    texts = (user_service.ChatMessage(text=text) for text in ("one", "two"))
     return list(stub.Chat(texts, timeout=LIMIT))
 
 
@@ -171,10 +171,10 @@ def test_every_kind_of_call_is_changed(props: Props, loop: LoopFactory) -> None:
             stub = play.stub(props.attacker_ca.read_bytes())
             answers = [await asyncio.to_thread(call, stub) for call in CALLS]
         got, listed, imported, said = answers
-        assert got == [users_pb2.User(id=1, name="Mallory", email="nicolas@example.com")]
+        assert got == [user_service.User(id=1, name="Mallory", email="nicolas@example.com")]
         assert [user.name for user in listed] == ["Mallory"] * 300
         assert [user.id for user in listed] == list(range(300))
-        assert imported == [users_pb2.ImportUsersResponse(imported=-1)]
+        assert imported == [user_service.ImportUsersResponse(imported=-1)]
         # What went into the server was changed as well.
         assert [user.name for user in play.users.asked[-100:]] == ["Mallory"] * 100
         assert [message.text for message in said] == ["long " * 1000] * 2
@@ -188,7 +188,7 @@ def test_the_twin_without_rules_changes_nothing(props: Props) -> None:
             stub = play.stub(props.attacker_ca.read_bytes())
             got, _, imported, said = [await asyncio.to_thread(call, stub) for call in CALLS]
         assert got == [NICOLAS]
-        assert imported == [users_pb2.ImportUsersResponse(imported=101)]
+        assert imported == [user_service.ImportUsersResponse(imported=101)]
         assert [message.text for message in said] == ["You said: one", "You said: two"]
         assert play.seen.all(events.Rewritten) == []
 
@@ -216,7 +216,7 @@ def test_the_server_is_told_something_else_than_the_client_said(props: Props) ->
             stub = play.stub(props.attacker_ca.read_bytes())
             await asyncio.to_thread(
                 stub.GetUser,
-                users_pb2.GetUserRequest(id=1),
+                user_service.GetUserRequest(id=1),
                 metadata=(("x-role", "user"), ("authorization", "Bearer demo")),
                 timeout=LIMIT,
             )
@@ -254,7 +254,9 @@ def test_a_call_that_failed_seems_to_have_succeeded(props: Props) -> None:
     async def main() -> None:
         async with played(props, MALLORY, "status=OK") as play:
             stub = play.stub(props.attacker_ca.read_bytes())
-            assert await asyncio.to_thread(get_user, stub, 404) == [users_pb2.User(name="Mallory")]
+            assert await asyncio.to_thread(get_user, stub, 404) == [
+                user_service.User(name="Mallory")
+            ]
 
     run(main())
 
@@ -275,10 +277,10 @@ def test_compressed_messages_are_changed(props: Props) -> None:
         async with played(props, MALLORY) as play:
             stub = play.stub(props.attacker_ca.read_bytes(), compression=grpc.Compression.Gzip)
             (user,) = await asyncio.to_thread(get_user, stub, 5)
-            long = users_pb2.User(name="n" * 1000)
+            long = user_service.User(name="n" * 1000)
             await asyncio.to_thread(stub.ImportUsers, iter([long]), LIMIT)
-        assert user == users_pb2.User(id=5, name="Mallory", email="x" * 1000)
-        assert play.users.asked[-1] == users_pb2.User(name="Mallory")
+        assert user == user_service.User(id=5, name="Mallory", email="x" * 1000)
+        assert play.users.asked[-1] == user_service.User(name="Mallory")
         # The C core does not compress what becomes no shorter by it.
         assert [m.compressed for m in play.seen.all(events.Message)] == [False, True, True, False]
 
@@ -329,7 +331,7 @@ def test_many_calls_of_all_kinds_at_once(props: Props, loop: LoopFactory) -> Non
                 with ThreadPoolExecutor(32) as pool:
                     for done in [pool.submit(call, stub) for call in CALLS * 8]:
                         for answer in done.result(LIMIT):
-                            if isinstance(answer, users_pb2.User):
+                            if isinstance(answer, user_service.User):
                                 assert answer.name == "Mallory"
 
             await asyncio.to_thread(use)
@@ -343,7 +345,7 @@ def test_plaintext_is_changed_as_well(props: Props) -> None:
     async def main() -> None:
         async with played(props, MALLORY, tls=False) as play:
             with grpc.insecure_channel(str(play.interceptor.address)) as channel:
-                stub = users_pb2_grpc.UserServiceStub(channel)
+                stub = user_service.UserServiceStub(channel)
                 (user,) = await asyncio.to_thread(get_user, stub)
         assert user.name == "Mallory"
         assert not play.seen.one(events.ApplicationData, direction="client").encrypted
@@ -363,9 +365,9 @@ def test_every_kind_of_call_is_answered_in_the_servers_place(
             answers = [await asyncio.to_thread(call, stub) for call in CALLS]
         assert play.users.asked == []
         got, listed, imported, said = answers
-        assert got == listed == [users_pb2.User(id=7, name="Mallory")]
-        assert imported == [users_pb2.ImportUsersResponse()]
-        assert said == [users_pb2.ChatMessage()]
+        assert got == listed == [user_service.User(id=7, name="Mallory")]
+        assert imported == [user_service.ImportUsersResponse()]
+        assert said == [user_service.ChatMessage()]
         assert play.seen.one(events.UpstreamConnected).stand_in
 
     run(main(), loop)
