@@ -23,8 +23,13 @@ allow_host_option = click.option(
 
 
 def mode_options(command: F) -> F:
-    """Give a command `--mode`, `--intercept` and `--upstream`."""
+    """Give a command `--mode`, `--intercept`, `--upstream`, and how that is spoken to."""
     for option in (
+        click.option(
+            "--upstream-tls/--upstream-plaintext",
+            default=None,
+            help="How the server is spoken to.  [default: as the client speaks]",
+        ),
         click.option(
             "--upstream",
             metavar="HOST:PORT",

@@ -58,6 +58,7 @@ def proxy(
     mode: Mode,
     intercept: tuple[str, ...],
     upstream: str | None,
+    upstream_tls: bool | None,
     cert: str,
     key: Path | None,
     rewrites: tuple[str, ...],
@@ -90,18 +91,23 @@ def proxy(
             "--impersonate is not for --mode transparent: there the server is dialled before it is "
             "known whether it is under test"
         )
+    if impersonate and upstream_tls is not None:
+        raise UserError(
+            "--impersonate dials no server: leave out --upstream-tls, --upstream-plaintext"
+        )
     choose = _choice(cert, key, where)
     schema = Descriptors(**descriptors).schema(where.upstream)
-    attack = Attack(Rules(rewrites, schema), impersonate)
+    attack = Attack(Rules(rewrites, schema), impersonate, upstream_tls)
     with Recording(events, pcap, keylog) as recording:
         _intercept(here, where, cert, choose, schema, attack, recording)
 
 
 class Attack(NamedTuple):
-    """What is done beyond watching."""
+    """What is done beyond watching, and otherwise than the client does it."""
 
     rules: Rules
     impersonate: bool
+    upstream_tls: bool | None
 
 
 def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], pki.Presentation]:
@@ -169,6 +175,7 @@ def _intercept(
     interceptor = Interceptor(
         listen=listen,
         upstream=where.upstream,
+        upstream_tls=attack.upstream_tls,
         choose=choose,
         schema=schema,
         on_event=on_event,

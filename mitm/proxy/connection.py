@@ -56,6 +56,7 @@ class Connection:
         self._watcher: Watcher | None = None
         self._left_alone = ""  # why nothing is changed here that was to be
         self._first_end: EndError | None = None
+        self._arrived: Arrived | None = None
 
     async def run(self) -> None:
         """See the connection through; whatever happens, it ends with a `Closed` event."""
@@ -83,9 +84,15 @@ class Connection:
             phase=self._phase,
             client_bytes=seen["client"],
             server_bytes=seen["server"],
-            reason=end.reason,
+            reason=end.reason or self._hint(end),
         )
         await self._let_go(at_once=stopped)
+
+    def _hint(self, end: EndError) -> str:
+        """What to do about an end that may have its reason in how the server is spoken to."""
+        if not self._arrived or self._phase != "established":
+            return ""
+        return greeting.refused_plaintext(self._arrived, self._interception, end)
 
     async def _let_go(self, *, at_once: bool) -> None:
         """Close both sockets; a peer that does not take what is left for it is cut off."""
@@ -104,7 +111,7 @@ class Connection:
 
     async def _intercept(self) -> None:
         try:
-            arrived = await self._arrival.come()
+            arrived = self._arrived = await self._arrival.come()
         except UnknownProtocolError:
             await self._read_plaintext(self._arrival.peers[0])
             raise

@@ -1,4 +1,5 @@
-"""TLS both ways: towards the server as the client spoke, towards the client over a chosen chain.
+"""TLS both ways: towards the server as the client spoke, or as it was said that the server does;
+towards the client over a chosen chain.
 
 States of a client, as `Closed.phase` names them:
 
@@ -21,7 +22,8 @@ from mitm.proxy.contexts import preferred_alpn
 from mitm.proxy.ending import Emit, EndError, end_of, unreachable
 from mitm.proxy.interception import Interception
 from mitm.proxy.peer import READ_SIZE, Peer
-from mitm.tls import TlsLeg, plaintext_alert, tls_record
+from mitm.tls import Hello, TlsLeg, plaintext_alert, tls_record
+from mitm.wire.http2 import PREFACE
 
 # Seconds. nginx gives a client 60 s for its TLS handshake, Envoy 15 s for transport sockets. On one
 # machine a peer that needs longer than this has stopped.
@@ -32,14 +34,17 @@ EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
 
 
 async def greet_server(arrived: Arrived, interception: Interception, emit: Emit) -> None:
-    """Speak to the server as the client spoke: TLS for the same name, or none.
+    """Speak to the server as the client spoke, TLS for the same name or none, or as was asked for.
 
     Raises:
         EndError: the server does not complete the handshake.
     """
     server, address = arrived.server, arrived.address
-    if arrived.hello and interception.upstream_tls:
-        leg = interception.contexts.upstream_leg(arrived.hello, address.host)
+    as_the_client = interception.upstream_tls is None
+    if arrived.hello is not None if as_the_client else interception.upstream_tls:
+        leg = interception.contexts.upstream_leg(
+            arrived.hello or _in_plaintext(arrived), address.host
+        )
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 completed = await server.handshake(leg)
@@ -47,7 +52,7 @@ async def greet_server(arrived: Arrived, interception: Interception, emit: Emit)
             reason = f"no answer within {HANDSHAKE_SECONDS:g} s"
             raise unreachable(arrived.client, address, reason, emit) from None
         if not completed:
-            reason = f"the TLS handshake failed: {_why(server)}"
+            reason = f"the TLS handshake failed: {_why(server, as_the_client)}"
             raise unreachable(arrived.client, address, reason, emit)
     emit(
         events.UpstreamConnected,
@@ -59,12 +64,39 @@ async def greet_server(arrived: Arrived, interception: Interception, emit: Emit)
     )
 
 
-def _why(server: Peer) -> str:
+def _in_plaintext(arrived: Arrived) -> Hello:
+    """What to ask of a server in TLS for a client that speaks none."""
+    protocol = "h2" if arrived.client.unread.startswith(PREFACE) else "http/1.1"
+    return Hello(server_name=None, alpn=(protocol,), versions=(), cipher_suites=())
+
+
+def _why(server: Peer, as_the_client: bool) -> str:
+    how = "add --upstream-plaintext" if as_the_client else "leave out --upstream-tls"
     if server.alert:
         return f"it sent the alert {server.alert.name} ({server.alert.number})"
+    if server.first and not tls_record(server.first):
+        return f"it answers in plaintext: {how}"
     if server.end == "error":
         return server.reason
-    return "it closed the connection" + (" with a reset" if server.end == "reset" else "")
+    closed = "it closed the connection" + (" with a reset" if server.end == "reset" else "")
+    return closed if server.first else f"{closed} without an answer; if it takes no TLS, {how}"
+
+
+def refused_plaintext(arrived: Arrived, interception: Interception, end: EndError) -> str:
+    """What to do about a server that seems to take no plaintext; "" if it seems to, or to be gone.
+
+    Such a server refuses with an alert (RFC 8446 section 6.2), or closes without a word.
+    """
+    server = arrived.server
+    if server.tls or not arrived.under_test or interception.stand_in:
+        return ""
+    if not (tls_record(server.first) if server.first else end.by == "server"):
+        return ""
+    as_the_client = interception.upstream_tls is None
+    how = "add --upstream-tls" if as_the_client else "leave out --upstream-plaintext"
+    if server.first:
+        return f"the server answers in TLS: {how}"
+    return f"the server has closed without an answer; if it takes no plaintext, {how}"
 
 
 def protocol(arrived: Arrived) -> str | None:

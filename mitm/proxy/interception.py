@@ -19,7 +19,7 @@ class Interception(NamedTuple):
     """What is to be done with each connection; see `Interceptor`."""
 
     upstream: Address | None
-    upstream_tls: bool
+    upstream_tls: bool | None
     choose: Callable[[Hello], pki.Presentation]
     contexts: Contexts
     schema: Schema

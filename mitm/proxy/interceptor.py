@@ -62,7 +62,8 @@ class Interceptor:
         schema: descriptors that messages are shown through; without, they are guessed.
         on_event: called with each event as it happens; it must not block for long. What it raises
             is counted in `observer_errors` and ends nothing.
-        upstream_tls: False if the server takes plaintext only, whatever the client speaks.
+        upstream_tls: whether TLS is spoken to the server, whatever the client speaks; None for as
+            the client does.
         tap: is shown the bytes of all sockets and the secrets of the TLS on them, to record them.
             What it raises is counted as well.
         mode: how clients come here. `reverse`: they dial it as if it were the server. `connect`:
@@ -87,7 +88,7 @@ class Interceptor:
         listen: Address = _ANY_PORT,
         schema: Schema = _NO_SCHEMA,
         on_event: Callable[[Event], None] = lambda event: None,
-        upstream_tls: bool = True,
+        upstream_tls: bool | None = None,
         tap: Tap | None = None,
         mode: Mode = "reverse",
         intercept: Collection[str] = (),

@@ -17,6 +17,8 @@ from mitm.tls import ReceivedAlert, TlsError, TlsLeg
 
 READ_SIZE = 65_536
 
+_FIRST = 5  # a record's header (RFC 8446 section 5.1)
+
 # struct linger: on, zero seconds. The close that follows sends RST in place of FIN (POSIX).
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -30,6 +32,7 @@ class Peer:
 
     Attributes:
         unread: bytes that were read from the socket, and wait for `handshake` or `receive`.
+        first: the bytes that came first, enough to tell a TLS record from anything else.
         tls: the TLS on the socket, None for plaintext.
         end: how the peer ended its direction, None while it has not.
         alert: the alert with which it did.
@@ -44,6 +47,7 @@ class Peer:
             # is the queue, and the other peer is not read until there is room in it.
             writer.transport.set_write_buffer_limits(high=0)
         self.unread = b""
+        self.first = b""
         self._ended = False
         self.tls: TlsLeg | None = None
         self.end: End | None = None
@@ -62,6 +66,7 @@ class Peer:
                 if not data:
                     self.end = self._how_it_ended()
                     return False
+                self.first = self.first or data[:_FIRST]
                 tls.receive(data)
             await self._flush_tls()
         except TlsError as error:
@@ -103,6 +108,7 @@ class Peer:
         if not data:
             self.end = self._how_it_ended()
             return False
+        self.first = self.first or data[:_FIRST]
         self.unread += data
         return True
 

@@ -157,6 +157,31 @@ def test_an_upstream_that_is_not_there_is_said_on_the_console(lab: Path) -> None
     assert f"cannot reach {upstream}" in out
 
 
+@pytest.mark.parametrize("server_tls", [True, False])
+def test_tls_on_one_leg_alone_takes_an_option_that_the_console_names(
+    lab: Path, server_tls: bool
+) -> None:
+    own = ("--cert", lab / "server.pem", "--key", lab / "server.key") if server_tls else ()
+    option = "--upstream-tls" if server_tls else "--upstream-plaintext"
+    policy = "insecure" if server_tls else "ca-file"
+    said = []
+    with serving(*own) as (_, upstream):
+        for options in ((), (option,)):
+            command = ("proxy", "--listen", "127.0.0.1:0", "--upstream", upstream, *options)
+            chain = ("--cert", lab / "attacker.pem", "--key", lab / "attacker.key")
+            with running(MITM_DEMO, *command, *chain, PYTHONUNBUFFERED="1") as process:
+                assert process.stdout
+                address = process.stdout.readline().split()[2].rstrip(",")
+                ca = () if server_tls else ("--ca", lab / "attacker-ca.pem")
+                result = call(address, policy, *ca, "--timeout", "3")
+                process.send_signal(signal.SIGINT)
+                said.append(process.communicate(timeout=30)[0])
+                assert (result.code == 0) == bool(options), result
+    without, with_option = said
+    assert f"add {option}" in without
+    assert "calls /users.v1.UserService/GetUser" in with_option
+
+
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -198,6 +223,7 @@ def test_a_host_that_was_allowed_is_listened_on() -> None:
         (("proxy", "--cert", "{lab}/server.key", "--key", "{lab}/server.key"), "holds no PEM cert"),
         (("proxy", "--cert", "{lab}/server.pem", "--key", "{lab}/server.pem"), "holds no PEM priv"),
         (("proxy", "--cert", "{lab}/server.pem", "--key", "{lab}/attacker.key"), "does not fit"),
+        (("proxy", "--impersonate", "--upstream-tls"), "leave out --upstream-tls"),
         (("proxy", "--cert", "{lab}/server.pem"), "name the key to it with --key"),
         (("proxy", "--listen", "50051"), "write HOST:PORT"),
         (("proxy", "--upstream", "localhost:99999"), "write HOST:PORT"),

@@ -344,7 +344,7 @@ async def a_stage(
     *,
     choose: Callable[[Hello], pki.Presentation] | None = None,
     upstream: Address | None = None,
-    upstream_tls: bool = True,
+    upstream_tls: bool | None = None,
     on_event: Callable[[Event], None] | None = None,
     tap: Tap | None = None,
     rules: Rules | None = None,
@@ -355,7 +355,7 @@ async def a_stage(
     Args:
         choose: presents another chain.
         upstream: another server.
-        upstream_tls: False if it takes plaintext only.
+        upstream_tls: whether it is spoken to in TLS; None for as the client speaks.
         on_event: called with each event, after it was noted.
         tap: is shown what passes on the interceptor's sockets.
         rules: what is to be changed.

@@ -320,7 +320,7 @@ async def against(props: Props, answer: Callable[[socket.socket], None]) -> str:
 
 def test_a_server_that_closes_at_once(props: Props, loop: LoopFactory) -> None:
     reason = run(against(props, lambda sock: sock.shutdown(socket.SHUT_RDWR)), loop)
-    assert reason == "the TLS handshake failed: it closed the connection"
+    assert reason.startswith("the TLS handshake failed: it closed the connection without an answer")
 
 
 def test_a_server_that_speaks_no_tls(props: Props, loop: LoopFactory) -> None:
@@ -329,7 +329,7 @@ def test_a_server_that_speaks_no_tls(props: Props, loop: LoopFactory) -> None:
         sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     reason = run(against(props, answer), loop)
-    assert reason == "the TLS handshake failed: wrong version number"
+    assert reason.startswith("the TLS handshake failed: it answers in plaintext: ")
 
 
 def test_a_server_that_refuses_the_handshake(props: Props, loop: LoopFactory) -> None:
