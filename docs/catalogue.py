@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mitm import content
 from mitm.audit import catalogue
+from mitm.errors import UserError
 from mitm.pki import Recipe
 
 PAGE = content.CERTS / "README.md"
@@ -35,4 +36,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"catalogue: {error}")

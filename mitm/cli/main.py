@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import NoReturn
 
@@ -46,6 +47,10 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
+    # A library's warnings are for programmers, who ask for them (-W, PYTHONWARNINGS). To load odd
+    # certificates, with a negative serial number say, is what this program is for.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()

@@ -18,7 +18,7 @@ def write_lab(directory: Path, authorities: Authorities, *, overwrite: bool) -> 
     The keys of the authorities are not among it.
 
     Args:
-        directory: made with mode 0700 if it is not there.
+        directory: made with mode 0700 if it is not there, with those above it.
         authorities: whose certificates.
         overwrite: whether files that are there may be replaced.
 
@@ -46,7 +46,7 @@ def write_chain(directory: Path, chain: Chain, *, overwrite: bool) -> list[Path]
     """Write one chain, its key, and the CA file that the client under test is given with it.
 
     Args:
-        directory: made with mode 0700 if it is not there.
+        directory: made with mode 0700 if it is not there, with those above it.
         chain: whose files are called `NAME.pem`, `NAME.key` and `NAME.ca.pem`.
         overwrite: whether files that are there may be replaced.
 
@@ -69,12 +69,21 @@ def _write(directory: Path, files: dict[Path, bytes], *, overwrite: bool) -> lis
     if there and not overwrite:
         raise UserError(f"{', '.join(there)} would be overwritten: add --force to let it happen")
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(directory)
         for path, data in files.items():
             write_private(path, data)
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror}") from None
     return list(files)
+
+
+def _make_private(directory: Path) -> None:
+    """Make a directory of mode 0700, and each above it that is not there in the same way.
+
+    `mkdir(parents=True)` gives the mode to the last one alone: the others would be open to all.
+    """
+    for missing in reversed([directory, *directory.parents]):
+        missing.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_private(path: Path, data: bytes) -> None:

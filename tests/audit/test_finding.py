@@ -168,6 +168,7 @@ ASKED = [*OPENED, frame("HEADERS", 1), request(), message()]
 ALERT = Alert(time=0, connection=1, by="client", name="unknown_ca", number=48)
 PINGS = [frame("PING", length=8, detail=f"{number:016x}") for number in range(100)]
 OFFERED_NOTHING = closed("attacker", "error", reason="no suitable signature algorithm")
+NO_GROUP = closed("attacker", "error", reason="no suitable key share")
 ILL_ANSWERED = ParseFailed(time=0, connection=1, direction="server", reason="rubbish")
 RUBBISH = ParseFailed(time=0, connection=1, direction="client", reason="rubbish")
 
@@ -277,6 +278,13 @@ def again(count: int) -> list[Event]:
             "unsupported",
             "an attacker need not",
         ),
+        # Nor that offers key exchanges which OpenSSL here does not know: another library may.
+        (
+            [connected(), hello("A"), presented(), NO_GROUP],
+            FAILED,
+            "inconclusive",
+            "did not decide: no suitable key share",
+        ),
         # It opened HTTP/2, and thought better of it: it has left, or ended.
         ([*OPENED, closed()], FAILED, "pass", "opened HTTP/2, but made no call"),
         ([*OPENED, closed()], FINE, "pass", "yet the client reports success"),
@@ -366,6 +374,24 @@ def test_a_certificate_that_must_be_rejected(
         ([*SHOWN, completed(), closed()], FINE, "too-strict"),
         ([], FAILED, "inconclusive"),
         (LEFT, HUNG, "inconclusive"),
+        # It was not shown it: OpenSSL declines to, or could not agree with it on a key exchange.
+        (
+            [connected(), hello("A", 1, "ecdsa_secp256r1_sha256"), presented(), OFFERED_NOTHING],
+            FAILED,
+            "unsupported",
+        ),
+        ([connected(), hello("A"), presented(), NO_GROUP], FAILED, "inconclusive"),
+        # It offers nothing that a sound certificate of this kind could be served with.
+        (
+            [connected(), hello("A", 1, "rsa_pss_rsae_sha256"), presented(), OFFERED_NOTHING],
+            FAILED,
+            "too-strict",
+        ),
+        (
+            [connected(), hello("A"), presented(), closed("attacker", reason="no shared cipher")],
+            FAILED,
+            "too-strict",
+        ),
     ],
 )
 def test_a_certificate_that_must_be_accepted(
@@ -397,6 +423,12 @@ def test_a_kind_of_connection_that_was_not_attacked_is_not_proved() -> None:
     assert judged(case(), [*first, *second], FAILED, control).outcome == "pass"
     assert judged(case(), second, FAILED, alone).outcome == "pass"
     assert judged(case(), [*first, *two_kinds(2)], FAILED, control).outcome == "vulnerable"
+
+
+def test_what_was_accepted_on_one_kind_of_connection_was_accepted() -> None:
+    """A connection that was not attacked leaves a forgery in doubt, not a sound certificate."""
+    control = judged(case("accept"), two_kinds(1, 2), FINE).observation
+    assert judged(case("accept"), two_kinds(2), FINE, control).outcome == "pass"
 
 
 def test_a_service_goes_on_after_what_it_rejected_as_after_its_call() -> None:

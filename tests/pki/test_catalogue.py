@@ -117,15 +117,49 @@ def test_rule_fix_and_weakness_are_told(recipe: Recipe) -> None:
         assert not recipe.cwe
 
 
+# Stands above what is said of single stacks, in a list.
+BY_STACK = "**In which stack.**"
+
+# A fix is told to whoever accepted the certificate, and in most stacks the others' words are noise.
+STACKS = re.compile(
+    r"\b(Java|JDK|Node(\.js)?|Go|Python|Ruby|Rust|rustls|tonic|grpc-\w+|grpcio|OpenSSL|BoringSSL)\b"
+)
+
+
+@each
+def test_a_fix_names_no_stack_that_its_reader_may_not_have(recipe: Recipe) -> None:
+    assert not STACKS.search(recipe.fix), f"say it under {BY_STACK}: {recipe.fix}"
+
+
+@pytest.mark.parametrize(
+    ("name", "stack", "says"),
+    [
+        # What is said of stacks is said where their users look for it: at the start of an item.
+        ("ca-without-cert-sign", "Rust", "An update does not help"),
+        ("rsa-512", "Go", "`go` line in the `go.mod`"),
+        ("rsa-1024", "Go", "every version takes 1024 bits"),
+        ("sha1-signature", "Java", "an update does not help: write `SHA1 usage TLSServer`"),
+    ],
+)
+def test_what_decides_in_a_stack_is_told_under_its_name(name: str, stack: str, says: str) -> None:
+    _, _, by_stack = RECIPES[name].lesson.partition(BY_STACK)
+    items = [" ".join(item.split()) for item in by_stack.split("\n- ")]
+    (told,) = (item for item in items if item.startswith(f"{stack}: "))
+    assert says in told
+
+
 @each
 def test_the_lesson_is_its_own_and_names_its_source(recipe: Recipe) -> None:
     assert len(recipe.lesson) > 350
     assert re.search(r"RFC\s+\d{4}|BR\s+\d|CVE-\d{4}-\d+|20\d\d", recipe.lesson)
-    paragraphs = set(recipe.lesson.strip().split("\n\n"))
     for other in RECIPES.values():
         if other is not recipe:
-            assert not paragraphs & set(other.lesson.strip().split("\n\n"))
+            assert not paragraphs(recipe) & paragraphs(other)
             assert other.title != recipe.title
+
+
+def paragraphs(recipe: Recipe) -> set[str]:
+    return {*recipe.lesson.strip().split("\n\n")} - {BY_STACK}
 
 
 @each

@@ -20,15 +20,23 @@ def mode(path: Path) -> int:
 
 
 def test_the_lab_is_written_for_its_owner_alone(tmp_path: Path, authorities: Authorities) -> None:
-    directory = tmp_path / "deep" / "lab"
+    directory = tmp_path / "a" / "deep" / "lab"
     before = os.umask(0)
     try:
         written = write_lab(directory, authorities, overwrite=False)
     finally:
         os.umask(before)
     assert {path.name for path in written} == FILES == {path.name for path in directory.iterdir()}
-    assert mode(directory) == 0o700
+    assert [mode(made) for made in (directory, *directory.parents[:2])] == [0o700] * 3
     assert {mode(path) for path in written} == {0o600}
+
+
+def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path, authorities: Authorities) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o750)
+    write_lab(tmp_path / "shared" / "lab", authorities, overwrite=False)
+    write_lab(tmp_path / "shared", authorities, overwrite=False)
+    assert (mode(tmp_path / "shared"), mode(tmp_path / "shared" / "lab")) == (0o750, 0o700)
 
 
 def test_what_is_written_are_the_right_certificates_and_keys(
