@@ -9,7 +9,7 @@ import msgspec
 from mitm import content, pki
 from mitm.address import LOCALHOST, must_be_a_name
 from mitm.errors import UserError
-from mitm.pki.recipe import Severity
+from mitm.pki.recipe import Family, Severity
 
 CONTROL = "genuine"
 
@@ -31,6 +31,7 @@ class Case(msgspec.Struct, frozen=True):
         lesson: why, as Markdown.
         chain: what is presented, with what the client dials and expects; None if it cannot be.
         unsupported: why it cannot be, "" if it can.
+        family: the section of the catalogue that it stands in.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Case(msgspec.Struct, frozen=True):
     lesson: str
     chain: pki.Chain | None
     unsupported: str = ""
+    family: Family = "own"
 
 
 class Suite(msgspec.Struct, frozen=True):
@@ -157,4 +159,5 @@ def _forge(recipe: pki.Recipe, name: str, authorities: pki.Authorities, now: dat
         lesson=recipe.lesson,
         chain=chain,
         unsupported=unsupported,
+        family=recipe.family,
     )

@@ -33,6 +33,8 @@ class Subject(msgspec.Struct, frozen=True):
         version: its own, "" if nobody says.
         policy: that it was told to follow, "" for its own.
         noun: what it is in a sentence.
+        stack: what it makes its calls with, by its own word and by what is installed; "" if that is
+            not known.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Subject(msgspec.Struct, frozen=True):
     version: str = ""
     policy: str = ""
     noun: str = "client"
+    stack: str = ""
 
     def __str__(self) -> str:
         """All that is known of it, for a heading."""

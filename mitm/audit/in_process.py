@@ -14,6 +14,8 @@ from mitm.audit.command import Command
 from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener
+from mitm.audit.program import program_of
+from mitm.audit.stack import stack_in_process, stack_of_command
 from mitm.audit.trial import run_audit, stand_in
 from mitm.evidence import ClientRun
 
@@ -128,11 +130,13 @@ class Auditor:
         if callable(client):
             tried: Function | Command = Function(client, timeout)
             at_once = jobs or 1
-            subject = Subject(getattr(client, "__name__", type(client).__name__))
+            subject = Subject(
+                getattr(client, "__name__", type(client).__name__), stack=stack_in_process()
+            )
         else:
             tried = Command(client, timeout)
             at_once = jobs or os.cpu_count() or 1
-            subject = Subject(Path(client[0]).name)
+            subject = Subject(Path(program_of(client).file).name, stack=stack_of_command(client))
         return self._background.run(
             run_audit(suite, tried, self._upstream, subject=subject, jobs=at_once)
         )

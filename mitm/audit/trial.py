@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from msgspec import structs
+
 from mitm import pki
 from mitm.audit.case import Case, Suite
 from mitm.audit.finding import Finding, Report, Subject, with_crashes
 from mitm.audit.listener import Endpoint, Listener, Upstream
+from mitm.audit.stack import stack_said
 from mitm.errors import UserError
 from mitm.evidence import ClientRun, Observation
 from mitm.proxy import StandIn
@@ -76,7 +79,7 @@ async def run_audit(
     Args:
         suite: control and cases.
         client: runs the client once against an endpoint.
-        subject: who that is.
+        subject: who that is; its stack, as far as that is known before it has made a call.
         upstream: the server behind the certificates.
         jobs: how many certificates are tried at once.
         on_finding: called with each finding as it is made, in any order.
@@ -97,6 +100,7 @@ async def run_audit(
         return finding
 
     first = await attempt(suite.control)
+    subject = structs.replace(subject, stack=stack_said(first.evidence, subject.stack))
     if first.outcome != "pass":
         return Report((first,), (), subject)
     try:

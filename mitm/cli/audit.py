@@ -28,7 +28,9 @@ from mitm.audit import (
 from mitm.audit.baseline import load_baseline
 from mitm.audit.conclusion import conclude
 from mitm.audit.limbo import load_limbo
+from mitm.audit.program import program_of
 from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
+from mitm.audit.stack import stack_of_command
 from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server
 from mitm.cli import audit_table, report
@@ -197,7 +199,11 @@ def _client(
             raise UserError(
                 "name the client's command: mitm-demo audit -- ./my-client {target} {ca}"
             )
-        return Subject(Path(command[0]).name), Command(command, timeout), command
+        return (
+            Subject(Path(program_of(command).file).name, stack=stack_of_command(command)),
+            Command(command, timeout),
+            command,
+        )
     if command:
         raise UserError("--client takes no command: the client's folder says how it is started")
     described = load_client(name)

@@ -2,7 +2,8 @@
 
 from mitm.audit import Case, Finding, Report, Subject
 from mitm.audit.finding import Outcome
-from mitm.evidence import Call, Ending, Evidence, Observation
+from mitm.evidence import Act, Call, Ending, Evidence, Observation
+from mitm.pki import load_recipe
 from mitm.pki.recipe import Severity
 
 SECRET = "s3cr3t-of-the-test"  # noqa: S105
@@ -15,11 +16,31 @@ EVIDENCE = Evidence(
 )
 
 
-SUBJECT = Subject("client", "Some language", "1.0", "ca-file")
+SUBJECT = Subject("client", "Some language", "1.0", "ca-file", stack="grpc-python/1.85.3")
 
 
 def observed(evidence: Evidence) -> Observation:
     return Observation("rejected" if evidence.reached == "nothing" else "sent", "", evidence)
+
+
+def catalogued(name: str, outcome: Outcome, *, exposed: bool = False) -> Finding:
+    """A finding about a certificate of the catalogue."""
+    recipe = load_recipe(name)
+    case = Case(
+        name=recipe.name,
+        title=recipe.title,
+        expect=recipe.expect,
+        severity=recipe.severity,
+        cwe=recipe.cwe,
+        rule=recipe.rule,
+        fix=recipe.fix,
+        lesson=recipe.lesson,
+        chain=None,
+        family=recipe.family,
+    )
+    evidence = EVIDENCE if outcome == "vulnerable" else Evidence("nothing")
+    act: Act = "exposed" if exposed else "sent" if outcome == "vulnerable" else "rejected"
+    return Finding(case, outcome, f"because of {outcome}", Observation(act, "", evidence))
 
 
 def finding(name: str, outcome: Outcome, severity: Severity = "must") -> Finding:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from mitm import audit
+from mitm.audit.cause import CauseName, find_causes
 from mitm.pki import Recipe, load_recipe
 from mitm.pki.names import fill
 from mitm.pki.recipe import Link, NameConstraints, offset
@@ -275,6 +276,28 @@ CLIENTS: dict[Callable[[audit.Endpoint], None], Expected] = {
     ),
 }
 
+# Why they accept what every client must reject, in the words of their holes.
+CAUSES: dict[Callable[[audit.Endpoint], None], set[CauseName]] = {
+    mutants.ssl_unverified: {"no-verification"},
+    mutants.ssl_any_name: {"no-name-check"},
+    mutants.ssl_any_time: {"no-dates"},
+    mutants.ssl_any_ca: {"any-issuer", "no-dates"},
+    mutants.ssl_first_use: {"any-issuer"},
+    mutants.ssl_anything_old: {"weak-cryptography", "old-protocol"},
+    mutants.ssl_too_late: {"no-name-check"},
+    mutants.ssl_or_plaintext: {"plaintext-fallback"},
+    mutants.ssl_common_name: {"lenient-names"},
+    mutants.ssl_substring: {"lenient-names"},
+    mutants.ssl_c_string: {"lenient-names"},
+    mutants.ssl_shell_wildcards: {"lenient-names"},
+    mutants.signatures_only: {"ca-limits", "purpose", "not-understood"},
+    mutants.cryptography_any_purpose: {"purpose"},
+    mutants.grpclib_unverified: {"no-verification"},
+    # The names in these tests are all overridden ones.
+    mutants.grpcio_correct: {"lenient-names"},
+    mutants.grpcio_first_use: {"any-issuer", "lenient-names"},
+}
+
 
 @pytest.fixture(scope="module")
 def suite() -> audit.Suite:
@@ -308,6 +331,11 @@ def test_the_audit_finds_exactly_the_holes_that_a_client_has(
         for f in tried
         if f.case.expect == "reject" and accepted(expected, load_recipe(f.case.name))
     }
+    causes = find_causes(report)
+    assert {c.name for c in causes if c.severity == "must"} == CAUSES.get(client, set())
+    # Each is told once, and none is left out.
+    told = [finding.case.name for cause in causes for finding in cause.findings]
+    assert sorted(told) == sorted(f.case.name for f in tried if f.outcome == "vulnerable")
     if expected.refuses_sound is not None:
         too_strict = {f.case.name for f in tried if f.outcome == "too-strict"}
         assert too_strict == expected.refuses_sound

@@ -55,6 +55,7 @@ def test_json_tells_all_there_is_to_tell() -> None:
         "title": "Some language",
         "version": "1.0",
         "policy": "ca-file",
+        "stack": "grpc-python/1.85.3",
     }
     assert told["exit_code"] == 1
     assert told["failing"] == ["attacker-ca", "self-signed"]

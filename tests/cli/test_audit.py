@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -311,6 +312,8 @@ def test_a_described_client_needs_no_placeholders(name: str, code: int, worst: s
     assert result.code == code, result.err
     report = told(result)
     assert outcomes(report) == {"attacker-ca": worst}
+    stack = report["subject"].pop("stack")
+    assert re.match(r"grpc-python/\d", stack)
     assert report["subject"] == {
         "name": "python",
         "title": "Python, grpcio",

@@ -1,0 +1,301 @@
+"""Why a client accepts what it must not: findings → causes, each with one fix. Pure functions.
+
+A client that verifies nothing accepts some fifty certificates for one reason. The certificates of a
+family differ in who they deceive: some only a client that makes a check badly, the *plain* ones
+only a client that does not make it at all. A cause says "not at all" only if those were accepted.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from mitm.audit.case import SEVERITIES, Case
+from mitm.audit.finding import Finding, Report
+from mitm.audit.fixes import FIXES, NO_SWITCH
+from mitm.audit.stack import kind_of_stack
+from mitm.pki.recipe import Severity
+
+CauseName = Literal[
+    "no-tls",
+    "plaintext-fallback",
+    "no-verification",
+    "any-issuer",
+    "no-name-check",
+    "no-dates",
+    "untrusted-path",
+    "no-signature-check",
+    "no-possession",
+    "lenient-names",
+    "lenient-dates",
+    "ca-limits",
+    "purpose",
+    "weak-cryptography",
+    "old-protocol",
+    "no-alpn",
+    "not-understood",
+    "no-revocation",
+    "other",
+]
+
+# In a sentence whose subject is the client.
+_SAYS: dict[CauseName, str] = {
+    "no-tls": "uses no TLS",
+    "plaintext-fallback": "does without TLS if that fails",
+    "no-verification": "does not verify at all",
+    "any-issuer": "takes any issuer: no trust in a CA is checked",
+    "no-name-check": "does not check the name: any name is taken",
+    "no-dates": "does not check the dates",
+    "untrusted-path": "does not follow the path to a CA as it should",
+    "no-signature-check": "does not verify signatures as it should",
+    "no-possession": "does not see to it that the server holds the certificate's key",
+    "lenient-names": "does not compare names as it should",
+    "lenient-dates": "does not check all dates",
+    "ca-limits": "does not hold a CA to all of its limits",
+    "purpose": "does not check all that a certificate is for",
+    "weak-cryptography": "takes weak cryptography",
+    "old-protocol": "takes an old or weak protocol",
+    "no-alpn": "does not insist on ALPN",
+    "not-understood": "takes what it cannot have understood",
+    "no-revocation": "does not ask for a proof that the certificate was not revoked",
+    "other": "accepts what it should reject",
+}
+
+# The same of what no client is bound to refuse.
+_SAYS_OF_SOUND: dict[CauseName, str] = {
+    "lenient-names": "compares names less strictly than others",
+}
+
+# The order in which causes of one weight are told.
+_ORDER = list(_SAYS)
+
+# Certificates that deceive nobody who makes the check at all; those on the left have to have been
+# accepted, those on the right must not have been refused.
+_PLAIN: dict[CauseName, tuple[set[str], set[str]]] = {
+    "any-issuer": ({"attacker-ca"}, {"self-signed"}),
+    "no-name-check": ({"wrong-host"}, {"ip-mismatch"}),
+    "no-dates": ({"expired", "not-yet-valid"}, set()),
+}
+_UNCHECKED: dict[CauseName, CauseName] = {
+    "untrusted-path": "any-issuer",
+    "lenient-names": "no-name-check",
+    "lenient-dates": "no-dates",
+}
+
+# What path validation (RFC 5280 section 6) is there for besides trust. Where nothing leads to a CA
+# that is trusted, none of it protects anybody.
+_OF_THE_PATH: tuple[CauseName, ...] = (
+    "no-signature-check",
+    "ca-limits",
+    "purpose",
+    "weak-cryptography",
+    "not-understood",
+)
+
+# The families that verification is made of. The certificates that are named are odd in their
+# encoding: a parser may turn them away before anybody has verified anything.
+_VERIFICATION: tuple[CauseName, ...] = (*_UNCHECKED, "ca-limits", "purpose")
+_PROOF_OF_NONE: tuple[CauseName, ...] = (*_VERIFICATION, "no-signature-check")
+_ODDLY_ENCODED = {"cn-injection", "nul-in-cn", "nul-in-san", "san-injection", "uri-san"}
+
+# Numbers in the Common Weakness Enumeration.
+_SIGNATURE, _ENTITY, _REVOCATION, _BEHAVIOUR = 347, 322, 299, 436
+_WEAK = {326, 327, 328}
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a client.
+
+    Attributes:
+        name: by which programs know it.
+        says: what is wrong, in a sentence.
+        fix: what to change, in the client's own stack if that is known.
+        severity: of the worst certificate that proves it.
+        proof: the findings that prove it, the plainest first.
+        follows: further certificates that it accepts for that reason.
+    """
+
+    name: CauseName
+    says: str
+    fix: str
+    severity: Severity
+    proof: tuple[Finding, ...]
+    follows: tuple[Finding, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All that was accepted for it."""
+        return self.proof + self.follows
+
+
+def find_causes(report: Report) -> tuple[Cause, ...]:
+    """Say why a client has accepted what it has, the worst first.
+
+    Without both controls nothing is proved, and there is no cause.
+    """
+    if not report.conclusive:
+        return ()
+    return causes_of(report.findings, report.subject.stack, control=report.controls[0])
+
+
+def causes_of(
+    findings: Sequence[Finding], stack: str = "", *, control: Finding | None = None
+) -> tuple[Cause, ...]:
+    """The causes of what was accepted, the worst first.
+
+    Args:
+        findings: of one client.
+        stack: what it is made of, as it is told in a report.
+        control: what it did with the genuine certificate, if that is known.
+    """
+    accepted = [finding for finding in findings if finding.outcome == "vulnerable"]
+    sorter = _Sorter(findings, stack)
+    if control and _exposed(control):
+        return tuple(sorter.whole("no-tls", accepted))
+    causes = sorter.whole("plaintext-fallback", [each for each in accepted if _exposed(each)])
+    causes += sorter.sort([each for each in accepted if not _exposed(each)])
+    return tuple(sorted(causes, key=lambda c: (SEVERITIES.index(c.severity), _ORDER.index(c.name))))
+
+
+def _exposed(finding: Finding) -> bool:
+    return finding.observation is not None and finding.observation.act == "exposed"
+
+
+class _Group(NamedTuple):
+    """What was accepted and what was refused of one kind."""
+
+    accepted: list[Finding]
+    refused: list[Finding]
+
+
+class _Sorter:
+    """Sorts what a client has accepted into causes."""
+
+    def __init__(self, findings: Sequence[Finding], stack: str) -> None:
+        self._stack = kind_of_stack(stack)
+        self._refused = [
+            each for each in findings if each.outcome == "pass" and each.case.expect == "reject"
+        ]
+
+    def sort(self, accepted: list[Finding]) -> list[Cause]:
+        """The causes of what was accepted over TLS."""
+        groups = {
+            name: _Group(_of(name, accepted), _of(name, self._refused))
+            for name in _ORDER
+            if _of(name, accepted)
+        }
+        if self._verifies_nothing(groups):
+            proof = [f for name in _PROOF_OF_NONE for f in _take(groups, name)]
+            follows = [f for name in _OF_THE_PATH for f in _take(groups, name)]
+            rest = [c for name, group in groups.items() for c in self._parts(name, group.accepted)]
+            return [*self.whole("no-verification", proof, follows), *rest]
+        causes = []
+        if self._unchecked("untrusted-path", groups):
+            proof = _take(groups, "untrusted-path") + _take(groups, "no-signature-check")
+            follows = [f for name in _OF_THE_PATH for f in _take(groups, name)]
+            if not self._unchecked("lenient-dates", groups):
+                follows += _take(groups, "lenient-dates")
+            causes += self.whole("any-issuer", proof, follows)
+        for partial in ("lenient-names", "lenient-dates"):
+            if self._unchecked(partial, groups):
+                causes += self.whole(_UNCHECKED[partial], _take(groups, partial))
+        return causes + [
+            cause for name, group in groups.items() for cause in self._parts(name, group.accepted)
+        ]
+
+    def _unchecked(self, partial: CauseName, groups: dict[CauseName, _Group]) -> bool:
+        """Whether the check is not made at all."""
+        if partial not in groups:
+            return False
+        needed, others = _PLAIN[_UNCHECKED[partial]]
+        accepted, refused = (_names(part) for part in groups[partial])
+        return needed <= accepted and not others & refused
+
+    def _verifies_nothing(self, groups: dict[CauseName, _Group]) -> bool:
+        if not all(self._unchecked(partial, groups) for partial in _UNCHECKED):
+            return False
+        refused = [f for name in _VERIFICATION for f in _of(name, self._refused)]
+        binding = {f.case.name for f in refused if f.case.severity == "must"}
+        return not binding - _ODDLY_ENCODED
+
+    def whole(
+        self, name: CauseName, proof: Sequence[Finding], follows: Sequence[Finding] = ()
+    ) -> list[Cause]:
+        """One cause of all these; none if there are none."""
+        if not proof:
+            return []
+        plain = set().union(*(needed for needed, _ in _PLAIN.values()))
+        ordered = sorted(proof, key=lambda each: each.case.name not in plain)
+        severity = min((each.case.severity for each in proof), key=SEVERITIES.index)
+        says = f"this {proof[0].noun} {_SAYS[name]}"
+        fix = FIXES.get((name, self._stack)) or FIXES.get((name, "")) or _own_fix(proof)
+        return [Cause(name, says, fix, severity, tuple(ordered), tuple(follows))]
+
+    def _parts(self, name: CauseName, accepted: list[Finding]) -> list[Cause]:
+        """A check that is made, but not well: what binds every client, apart from the rest."""
+        return [
+            self._part(name, part, severity)
+            for severity in SEVERITIES
+            for part in _by_fix(name, [f for f in accepted if f.case.severity == severity])
+        ]
+
+    def _part(self, name: CauseName, part: list[Finding], severity: Severity) -> Cause:
+        said = _SAYS[name] if severity == "must" else _SAYS_OF_SOUND.get(name, _SAYS[name])
+        says = f"this {part[0].noun} {said}"
+        own = _own_fix(part) if len(part) == 1 else ""
+        fix = FIXES.get((name, self._stack)) or own or FIXES.get((name, "")) or _own_fix(part)
+        names = _names(part)
+        reasons = NO_SWITCH.get(self._stack, {})
+        if names <= set().union(*reasons):
+            fix = "; ".join(said for about, said in reasons.items() if names & about)
+        return Cause(name, says, fix, severity, tuple(part))
+
+
+def _names(findings: Iterable[Finding]) -> set[str]:
+    return {finding.case.name for finding in findings}
+
+
+def _of(name: CauseName, findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if _kind(finding.case) == name]
+
+
+def _take(groups: dict[CauseName, _Group], name: CauseName) -> list[Finding]:
+    group = groups.pop(name, None)
+    return group.accepted if group else []
+
+
+def _by_fix(name: CauseName, findings: list[Finding]) -> list[list[Finding]]:
+    """Of certificates that are nobody's family, those that are mended alike are one cause."""
+    if name != "other":
+        return [findings] if findings else []
+    fixes = dict.fromkeys(finding.case.fix for finding in findings)
+    return [[finding for finding in findings if finding.case.fix == fix] for fix in fixes]
+
+
+def _own_fix(findings: Sequence[Finding]) -> str:
+    return next((finding.case.fix for finding in findings if finding.case.fix), "")
+
+
+def _kind(case: Case) -> CauseName:
+    """What is wrong with a client that makes all checks but the one that this certificate needs."""
+    weaknesses = set(case.cwe)
+    match case.family:
+        case "trust":
+            return "no-possession" if _ENTITY in weaknesses else "untrusted-path"
+        case "name":
+            return "lenient-names"
+        case "time":
+            return "lenient-dates"
+        case "authority":
+            return "ca-limits"
+        case "purpose":
+            return "purpose"
+        case "protocol":
+            return "no-alpn" if _BEHAVIOUR in weaknesses else "old-protocol"
+        case "cryptography" if _SIGNATURE in weaknesses:
+            return "no-signature-check"
+        case "cryptography" if _WEAK & weaknesses:
+            return "weak-cryptography"
+        case "cryptography":
+            return "no-revocation" if _REVOCATION in weaknesses else "not-understood"
+    return "other"
