@@ -5,6 +5,7 @@ inside it, because top-level packages named `server` or `proto` would collide wi
 """
 
 import difflib
+import os
 from pathlib import Path
 
 from mitm.errors import UserError
@@ -26,7 +27,7 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
     Args:
         kind: what is looked for, in the words of the error message ("scenario").
         known: the names that come with the project.
-        name: a known name, or a path (it holds a separator, or ends in `.md`).
+        name: a known name, or a path (it holds a separator, ends in `.md`, or is `.` or `..`).
 
     Raises:
         UserError: nothing goes by that name; the nearest known name is suggested.
@@ -34,10 +35,12 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
     if name in known:
         return known[name]
     path = Path(name)
-    if len(path.parts) > 1 or path.suffix == ".md":
+    if os.sep in name or path.suffix == ".md" or name in (os.curdir, os.pardir):
         if path.exists():
             return path
         raise UserError(f"no {kind} file at {name}")
+    if path.exists():
+        raise UserError(f"unknown {kind} {name!r}: for what lies here, write .{os.sep}{name}")
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
     raise UserError(f"unknown {kind} {name!r}: {hint}")

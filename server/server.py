@@ -5,11 +5,18 @@ reached it. The line of a call is written before the client can see the call's e
 seen the client exit finds the line there.
 """
 
+import signal
+
+if __name__ == "__main__":
+    # Until it serves, Ctrl-C ends it without a word.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import asyncio
+import contextlib
 import json
 import os
-import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -180,20 +187,53 @@ async def serve(listen: str, credentials: grpc.ServerCredentials | None) -> None
             await add(server)
         except ImportError:
             print(f"server: without {service}: pip install {package}", file=sys.stderr)
-    try:
-        if credentials:
-            port = server.add_secure_port(listen, credentials)
-        else:
-            port = server.add_insecure_port(listen)
-    except RuntimeError:
-        sys.exit(usage(f"cannot listen on {listen}: the port is taken or the host is not here"))
+    port = bind(server, listen, credentials)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await server.start()
-    say({"listening": f"{listen.rpartition(':')[0]}:{port}", "tls": credentials is not None})
+    host = listen.rpartition(":")[0]
+    say({"listening": f"{host}:{port}", "tls": credentials is not None})
     await stop.wait()
     await server.stop(GRACE_SECONDS)
+
+
+def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:
+    """Listen on every address of a name, for clients may try any of them; returns the port.
+
+    grpcio is content with one, and somebody else may have the same port of another.
+    """
+    host, _, number = listen.rpartition(":")
+    port = int(number) if number.isdigit() else -1
+    if not host or not 0 <= port <= 65535:
+        sys.exit(usage(f"cannot listen on {listen}: write HOST:PORT"))
+    addresses = addresses_of(host.strip("[]"))
+    if not addresses:
+        sys.exit(usage(f"cannot listen on {listen}: the host is not here"))
+    for address in addresses:
+        at = f"[{address}]" if ":" in address else address
+        try:
+            if credentials:
+                port = server.add_secure_port(f"{at}:{port}", credentials)
+            else:
+                port = server.add_insecure_port(f"{at}:{port}")
+        except RuntimeError:
+            of = "" if address == host.strip("[]") else f", which is {host}"
+            sys.exit(usage(f"cannot listen on {at}:{port}{of}: the port is taken"))
+    return port
+
+
+def addresses_of(host: str) -> list[str]:
+    """The addresses of a host, as far as this machine has them: it may be one without IPv6."""
+    found = []
+    # gRPC's clients take localhost for both, whatever /etc/hosts says (RFC 6761 section 6.3).
+    for name in ("127.0.0.1", "::1") if host.lower() == "localhost" else (host,):
+        with contextlib.suppress(OSError, UnicodeError):
+            for family, kind, _, _, address in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM):
+                with contextlib.suppress(OSError), socket.socket(family, kind) as probe:
+                    probe.bind(address)
+                    found.append(str(address[0]))
+    return list(dict.fromkeys(found))
 
 
 def load_credentials(cert: Path, key: Path) -> grpc.ServerCredentials:

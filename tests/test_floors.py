@@ -21,6 +21,7 @@ FLOORS = [
     "mitm.address",
     "mitm.front_matter",
     "mitm.programs",
+    "mitm.surroundings",
     "mitm.events",
     "mitm.tls",
     "mitm.messages",

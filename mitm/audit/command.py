@@ -10,6 +10,7 @@ from mitm.audit.listener import Endpoint
 from mitm.evidence import ClientRun
 from mitm.masking import without_secrets
 from mitm.programs import run, secrets_of
+from mitm.surroundings import straight
 
 
 class Command:
@@ -20,7 +21,8 @@ class Command:
 
     Args:
         words: program and arguments. `{target}`, `{host}`, `{port}`, `{name}`, `{ca}` and `{pin}`
-            are filled in; the same stand in the environment as `MITM_TARGET` and so on.
+            are filled in; the same stand in the environment as `MITM_TARGET` and so on. A proxy
+            that is set there is kept, but not for what is to be dialled.
         time_limit: seconds until it counts as hung and is ended, with its children.
     """
 
@@ -36,7 +38,7 @@ class Command:
             UserError: it cannot be started.
         """
         values = endpoint.placeholders()
-        environment = dict(os.environ)
+        environment = straight(os.environ, endpoint.host, endpoint.name)
         environment |= {f"MITM_{name.upper()}": value for name, value in values.items()}
         ended = await run(_fill(self._words, values), environment, self._time_limit, enough)
         said = without_secrets(ended.said, self._secrets)

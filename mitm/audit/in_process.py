@@ -18,6 +18,7 @@ from mitm.audit.program import program_of
 from mitm.audit.stack import stack_in_process, stack_of_command
 from mitm.audit.trial import run_audit, stand_in
 from mitm.evidence import ClientRun
+from mitm.surroundings import going_straight
 
 # Seconds. A client on the same machine needs far less, and one that hangs hangs for this long with
 # each certificate.
@@ -137,9 +138,10 @@ class Auditor:
             tried = Command(client, timeout)
             at_once = jobs or os.cpu_count() or 1
             subject = Subject(Path(program_of(client).file).name, stack=stack_of_command(client))
-        return self._background.run(
-            run_audit(suite, tried, self._upstream, subject=subject, jobs=at_once)
-        )
+        with going_straight():
+            return self._background.run(
+                run_audit(suite, tried, self._upstream, subject=subject, jobs=at_once)
+            )
 
     @contextmanager
     def present(self, case: Case, pin_pem: bytes) -> Iterator[Presented]:
@@ -151,6 +153,7 @@ class Auditor:
         listener = Listener(case, self._upstream, pin_pem)
         self._background.run(listener.__aenter__())
         try:
-            yield Presented(listener, self._background)
+            with going_straight(listener.endpoint.host, listener.endpoint.name):
+                yield Presented(listener, self._background)
         finally:
             self._background.run(listener.__aexit__(None, None, None))

@@ -1,19 +1,20 @@
 """The parts beside the interceptor, for a live class: `certs`, `serve` and `call`."""
 
 import os
-import signal
-import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from mitm import content, pki
-from mitm.address import LOCALHOST, guard, must_be_a_name, parse
+from mitm.address import LOCALHOST, Address, guard, is_loopback, must_be_a_name, parse
 from mitm.cli.modes import allow_host_option
 from mitm.errors import UserError
 from mitm.lab import load_client
+from mitm.lab.clients import surroundings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -58,7 +59,7 @@ def certs(directory: Path, only: str | None, name: str, force: bool) -> None:
 @click.option("--cert", type=_FILE, help="Its certificate chain, PEM. Without it: no TLS.")
 @click.option("--key", type=_FILE, help="The key to it, PEM.")
 @allow_host_option
-def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[str, ...]) -> int:
+def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[str, ...]) -> None:
     """Start the victim server, until Ctrl-C.
 
     \b
@@ -77,7 +78,7 @@ def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[st
         command += ["--cert", str(cert)]
     if key:
         command += ["--key", str(key)]
-    return _hand_over(command)
+    _hand_over(command, os.environ)
 
 
 @click.command()
@@ -98,7 +99,7 @@ def call(
     id_: int | None,
     allow_host: tuple[str, ...],
     **options: object,
-) -> int:
+) -> None:
     """Call the server once, as a client of some policy.
 
     \b
@@ -112,16 +113,23 @@ def call(
     for name, value in (options | {"id": id_}).items():
         if value is not None:
             command += [f"--{name.replace('_', '-')}", str(value)]
-    return _hand_over(command)
+    _hand_over(command, _environment(address))
 
 
-def _hand_over(command: list[str]) -> int:
-    """Run a program in this one's place: same terminal, same exit code."""
-    process = subprocess.Popen(command)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C has reached the program as well, unless the signal was sent to this one alone.
-            if process.poll() is None:
-                os.kill(process.pid, signal.SIGINT)
+def _environment(target: Address) -> dict[str, str]:
+    """A client's, with the caller's own proxies where they are wanted.
+
+    An empty `no_proxy` says that they are, as before `proxy --mode connect`.
+    """
+    straight = surroundings(os.environ)
+    if is_loopback(target.host) and os.environ.get("no_proxy") != "":
+        return straight
+    return dict(os.environ) | {"MITM_PROTO": straight["MITM_PROTO"]}
+
+
+def _hand_over(command: list[str], environment: Mapping[str, str]) -> NoReturn:
+    """Become another program: same terminal, same process, so that it ends whenever this would."""
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        raise UserError(f"cannot start {command[0]}: {error.strerror}") from None

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,9 @@ from mitm.errors import UserError
 from mitm.evidence import ClientRun
 from mitm.lab.policies import POLICIES, Policy, Trust, arguments, environment
 from mitm.programs import Ended, run
+from mitm.surroundings import without_proxies
+
+_PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 
 # Seconds beyond its own --timeout after which a client counts as hung.
 HANG_SECONDS = 2.0
@@ -66,19 +70,31 @@ def load_client(name: str) -> Client:
         name: of one that comes with the project, or the path of one's own folder.
 
     Raises:
-        UserError: there is none, or its README is not well-formed.
+        UserError: there is none, its README is not well-formed, or its command has a placeholder
+            that is none.
     """
     folder = content.find("client", clients(), name).resolve()
     front, _ = front_matter.load(folder / "README.md", _FrontMatter)
     fill = {"{python}": sys.executable, "{folder}": str(folder)}
-    command = []
-    for word in front.command:
-        for placeholder, value in fill.items():
-            word = word.replace(placeholder, value)
-        command.append(word)
+    for placeholder in _PLACEHOLDER.findall(" ".join(front.command)):
+        if placeholder not in fill:
+            raise UserError(
+                f"{folder / 'README.md'}: command: unknown placeholder {placeholder}; known: "
+                f"{', '.join(fill)}; what to dial and whom to trust is added behind the command"
+            )
+    command = [_PLACEHOLDER.sub(lambda found: fill[found[0]], word) for word in front.command]
     return Client(
         folder.name, front.title, tuple(command), tuple(front.policies), tuple(front.requires)
     )
+
+
+def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a client, by the contract: the way to the messages, and straight on.
+
+    Args:
+        environment: that of the caller, and what a policy makes of it.
+    """
+    return without_proxies(environment) | {"MITM_PROTO": str(content.PROTO)}
 
 
 async def run_client(
@@ -107,7 +123,8 @@ async def run_client(
     """
     command = [*client.command, "--target", str(target), *arguments(policy, trust), *more]
     command += ["--timeout", f"{timeout:g}"]
-    ended = await run(command, environment(policy, trust), timeout + HANG_SECONDS, enough)
+    surrounded = surroundings(environment(policy, trust))
+    ended = await run(command, surrounded, timeout + HANG_SECONDS, enough)
     return _understand(ended, timeout)
 
 

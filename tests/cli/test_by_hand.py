@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import MITM_DEMO, Result, mitm_demo, refused, running, serving
+from tests.programs import MITM_DEMO, NOWHERE, Result, mitm_demo, refused, running, serving
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,56 @@ def test_serve_hands_over_to_the_server_and_ends_with_it() -> None:
     assert err == ""
     (line,) = out.splitlines()
     assert json.loads(line)["status"] == "OK"
+
+
+def test_a_server_does_not_outlive_serve_however_that_is_ended() -> None:
+    with running(MITM_DEMO, "serve", "--listen", "127.0.0.1:0") as process:
+        assert process.stdout
+        host, _, port = json.loads(process.stdout.readline())["listening"].rpartition(":")
+        socket.create_connection((host, int(port))).close()
+        process.kill()
+        process.communicate(timeout=30)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
+
+
+@pytest.mark.parametrize("taken", ["127.0.0.1", "::1"])
+def test_serve_listens_on_every_address_of_a_name_or_says_which_is_taken(taken: str) -> None:
+    family = socket.AF_INET6 if ":" in taken else socket.AF_INET
+    try:
+        other = socket.create_server((taken, 0), family=family)
+    except OSError:
+        pytest.skip(f"this machine has no {taken}")
+    with other:
+        port = other.getsockname()[1]
+        line = refused(mitm_demo("serve", "--listen", f"localhost:{port}"))
+    assert taken in line
+    assert f":{port}, which is localhost: the port is taken" in line
+    # The twin: now that it is free, clients find the server at that address.
+    with running(MITM_DEMO, "serve", "--listen", f"localhost:{port}") as process:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["listening"] == f"localhost:{port}"
+        socket.create_connection((taken, port)).close()
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "grpc_proxy", "HTTP_PROXY", "all_proxy"])
+def test_call_goes_straight_to_this_machine_whatever_proxy_the_environment_names(
+    variable: str,
+) -> None:
+    with serving() as (_, address):
+        port = address.rpartition(":")[2]
+        command = ("call", "--policy", "insecure", "--target", f"localhost:{port}")
+        result = mitm_demo(*command, **{variable: NOWHERE, "no_proxy": "intern.example"})
+    assert result.code == 0, result
+    assert result.json_lines[0]["user"]["name"] == "Nicolas"
+
+
+def test_call_goes_by_a_proxy_if_nothing_is_excepted_from_it() -> None:
+    with serving() as (_, address):
+        port = address.rpartition(":")[2]
+        command = ("call", "--policy", "insecure", "--target", f"localhost:{port}")
+        result = mitm_demo(*command, "--timeout", "1", https_proxy=NOWHERE, no_proxy="")
+    assert result.code == 1
 
 
 def test_certs_writes_private_files_and_never_overwrites_unasked(tmp_path: Path) -> None:
