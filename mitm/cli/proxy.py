@@ -1,6 +1,7 @@
 """`mitm-demo proxy`: the interceptor alone, until Ctrl-C."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from mitm import pki
+from mitm import content, pki
 from mitm.address import LOCALHOST, Address, guard, is_ip, normal, parse
 from mitm.capture import EventPrinter
 from mitm.cli import report
@@ -24,6 +25,9 @@ from mitm.proxy import Interceptor, Mode
 from mitm.tls import Hello
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+
+# What files of certificates are called.
+_CERTIFICATE_FILES = {".pem", ".crt", ".cer", ".der", ".p12", ".pfx"}
 
 
 @click.command()
@@ -113,10 +117,10 @@ class Attack(NamedTuple):
 def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], pki.Presentation]:
     """The chains to present, by name: made from a recipe; or the one read from files."""
     if key:
+        _must_be_a_file(cert)
         own = pki.chain_from_files(Path(cert), key)
         return _always(_presented(cert, lambda: pki.Presentation(own)))
-    if Path(cert).suffix == ".pem":
-        raise UserError(f"--cert {cert} is a file: name the key to it with --key")
+    _must_be_a_recipe(cert)
     recipe = pki.load_recipe(cert)
     if recipe.needs_lab_ca:
         raise UserError(
@@ -132,6 +136,31 @@ def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], p
     if not where.intercept:
         return _always(*presented.values())
     return lambda hello: presented[normal(hello.server_name or "")]
+
+
+def _must_be_a_file(cert: str) -> None:
+    if cert in content.markdown_files(content.CERTS) and not Path(cert).exists():
+        raise UserError(
+            f"--key is for a chain of your own: {cert!r} is a certificate of the catalogue, which "
+            "has its own key; name your file with --cert"
+        )
+
+
+def _must_be_a_recipe(cert: str) -> None:
+    """See that a file of certificates is not taken for one.
+
+    Raises:
+        UserError: it is one, or would be one by its name.
+    """
+    path = Path(cert)
+    recipe = cert in content.markdown_files(content.CERTS) or path.suffix == ".md"
+    if recipe or not (path.is_file() or path.suffix.lower() in _CERTIFICATE_FILES):
+        return
+    # A recipe may be called anything, but it begins with a fence.
+    if path.is_file() and re.match(rb"(\xef\xbb\xbf)?---\s*\n", path.read_bytes()):
+        return
+    pki.certificates_from_file(path)
+    raise UserError(f"--cert {cert} is a file of certificates: name the key to it with --key")
 
 
 def _presented(cert: str, present: Callable[[], pki.Presentation]) -> pki.Presentation:

@@ -1,9 +1,10 @@
 """From a recipe to a certificate chain with its key: the lab's PKI and the attacker's."""
 
 from mitm.pki.authority import Authorities, Authority
-from mitm.pki.chain import Chain, chain_from_files
+from mitm.pki.chain import Chain
 from mitm.pki.files import write_chain, write_lab, write_private
 from mitm.pki.forge import forge
+from mitm.pki.own import certificates_from_file, chain_from_files
 from mitm.pki.presentation import Presentation, present
 from mitm.pki.recipe import Recipe, Tls, load_recipe
 from mitm.pki.unsupported import Unsupported
@@ -16,6 +17,7 @@ __all__ = [
     "Recipe",
     "Tls",
     "Unsupported",
+    "certificates_from_file",
     "chain_from_files",
     "forge",
     "load_recipe",

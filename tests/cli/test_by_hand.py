@@ -3,10 +3,14 @@
 import json
 import signal
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 
+from tests.pki.oddities import with_serial
 from tests.programs import MITM_DEMO, NOWHERE, Result, mitm_demo, refused, running, serving
 
 
@@ -15,6 +19,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The PEM files that `mitm-demo certs` writes."""
     directory = tmp_path_factory.mktemp("lab") / "pki"
     assert mitm_demo("certs", directory).code == 0
+    # The same under the names that others give to such files.
+    pem = (directory / "server.pem").read_text()
+    (directory / "server.crt").write_text(pem)
+    (directory / "server").write_text(pem)
+    (directory / "server.der").write_bytes(ssl.PEM_cert_to_DER_cert(pem))
     return directory
 
 
@@ -63,6 +72,38 @@ def test_proxy_presents_a_chain_of_ones_own(lab: Path) -> None:
             assert process.stdout
             address = process.stdout.readline().split()[2].rstrip(",")
             assert call(address, "ca-file", "--ca", lab / "ca.pem").code == 0
+
+
+def proxied(*arguments: str | Path) -> str:
+    """What `proxy` says on stderr that has begun to listen and is ended."""
+    command = ("proxy", "--listen", "127.0.0.1:0", *arguments)
+    with running(MITM_DEMO, *command, PYTHONUNBUFFERED="1") as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith("listening on ")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    return str(err).strip()
+
+
+def test_the_key_may_stand_in_the_file_of_the_chain(lab: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both.pem"
+    both.write_bytes((lab / "server.key").read_bytes() + (lab / "server.pem").read_bytes())
+    assert proxied("--cert", both, "--key", both) == ""
+
+
+def test_a_recipe_may_be_called_anything(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.recipe"
+    recipe.write_text("\ufeff---\r\ntitle: T\r\nexpect: reject\r\nchain: [{}]\r\n---\r\nText.\r\n")
+    assert proxied("--cert", recipe) == ""
+
+
+def test_what_a_library_thinks_of_an_odd_certificate_is_not_told(lab: Path, tmp_path: Path) -> None:
+    """A negative serial number brings a warning of `cryptography`."""
+    odd = with_serial(ssl.PEM_cert_to_DER_cert((lab / "server.pem").read_text()), b"\xff")
+    with pytest.warns(CryptographyDeprecationWarning):
+        x509.load_der_x509_certificate(odd)
+    (tmp_path / "odd.pem").write_text(ssl.DER_cert_to_PEM_cert(odd))
+    assert proxied("--cert", tmp_path / "odd.pem", "--key", lab / "server.key") == ""
 
 
 def test_serve_hands_over_to_the_server_and_ends_with_it() -> None:
@@ -275,6 +316,11 @@ def test_a_host_that_was_allowed_is_listened_on() -> None:
         (("proxy", "--cert", "{lab}/server.pem", "--key", "{lab}/attacker.key"), "does not fit"),
         (("proxy", "--impersonate", "--upstream-tls"), "leave out --upstream-tls"),
         (("proxy", "--cert", "{lab}/server.pem"), "name the key to it with --key"),
+        (("proxy", "--cert", "{lab}/server.crt"), "name the key to it with --key"),
+        (("proxy", "--cert", "{lab}/server"), "name the key to it with --key"),
+        (("proxy", "--cert", "{lab}/server.der"), "it is DER; write it as PEM"),
+        (("proxy", "--cert", "nowhere.crt"), "cannot read nowhere.crt"),
+        (("proxy", "--key", "{lab}/server.key"), "'attacker-ca' is a certificate of the catalogue"),
         (("proxy", "--listen", "50051"), "write HOST:PORT"),
         (("proxy", "--upstream", "localhost:99999"), "write HOST:PORT"),
         (("serve", "--cert", "{lab}/none.pem", "--key", "{lab}/server.key"), "cannot read"),
