@@ -24,13 +24,24 @@ _SECRET = (
     "-credentials",
 )
 _SHOWN = 4
+
+# Characters that are quoted of what a client said. grpcio's reason for a refused certificate begins
+# with where it was going, and says after 200 what was wrong with it.
+QUOTED = 500
+
+# What stands between words, and in no token.
+_BETWEEN = re.compile(r"[\s\"',;{}\[\]()<>]")
+
 _MASK = "…"
 
 # What is shorter stands in many a sentence that has nothing to do with it.
 _SHORTEST = 6
 
 # RFC 9110 section 11.4: scheme and credentials; and the user's part of a URL.
-_IN_TEXT = re.compile(r"(?i)\b(bearer|basic|digest)\s+[^\s\"',;]{6,}|(?<=://)[^\s/@]+(?=@)")
+_IN_TEXT = re.compile(
+    r"(?i)\b(bearer|basic|digest)\s+[^\s\"',;]{6,}|(?<=://)[^\s/@]+(?=@)"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+)
 
 
 def plain(text: str) -> str:
@@ -69,3 +80,24 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _MASK)
     return _IN_TEXT.sub(lambda m: f"{m[1]} {_MASK}" if m[1] else _MASK, text)
+
+
+def shortened(text: str, limit: int = QUOTED) -> str:
+    """A text that fits a report: its beginning and, what its author looks up, its end.
+
+    It is cut between words. Half of a secret is a secret that nobody recognises any more.
+
+    Args:
+        text: what is too long.
+        limit: characters that are kept of it, at most.
+    """
+    if len(text) <= limit:
+        return text
+    end = limit * 3 // 5
+    begin = limit - end
+    first, last = text[:begin], text[-end:]
+    if not _BETWEEN.match(text[begin]):
+        first = first[: max((m.end() for m in _BETWEEN.finditer(first)), default=0)]
+    if not _BETWEEN.match(text[-end - 1]):
+        last = last[m.start() :] if (m := _BETWEEN.search(last)) else ""
+    return " ".join(filter(None, (first.rstrip(), _MASK, last.lstrip())))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mitm.errors import UserError
+from mitm.last_words import last_line, last_lines
 from mitm.masking import secrets_in
 
 # Seconds that a program has to stop by itself after SIGTERM, before SIGKILL.
@@ -36,9 +37,6 @@ _PROC = Path("/proc")
 OUTPUT_LIMIT = 1024 * 1024
 
 _READ_SIZE = 65_536
-
-# Characters of a line that fit a report.
-_LINE_LENGTH = 200
 
 
 class Output:
@@ -191,7 +189,7 @@ class Ended(NamedTuple):
 
     @property
     def said(self) -> str:
-        """How it ended, and its last line."""
+        """How it ended, and the line that says why, whole: secrets are masked before it is cut."""
         if self.code is None:
             how = "still running" if self.how == "still-running" else "stopped"
         elif self.code < 0:
@@ -200,6 +198,11 @@ class Ended(NamedTuple):
             how = f"exit code {self.code}"
         line = last_line(self.stderr) or last_line(self.stdout)
         return f"{how}: {line}" if line else how
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """The last few lines that say something, whole."""
+        return last_lines(self.stderr) or last_lines(self.stdout)
 
     @property
     def crash(self) -> str:
@@ -307,12 +310,6 @@ def _signal_name(number: int) -> str:
     except ValueError:
         # A real-time signal has none.
         return f"signal {number}"
-
-
-def last_line(output: bytes) -> str:
-    """The last line of what a program printed, cut at a length that fits a report."""
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1][:_LINE_LENGTH] if lines else ""
 
 
 def secrets_of(words: Sequence[str], environment: Mapping[str, str]) -> set[str]:

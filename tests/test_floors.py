@@ -17,6 +17,7 @@ import mitm
 FLOORS = [
     "mitm.errors",
     "mitm.masking",
+    "mitm.last_words",
     "mitm.content",
     "mitm.address",
     "mitm.front_matter",

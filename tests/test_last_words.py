@@ -4,8 +4,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mitm.masking import without_secrets
-from mitm.programs import last_line, secrets_of
+from mitm.last_words import last_line, last_lines
+from mitm.masking import QUOTED, shortened, without_secrets
+from mitm.programs import secrets_of
 
 SECRET = "hunter2-hunter2"  # noqa: S105
 
@@ -67,8 +68,215 @@ def test_no_secret_survives(secret: str, before: str, after: str) -> None:
         (b"\n\n", ""),
         (b"Traceback\n  File\nKeyError: 1\n\n", "KeyError: 1"),
         (b"\xff\xfe", "\ufffd\ufffd"),
-        (b"x" * 1000, "x" * 200),
+        (b"Node.js v20.20.2", "Node.js v20.20.2"),
+        (
+            b"refused: no answer from https://localhost/x",
+            "refused: no answer from https://localhost/x",
+        ),
+        (b"error: of long ago\n" + b"step\n" * 50 + b"giving up\n", "giving up"),
     ],
 )
 def test_the_last_line_is_what_is_quoted(output: bytes, line: str) -> None:
     assert last_line(output) == line
+
+
+# As the stacks print them; paths shortened.
+_GRPCIO = """\
+Traceback (most recent call last):
+  File "/app/client.py", line 4, in <module>
+    f(b"",timeout=3)
+  File "/app/site-packages/grpc/_channel.py", line 999, in _end_unary_response_blocking
+    raise _InactiveRpcError(state)  # pytype: disable=not-instantiable
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:
+	status = StatusCode.UNAVAILABLE
+	details = "failed to connect to all addresses; last error: UNKNOWN: Connection refused"
+	debug_error_string = "UNAVAILABLE:failed to connect to all addresses; last error: UNKNOWN"
+>
+"""
+_ASYNC_GROUP = """\
+  + Exception Group Traceback (most recent call last):
+  |   File "/app/client.py", line 6, in <module>
+  |     asyncio.run(m())
+  |     raise me from None
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/app/client.py", line 2, in a
+    |     async def a(): raise ValueError("why")
+    |                    ^^^^^^^^^^^^^^^^^^^^^^^
+    | ValueError: why
+    +------------------------------------
+"""
+_NOTE = """\
+Traceback (most recent call last):
+  File "/app/client.py", line 1, in <module>
+    raise e
+app.Refused: the certificate
+See https://example.com/certificates
+"""
+_NODE = """\
+node:events:502
+      throw er; // Unhandled 'error' event
+      ^
+
+Error: connect ECONNREFUSED 127.0.0.1:1
+    at TCPConnectWrap.afterConnect [as oncomplete] (node:net:1611:16)
+Emitted 'error' event on ClientRequest instance at:
+    at emitErrorEvent (node:_http_client:101:11)
+    at process.processTicksAndRejections (node:internal/process/task_queues:82:21) {
+  errno: -111,
+  code: 'ECONNREFUSED',
+  port: 1
+}
+
+Node.js v20.20.2
+"""
+_NODE_CAUSE = """\
+/app/client.js:1
+const e=new Error("outer"); throw e;
+                            ^
+
+Error: outer
+    at Object.<anonymous> (/app/client.js:1:9)
+    ... 4 lines matching cause stack trace ...
+    at node:internal/main/run_main_module:28:49 {
+  [cause]: Error: self-signed certificate in chain
+      at Object.<anonymous> (/app/client.js:1:35)
+      at node:internal/main/run_main_module:28:49
+}
+
+Node.js v20.20.2
+"""
+_JAVA = """\
+Exception in thread "main" java.lang.RuntimeException: UNAVAILABLE: io exception
+	at Client.main(Client.java:2)
+Caused by: java.lang.IllegalStateException: PKIX path building failed: no valid path
+	at Client.deep(Client.java:1)
+	at Client.deep(Client.java:1)
+	... 12 more
+"""
+_GO = """\
+warming up
+panic: tls: failed to verify certificate
+
+goroutine 1 [running]:
+main.main()
+	/app/client.go:6 +0x19f
+exit status 2
+"""
+_GO_LOG = "2026/11/26 17:24:24 rpc error: code = Unavailable desc = x509: bad\n"
+_RUST = """\
+
+thread 'main' (6333) panicked at client.rs:1:95:
+called `Result::unwrap()` on an `Err` value: "invalid peer certificate"
+stack backtrace:
+   0: __rustc::rust_begin_unwind
+             at /rustc/59807616e1fa/library/std/src/panicking.rs:689:5
+   1: core::panicking::panic_fmt
+   3: r::main
+note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.
+"""
+_RUST_OLD = "thread 'main' panicked at 'invalid peer certificate', client.rs:1:95\n" + (
+    "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n"
+)
+_CURL = """\
+curl: (60) SSL certificate problem: self-signed certificate
+More details here: https://curl.se/docs/sslcerts.html
+
+curl failed to verify the legitimacy of the server and therefore could not
+establish a secure connection to it. To learn more about this situation and
+how to fix it, please visit the web page mentioned above.
+"""
+_DOTNET = """\
+Unhandled exception. System.Net.Http.HttpRequestException: The SSL connection could not be made.
+ ---> System.Security.Authentication.AuthenticationException: The certificate is invalid
+   at System.Net.Security.SslStream.SendAuthResetSignal(ReadOnlySpan`1 alert)
+   --- End of inner exception stack trace ---
+   at Client.Main() in /app/Client.cs:line 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "line"),
+    [
+        (
+            _GRPCIO,
+            "grpc._channel._InactiveRpcError: UNAVAILABLE: failed to connect to all addresses; "
+            "last error: UNKNOWN: Connection refused",
+        ),
+        (_ASYNC_GROUP, "ValueError: why"),
+        (_NOTE, "app.Refused: the certificate"),
+        (_NODE, "Error: connect ECONNREFUSED 127.0.0.1:1"),
+        (_NODE_CAUSE, "[cause]: Error: self-signed certificate in chain"),
+        (
+            _JAVA,
+            "Caused by: java.lang.IllegalStateException: PKIX path building failed: no valid path",
+        ),
+        (_GO, "panic: tls: failed to verify certificate"),
+        (_GO_LOG, _GO_LOG.strip()),
+        (_RUST, 'called `Result::unwrap()` on an `Err` value: "invalid peer certificate"'),
+        (_RUST_OLD, "thread 'main' panicked at 'invalid peer certificate', client.rs:1:95"),
+        (_CURL, "curl: (60) SSL certificate problem: self-signed certificate"),
+        (
+            _DOTNET,
+            "---> System.Security.Authentication.AuthenticationException: "
+            "The certificate is invalid",
+        ),
+    ],
+    ids=[
+        "grpcio",
+        "group",
+        "note",
+        "node",
+        "node-cause",
+        "java",
+        "go",
+        "go-log",
+        "rust",
+        "rust-old",
+        "curl",
+        "dotnet",
+    ],
+)
+def test_the_line_that_says_why_is_found(output: str, line: str) -> None:
+    assert last_line(output.encode()) == line
+    assert any(line in each for each in last_lines(output.encode()))
+
+
+def test_the_last_few_lines_are_kept() -> None:
+    assert last_lines(b"a\n\nb\n c\nd\ne\nf\n>\n") == ("b", " c", "d", "e", "f")
+    assert last_lines(b"") == ()
+
+
+def test_a_private_key_is_not_among_the_last_lines() -> None:
+    key = "\n".join(
+        ["-----BEGIN EC PRIVATE KEY-----", *["c2VjcmV0" * 8] * 9, "-----END EC PRIVATE KEY-----"]
+    )
+    assert "c2VjcmV0" not in "".join(last_lines(f"{key}\nno such file\n".encode()))
+    assert last_line(key.encode()) == "…"
+
+
+@given(st.text(alphabet="a. Errorpanic:<>()/\n\tat0d", max_size=300))
+def test_of_any_output_a_line_is_quoted(output: str) -> None:
+    line = last_line(output.encode())
+    assert bool(line) == bool(output.strip())
+    assert "\n" not in line
+    assert len(last_lines(output.encode())) <= 5
+
+
+def test_what_is_long_keeps_its_beginning_and_its_end() -> None:
+    text = "UNAVAILABLE: " + "somewhere; " * 100 + "CERTIFICATE_VERIFY_FAILED"
+    shown = shortened(text)
+    assert shown.startswith("UNAVAILABLE")
+    assert shown.endswith("CERTIFICATE_VERIFY_FAILED")
+    assert len(shown) < len(text)
+    assert shortened("x" * QUOTED) == "x" * QUOTED
+
+
+@given(st.integers(0, 600), st.integers(0, 600))
+def test_no_word_is_cut_in_two(before: int, after: int) -> None:
+    word = "c2VjcmV0" * 8
+    shown = shortened(f"{'a ' * before}{word}{' b' * after}")
+    assert word in shown or "c2V" not in shown
+    assert len(shown) <= QUOTED + 2

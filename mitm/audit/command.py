@@ -4,11 +4,8 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from msgspec import structs
-
 from mitm.audit.listener import Endpoint
 from mitm.evidence import ClientRun
-from mitm.masking import without_secrets
 from mitm.programs import run, secrets_of
 from mitm.surroundings import straight
 
@@ -41,8 +38,7 @@ class Command:
         environment = straight(os.environ, endpoint.host, endpoint.name)
         environment |= {f"MITM_{name.upper()}": value for name, value in values.items()}
         ended = await run(_fill(self._words, values), environment, self._time_limit, enough)
-        said = without_secrets(ended.said, self._secrets)
-        return structs.replace(ClientRun.of_program(ended, self._time_limit), said=said)
+        return ClientRun.of_program(ended, self._time_limit).without_secrets(self._secrets)
 
 
 def _fill(words: Sequence[str], values: dict[str, str]) -> list[str]:

@@ -15,7 +15,6 @@ from mitm.evidence import (
     describe,
     not_attacked,
 )
-from mitm.masking import without_secrets
 
 Outcome = Literal["pass", "vulnerable", "too-strict", "unsupported", "inconclusive", "crashed"]
 # The crash of a library that does not come back.
@@ -60,6 +59,7 @@ class Finding(msgspec.Struct, frozen=True):
         said: the client's last words.
         crash: what ended its program in the place of its own code, "" if nothing did.
         noun: what was audited, in a sentence.
+        last_lines: the last few that its program has printed.
     """
 
     case: Case
@@ -69,6 +69,7 @@ class Finding(msgspec.Struct, frozen=True):
     said: str = ""
     crash: str = ""
     noun: str = "client"
+    last_lines: tuple[str, ...] = ()
 
     @property
     def evidence(self) -> Evidence | None:
@@ -146,11 +147,20 @@ def judge(
     cleared = outcome == "pass" and case.expect == "reject"
     if cleared and control and (missed := not_attacked(control, observation)):
         outcome, reason = "inconclusive", _not_attacked(control, missed, reason)
-    said = without_secrets(client.said, observation.secrets)
-    if observation.act == "unreached" and said:
-        reason += f" ({said})"
+    client = client.without_secrets(observation.secrets).shortened()
+    if observation.act == "unreached" and client.said:
+        reason += f" ({client.said})"
     crash = client.crash or (HUNG if observation.hung else "")
-    return Finding(case, outcome, reason, observation, said, crash, observer.noun)
+    return Finding(
+        case,
+        outcome,
+        reason,
+        observation,
+        client.said,
+        crash,
+        observer.noun,
+        client.last_lines,
+    )
 
 
 def outcome_of(

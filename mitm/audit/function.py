@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -11,9 +12,8 @@ from concurrent.futures import Future
 
 from mitm.audit.listener import Endpoint
 from mitm.evidence import ClientRun
-from mitm.programs import PARTING_SECONDS
-
-_LAST_WORDS = 200
+from mitm.masking import without_secrets
+from mitm.programs import PARTING_SECONDS, secrets_of
 
 
 class Function:
@@ -118,11 +118,20 @@ def ended_by(error: BaseException) -> ClientRun:
     if isinstance(error, SystemExit):
         said = f"exit code {error.code or 0}"
         return ClientRun("returned", said=said, failed=bool(error.code))
-    # The text of grpcio's errors goes over several lines, of which two things matter.
-    code, details = getattr(error, "code", None), getattr(error, "details", None)
-    if callable(code) and callable(details):
-        text = f"{getattr(code(), 'name', code())}: {details()}"
-    else:
-        text = str(error)
-    words = f"{type(error).__name__}: {' '.join(text.split())}".removesuffix(": ")
-    return ClientRun("returned", said=words[:_LAST_WORDS], failed=True)
+    words = f"{type(error).__name__}: {' '.join(_text(error).split())}".removesuffix(": ")
+    # Whole: what was read of the client is masked in it before it is cut.
+    said = without_secrets(words, secrets_of((), os.environ))
+    return ClientRun("returned", said=said, failed=True)
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says of itself."""
+    try:
+        # The text of grpcio's errors goes over several lines, of which two things matter.
+        code, details = getattr(error, "code", None), getattr(error, "details", None)
+        if callable(code) and callable(details):
+            return f"{getattr(code(), 'name', code())}: {details()}"
+        return str(error)
+    except Exception:
+        # It is the client's own code, too.
+        return "(its text cannot be had)"

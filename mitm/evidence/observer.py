@@ -138,6 +138,7 @@ class Observer:
             run: what is known of its run.
             control: what it did with the genuine certificate, if that was observed.
         """
+        run = run.without_secrets(self._secrets).shortened()
         if self._missed:
             run = structs.replace(run, problem=self._missed)
         connections = list(self._connections.values())

@@ -1,10 +1,12 @@
 """What is known of a leg: of the client's run, of what was read of it, and what it did."""
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import msgspec
 
 from mitm import events
+from mitm.masking import shortened, without_secrets
 
 if TYPE_CHECKING:
     from mitm.programs import Ended
@@ -26,7 +28,8 @@ class ClientRun(msgspec.Struct, frozen=True):
         end: how it came to its end. `ended`: the program has, and with it all its connections.
             `returned`: the function has, and may have left connections open. `stopped`: it was
             ended, since it had done enough to be judged. `still-running`: its time was up.
-        said: its last words: exit code and last line, or the exception.
+        said: its last words: exit code and the line that says why, or the exception.
+        last_lines: the last few lines that a program has printed.
         failed: whether it says that it did not succeed.
         problem: why the run counts for nothing: it broke its contract, say; "" if it counts.
         exit_code: of a program; None if it had to be ended; negative if a signal ended it.
@@ -50,6 +53,7 @@ class ClientRun(msgspec.Struct, frozen=True):
     seconds: float = 0
     crash: str = ""
     left_behind: tuple[str, ...] = ()
+    last_lines: tuple[str, ...] = ()
 
     @classmethod
     def of_program(cls, ended: "Ended", seconds: float) -> Self:
@@ -69,6 +73,23 @@ class ClientRun(msgspec.Struct, frozen=True):
             seconds=seconds,
             crash=ended.crash,
             left_behind=ended.left_behind,
+            last_lines=ended.last_lines,
+        )
+
+    def without_secrets(self, secrets: Iterable[str]) -> Self:
+        """The same run, with nothing secret in what it has said."""
+        return self._said(lambda text: without_secrets(text, secrets))
+
+    def shortened(self) -> Self:
+        """The same run, with what it has said fit for a report; masked before, not after."""
+        return self._said(shortened)
+
+    def _said(self, change: Callable[[str], str]) -> Self:
+        return msgspec.structs.replace(
+            self,
+            said=change(self.said),
+            problem=change(self.problem),
+            last_lines=tuple(map(change, self.last_lines)),
         )
 
     @property

@@ -1,7 +1,6 @@
 """Client programs: found in their folders, started and understood by one contract."""
 
 import asyncio
-import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,13 +13,21 @@ from mitm.address import Address
 from mitm.errors import UserError
 from mitm.evidence import ClientRun
 from mitm.lab.policies import POLICIES, Policy, Trust, arguments, environment
-from mitm.programs import Ended, run
+from mitm.masking import shortened
+from mitm.programs import Ended, run, secrets_of
 from mitm.surroundings import without_proxies
 
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 
 # Seconds beyond its own --timeout after which a client counts as hung.
 HANG_SECONDS = 2.0
+
+# Characters of an output that is not what it should be: enough to tell what it is instead.
+_PRINTED = 60
+
+# Levels of an answer, as deep as Protobuf's own parsers go. What is deeper can be read, but not
+# written again by whoever is deep in calls already.
+_DEEPEST = 100
 
 
 class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,17 +132,12 @@ async def run_client(
     command += ["--timeout", f"{timeout:g}"]
     surrounded = surroundings(environment(policy, trust))
     ended = await run(command, surrounded, timeout + HANG_SECONDS, enough)
-    return _understand(ended, timeout)
+    return _understand(ended, timeout).without_secrets(secrets_of(command, surrounded))
 
 
 def _understand(ended: Ended, seconds: float) -> ClientRun:
     """What a client has said, by the contract."""
-    try:
-        answer = json.loads(ended.stdout)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        answer = None
+    answer = _answer(ended.stdout)
     client = msgspec.structs.replace(ClientRun.of_program(ended, seconds), answer=answer)
     if ended.code is None or ended.crash:
         return client
@@ -147,6 +149,25 @@ def _understand(ended: Ended, seconds: float) -> ClientRun:
     else:
         wanted = "user" if ended.code == 0 else "error"
         if not isinstance((answer or {}).get(wanted), dict):
-            shown = ended.stdout[:60].decode(errors="replace")
+            shown = shortened(ended.stdout.decode(errors="replace"), _PRINTED)
             problem = f"the client printed no {wanted!r} object: {shown!r} ({ended.said})"
     return msgspec.structs.replace(client, problem=problem)
+
+
+def _answer(stdout: bytes) -> dict[str, object] | None:
+    """The object that a client has printed; None if it is none that can be printed again.
+
+    Python's own parser takes NaN and half a surrogate pair, which are no JSON (RFC 8259).
+    """
+    try:
+        answer = msgspec.json.decode(stdout, type=dict[str, object])
+    except (ValueError, RecursionError):
+        return None
+    return answer if _is_shallow(answer, _DEEPEST) else None
+
+
+def _is_shallow(value: object, levels: int) -> bool:
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_is_shallow(part, levels - 1) for part in parts)
+    return True

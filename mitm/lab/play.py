@@ -131,7 +131,7 @@ class Lab:
         target = Address(LOCALHOST, self.server.address.port)
         ca_pem = self.authorities.lab.pem
         run = await self._run(scenario, client, target, ca_pem, timeout)
-        return judge_genuine(run, self.server.take_calls())
+        return judge_genuine(run.shortened(), self.server.take_calls())
 
     async def play_intercepted(
         self,
@@ -170,6 +170,7 @@ class Lab:
             run = await self._run(scenario, client, target, chain.anchor_pem, timeout)
             await interceptor.drain(DRAIN_SECONDS)
             observation = observer.observation(run)
+            run = run.without_secrets(observation.secrets).shortened()
         return judge_intercepted(observation, run, self.server.take_calls())
 
     async def _run(

@@ -81,6 +81,13 @@ def test_its_secrets_are_not_repeated() -> None:
     assert python(program, "--token", SECRET).said == "exit code 1: bad token: …"
 
 
+def test_a_long_secret_is_masked_wherever_the_line_is_cut() -> None:
+    secret = "c2VjcmV0" * 80
+    ran = python("import sys; sys.exit('no: ' + sys.argv[2] + ' why')", "--token", secret)
+    assert ran.said == "exit code 1: no: … why"
+    assert ran.last_lines == ("no: … why",)
+
+
 def test_it_has_no_terminal_to_ask_at() -> None:
     assert python("import sys; print(repr(sys.stdin.read()))").said == "exit code 0: ''"
 

@@ -472,6 +472,17 @@ def test_credentials_are_named_and_never_shown() -> None:
     assert secret not in finding.reason + finding.said + repr(finding.evidence)
 
 
+def test_a_long_credential_is_masked_before_what_was_said_is_cut() -> None:
+    secret = "c2VjcmV0" * 40
+    said = f"exit code 1: {'x' * 150} {secret} CERTIFICATE_VERIFY_FAILED"
+    lines = (f"token {secret}", "CERTIFICATE_VERIFY_FAILED")
+    seen = [*SHOWN, sent(), request("/a.B/C", ("authorization", f"Bearer {secret}"))]
+    finding = judged(case(), seen, ClientRun("ended", said, failed=True, last_lines=lines))
+    assert "c2VjcmV0" not in finding.said + "".join(finding.last_lines)
+    assert finding.said.endswith("… CERTIFICATE_VERIFY_FAILED")
+    assert finding.last_lines == ("token …", "CERTIFICATE_VERIFY_FAILED")
+
+
 def test_what_is_no_secret_is_quoted_as_it_is() -> None:
     """The twin: the same words under a name that is no credential's."""
     seen = [*SHOWN, sent(), request("/a.B/C", ("x-region", "north-by-northwest"))]

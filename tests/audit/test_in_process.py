@@ -181,6 +181,33 @@ def test_an_error_of_grpc_is_told_in_one_line() -> None:
     assert "\n" not in finding.said
 
 
+def test_what_was_read_of_a_function_is_not_in_its_error() -> None:
+    token = "c2VjcmV0" * 40
+
+    def client(server: audit.Endpoint) -> None:
+        try:
+            clients.checks(server)
+        finally:
+            raise LookupError(f"{'x' * 150} Bearer {token} why")
+
+    report = audit.run(client, only=["self-signed"])
+    for each in (*report.controls, *report.findings):
+        assert "c2VjcmV0" not in each.said + each.reason
+        assert each.said.endswith("why")
+
+
+def test_an_error_that_cannot_be_told_has_ended_the_client_all_the_same() -> None:
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    def client(server: audit.Endpoint) -> None:
+        raise OddError
+
+    report = audit.run(client, only=["self-signed"])
+    assert report.controls[0].said == "OddError: (its text cannot be had)"
+
+
 def test_what_is_no_ordinary_exception_ends_the_client_alone() -> None:
     def client(server: audit.Endpoint) -> None:
         clients.checks(server)
