@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mitm.events import ScenarioStarted
 from mitm.evidence import Altered
-from mitm.lab import Played
+from mitm.lab import Client, Played, Scenario
 from mitm.masking import plain
 from mitm.verdict import LegResult, told
 
@@ -47,7 +47,7 @@ def cast(console: Console, script: ScenarioStarted) -> None:
 
 
 def outcome(console: Console, outcome: Played) -> None:
-    """Print verdicts, evidence and lesson."""
+    """Print verdicts and evidence, and the lesson if this has shown it."""
     console.print()
     console.print(Text("Verdict", style="bold underline"))
     rows = Table.grid(padding=(0, 2))
@@ -68,6 +68,11 @@ def outcome(console: Console, outcome: Played) -> None:
     assert outcome.intercepted.evidence is not None
     for altered in outcome.intercepted.evidence.altered:
         console.print(Padding(_side_by_side(altered), (1, 0, 0, 2)))
+    if not outcome.matched:
+        # It tells what comes of this scenario, and something else has come.
+        left_out = f"The lesson of {outcome.script.scenario} is left out: this run did not show it."
+        console.print(Padding(Text(plain(left_out), style="bold yellow"), (1, 2)))
+        return
     console.print(Padding(Text(plain(outcome.script.point), style="bold"), (1, 2)))
     if outcome.script.fix:
         fix = "\n".join(map(plain, outcome.script.fix.split("\n")))
@@ -166,6 +171,27 @@ def summary(console: Console, outcomes: Sequence[Played]) -> None:
     console.print(table)
     matched = sum(outcome.matched for outcome in outcomes)
     console.print(f"{matched} of {len(outcomes)} scenarios came out as expected.")
+
+
+def not_played(console: Console, scenarios: Sequence[Scenario], client: Client) -> None:
+    """Print which scenarios were left out, and why."""
+    for scenario in scenarios:
+        console.print(Text(plain(f"{scenario.name} was not played: {_lacks(scenario, client)}")))
+
+
+def not_played_as_json(scenario: Scenario, client: Client) -> dict[str, object]:
+    """A scenario that was left out, for programs."""
+    return {
+        "scenario": scenario.name,
+        "client": client.name,
+        "policy": scenario.policy,
+        "certificate": scenario.certificate.name,
+        "not_played": _lacks(scenario, client),
+    }
+
+
+def _lacks(scenario: Scenario, client: Client) -> str:
+    return f"the client {client.name} does not know the policy {scenario.policy}"
 
 
 def as_json(outcome: Played) -> dict[str, object]:

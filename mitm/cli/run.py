@@ -48,20 +48,31 @@ def run(
 
     --pcap and --keylog take the leg under attack, from both sides of the interceptor.
 
-    Exit code: 0 if every verdict was the expected one, 1 if not, 2 for wrong input.
+    What needs a policy that the client does not know is not played, and told.
+
+    Exit code: 0 if every verdict was the expected one, 1 if not, 2 for wrong input, 3 if a scenario
+    that was named could not be played.
     """
     loaded = [load_scenario(name) for name in scenario or scenarios()]
     if not scenario:
         loaded.sort(key=lambda s: s.order)
     chosen = load_client(client)
-    for each in loaded:
-        chosen.must_know(each.policy)
+    playable = [each for each in loaded if each.policy in chosen.policies]
+    others = [each for each in loaded if each not in playable]
+    if not playable:
+        chosen.must_know(loaded[0].policy)
     show = None if as_json else ScenarioView(report.console())
     with Recording(events, pcap, keylog) as recording:
-        outcomes = in_loop(_play_all(loaded, chosen, timeout, show, recording))
+        outcomes = in_loop(_play_all(playable, chosen, timeout, show, recording))
     if show:
         show.close()
-    return 0 if all(outcome.matched for outcome in outcomes) else 1
+        report.not_played(report.console(), others, chosen)
+    else:
+        for each in others:
+            click.echo(json.dumps(report.not_played_as_json(each, chosen), ensure_ascii=False))
+    if not all(outcome.matched for outcome in outcomes):
+        return 1
+    return 3 if scenario and others else 0
 
 
 async def _play_all(

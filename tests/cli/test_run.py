@@ -1,13 +1,17 @@
 """`mitm-demo run`: the scenarios, played for real."""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from mitm import content
 from mitm.events import AnyEvent, LegEnded, Message
-from tests.programs import client_folder, mitm_demo, refused, scenario_file
+from mitm.lab import load_scenario, scenarios
+from tests.programs import client_folder, mitm_demo, refused, run, scenario_file
 
 # The guide's table: what each leg must come to.
 VERDICTS = {
@@ -48,7 +52,7 @@ def test_all_scenarios_are_played_in_their_order_and_summed_up() -> None:
         assert genuine in row
         assert intercepted in row
         assert "yes" in row
-    assert "7 of 7 scenarios came out as expected." in summary
+    assert f"{len(scenarios())} of {len(scenarios())} scenarios came out as expected." in summary
 
 
 def test_skip_verify_loses_name_mail_and_token(tmp_path: Path) -> None:
@@ -241,10 +245,104 @@ def test_front_matter_that_is_not_there_is_said_to_be_missing(tmp_path: Path) ->
     assert "must begin and end with" in refused(mitm_demo("run", tmp_path / "mine.md"))
 
 
-def test_a_policy_that_the_client_does_not_know_is_refused_before_anything_is_played(
+def test_if_the_client_knows_no_policy_that_is_played_it_is_refused_before_anything_is(
     tmp_path: Path,
 ) -> None:
     folder = client_folder(tmp_path / "small", "")
     result = mitm_demo("run", "pinned", "--client", folder)
     assert "does not know policy 'pinned', but: insecure" in refused(result)
     assert result.out == ""
+
+
+def test_a_client_plays_what_it_knows_and_the_rest_is_told(small_copy: Path) -> None:
+    told = mitm_demo("run", "--client", small_copy)
+    assert told.code == 0, told
+    assert "3 of 3 scenarios came out as expected." in told.out
+    for name in VERDICTS:
+        reason = f"{name} was not played: the client small does not know the policy {name}"
+        assert (reason in told.out) == (name not in ("insecure", "skip-verify", "tampered"))
+
+
+def test_a_scenario_that_was_asked_for_and_not_played_is_no_success(small_copy: Path) -> None:
+    result = mitm_demo("run", "skip-verify", "pinned", "--json", "--client", small_copy)
+    assert result.code == 3, result
+    played, other = result.json_lines
+    assert played["matched"] is True
+    assert other == {
+        "scenario": "pinned",
+        "client": "small",
+        "policy": "pinned",
+        "certificate": "attacker-ca",
+        "not_played": "the client small does not know the policy pinned",
+    }
+
+
+@pytest.fixture
+def small_copy(tmp_path: Path) -> Path:
+    """The client in Python, copied elsewhere, with two of its policies."""
+    folder = tmp_path / "small"
+    shutil.copytree(content.CLIENTS / "python", folder)
+    readme = (folder / "README.md").read_text()
+    policies = next(line for line in readme.splitlines() if line.startswith("policies:"))
+    fewer = readme.replace(policies, "policies: [insecure, skip-verify]")
+    (folder / "README.md").write_text(fewer)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["./my-client", "./my-client/", "../{cwd}/my-client", "my-client"])
+def test_a_clients_folder_is_named_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    shutil.copytree(content.CLIENTS / "python", tmp_path / "my-client")
+    monkeypatch.chdir(tmp_path)
+    result = mitm_demo("run", "ca-file", "--json", "--client", name.replace("{cwd}", tmp_path.name))
+    if name == "my-client":
+        assert "unknown client 'my-client': for what lies here, write ./my-client" in refused(
+            result
+        )
+    else:
+        assert result.code == 0, result
+        assert result.json_lines[0]["client"] == "my-client"
+        audited = mitm_demo(
+            *("audit", "--only", "attacker-ca", "--client", "./my-client", "--policy", "ca-file")
+        )
+        assert audited.code == 0, audited
+
+
+def test_a_folder_is_where_its_client_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(client_folder(tmp_path / "mine", "import sys; sys.exit('started')"))
+    result = mitm_demo("call", "--client", ".", "--policy", "insecure", "--target", "localhost:1")
+    assert result.err == "started\n"
+
+
+def test_a_copy_that_is_started_by_hand_says_what_it_misses(tmp_path: Path) -> None:
+    program = shutil.copy(content.CLIENTS / "python" / "client.py", tmp_path)
+    call = (sys.executable, program, "--target", "127.0.0.1:1", "--policy", "insecure")
+    assert "set MITM_PROTO to the folder proto" in refused(run(*call))
+    # The twin: told where, it tries to call.
+    assert run(*call, "--timeout", "1", MITM_PROTO=str(content.PROTO)).code == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "scenario"),
+    [
+        ("import sys; print('{\"error\": {}}'); sys.exit(1)", "insecure"),
+        ("import sys; print('{\"error\": {}}'); sys.exit(1)", "ca-file"),
+        ("import sys; sys.exit(3)", "insecure"),
+    ],
+    ids=["unreached", "failed control", "inconclusive"],
+)
+def test_a_lesson_is_told_only_where_it_was_shown(
+    tmp_path: Path, program: str, scenario: str
+) -> None:
+    lesson = ("How to fix it", load_scenario(scenario).point)
+    folder = client_folder(tmp_path / "mine", program, policy=scenario)
+    failed = mitm_demo("run", scenario, "--client", folder)
+    assert failed.code == 1
+    assert f"The lesson of {scenario} is left out" in failed.out
+    assert not [words for words in lesson if words in failed.out]
+    shown = mitm_demo("run", scenario)
+    assert shown.code == 0
+    assert [words for words in lesson if words in shown.out] == [*lesson]

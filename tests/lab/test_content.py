@@ -56,6 +56,24 @@ def test_a_mistake_in_a_clients_readme_names_file_key_and_reason(
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("word", ["{taget}", "{target}", "--ca={ca}", "{pyton}"])
+def test_a_placeholder_that_is_none_is_named(tmp_path: Path, word: str) -> None:
+    folder = client_folder(tmp_path / "mine", "")
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text().replace('client.py"]', f'client.py", "{word}"]'))
+    with pytest.raises(UserError) as error:
+        load_client(str(folder))
+    assert str(readme) in str(error.value)
+    assert f"unknown placeholder {word.removeprefix('--ca=')}; known: " in str(error.value)
+
+
+def test_other_braces_in_a_command_are_left_alone(tmp_path: Path) -> None:
+    folder = client_folder(tmp_path / "mine", "")
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text().replace('client.py"]', 'client.py", \'{"a": {}}\']'))
+    assert load_client(str(folder)).command[2] == '{"a": {}}'
+
+
 def test_a_client_of_ones_own_is_started_by_its_folder(tmp_path: Path) -> None:
     folder = client_folder(tmp_path / "mine", "")
     client = load_client(str(folder))
