@@ -35,7 +35,7 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
     if name in known:
         return known[name]
     path = Path(name)
-    if os.sep in name or path.suffix == ".md" or name in (os.curdir, os.pardir):
+    if is_path(name):
         if path.exists():
             return path
         raise UserError(f"no {kind} file at {name}")
@@ -44,6 +44,11 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
     raise UserError(f"unknown {kind} {name!r}: {hint}")
+
+
+def is_path(name: str) -> bool:
+    """Whether what a user typed can only be a file, or folder, of their own."""
+    return os.sep in name or Path(name).suffix == ".md" or name in (os.curdir, os.pardir)
 
 
 def markdown_files(folder: Path) -> dict[str, Path]:

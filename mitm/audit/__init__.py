@@ -4,7 +4,7 @@ From Python it is one call, `run`. What it is made of is here as well, for those
 in another way.
 """
 
-from mitm.audit.case import CONTROL, Case, Suite, catalogue, forge_suite, select
+from mitm.audit.case import CONTROL, Case, Suite, catalogue, forge_suite, select, with_own
 from mitm.audit.command import Command
 from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.in_process import Auditor, ClientUnderTest, run
@@ -35,4 +35,5 @@ __all__ = [
     "stand_in",
     "status_code",
     "try_case",
+    "with_own",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -85,12 +86,37 @@ def catalogue() -> list[pki.Recipe]:
     return [pki.load_recipe(name) for name in content.markdown_files(content.CERTS)]
 
 
+def with_own(recipes: Iterable[pki.Recipe], words: Iterable[str]) -> list[pki.Recipe]:
+    """Certificates, and behind them files of one's own.
+
+    Args:
+        recipes: those that are known by their names.
+        words: as for `select`; those that are paths (`./mine.md`) name such files.
+
+    Raises:
+        UserError: there is no such file, it is not well-formed, or its name is taken: reports and
+            baselines tell certificates apart by that.
+    """
+    known = {recipe.name: recipe for recipe in recipes}
+    taken = {n: path.resolve() for n, path in content.markdown_files(content.CERTS).items()}
+    for word in filter(content.is_path, words):
+        recipe, path = pki.load_recipe(word), Path(word).resolve()
+        if taken.setdefault(recipe.name, path) != path:
+            raise UserError(
+                f"{word}: another certificate is called {recipe.name!r}: {taken[recipe.name]}; "
+                "give the file a name of its own, by which reports tell it apart"
+            )
+        known[recipe.name] = recipe
+    return list(known.values())
+
+
 def select(recipes: Iterable[S], only: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[S]:
     """Choose certificates.
 
     Args:
         recipes: to choose from, or cases.
-        only: names, severities (`must`) or weaknesses (`CWE-297`); empty for all.
+        only: names, severities (`must`), weaknesses (`CWE-297`), or paths of files that are among
+            them; empty for all.
         exclude: the same, for those to leave out.
 
     Raises:
@@ -117,6 +143,8 @@ def select(recipes: Iterable[S], only: Sequence[str] = (), exclude: Sequence[str
 def _matches(recipe: _Selectable, word: str) -> bool:
     if _is_cwe(word):
         return int(word[4:]) in recipe.cwe
+    if content.is_path(word):
+        return Path(word).stem == recipe.name
     return word in (recipe.name, recipe.severity)
 
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from mitm.address import LOCALHOST
 from mitm.audit.background import Background
-from mitm.audit.case import Case, Suite, catalogue, forge_suite, select
+from mitm.audit.case import Case, Suite, catalogue, forge_suite, select, with_own
 from mitm.audit.command import Command
 from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.function import Function
@@ -55,8 +55,8 @@ def run(
         client: a function of an `Endpoint`, called in a thread of its own; an async function of
             one, run in an event loop of its own; or a command as a list of words, in which
             `{target}`, `{host}`, `{port}`, `{name}`, `{ca}` and `{pin}` are filled in.
-        only: certificates to try, by name, severity (`must`) or weakness (`CWE-297`); empty for
-            the whole catalogue.
+        only: certificates to try, by name, severity (`must`) or weakness (`CWE-297`), or a file of
+            one's own by its path (`./mine.md`); empty for the whole catalogue.
         exclude: certificates to leave out, by the same words.
         name: the DNS name or IP address that the client is to expect in a certificate.
         timeout: seconds that one run of the client may take. A command that takes longer is ended,
@@ -72,7 +72,8 @@ def run(
         UserError: a word of `only` or `exclude` means no certificate, no certificate is left to
             try, or the command cannot be started.
     """
-    suite = forge_suite(select(catalogue(), only, exclude), name)
+    known = with_own(catalogue(), [*only, *exclude])
+    suite = forge_suite(select(known, only, exclude), name)
     with Auditor() as auditor:
         return auditor.audit(suite, client, timeout=timeout, jobs=jobs)
 

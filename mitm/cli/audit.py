@@ -24,6 +24,7 @@ from mitm.audit import (
     select,
     stand_in,
     status_code,
+    with_own,
 )
 from mitm.audit.baseline import load_baseline
 from mitm.audit.conclusion import conclude
@@ -64,7 +65,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--only",
     multiple=True,
     metavar="WORD",
-    help="Certificates to try, by name, severity (must) or weakness (CWE-297).",
+    help="Certificates to try, by name, severity (must), weakness (CWE-297) or file (./mine.md).",
 )
 @click.option("--exclude", multiple=True, metavar="WORD", help="Certificates to leave out.")
 @click.option(
@@ -224,7 +225,8 @@ def _suite(
     if limbo:
         suite = load_limbo(limbo)
         return Suite(suite.control, tuple(select(suite.cases, only, exclude)))
-    return forge_suite(select(catalogue(), only, exclude), name or LOCALHOST)
+    known = with_own(catalogue(), [*only, *exclude])
+    return forge_suite(select(known, only, exclude), name or LOCALHOST)
 
 
 def _cores() -> int:

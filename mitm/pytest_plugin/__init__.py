@@ -47,10 +47,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test of each certificate, the control first."""
     if "forged_server" in metafunc.fixturenames:
         from mitm.audit import CONTROL
+        from mitm.pki import load_recipe
 
-        recipes = settings_of(metafunc.definition).recipes()
-        names = [CONTROL, *(recipe.name for recipe in recipes if recipe.name != CONTROL)]
-        metafunc.parametrize("forged_server", names, ids=names, indirect=True)
+        chosen = settings_of(metafunc.definition).recipes()
+        recipes = [load_recipe(CONTROL), *(each for each in chosen if each.name != CONTROL)]
+        names = [recipe.name for recipe in recipes]
+        metafunc.parametrize("forged_server", recipes, ids=names, indirect=True)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from mitm.audit import CONTROL, Auditor, Case, ClientRun, Endpoint, Finding, for
 from mitm.audit.explanation import explain, explain_control, remark
 from mitm.audit.function import ended_by
 from mitm.audit.in_process import Presented
-from mitm.pki import Unsupported, load_recipe
+from mitm.pki import Recipe, Unsupported
 from mitm.pytest_plugin.settings import remember, settings_of
 
 # Mistakes of the test itself, and what it asserts: no client leaves a server with these.
@@ -19,10 +19,10 @@ _OF_THE_TEST = (AssertionError, NameError, ImportError)
 
 
 @contextmanager
-def present(auditor: Auditor, name: str, item: pytest.Item) -> Iterator["ForgedServer"]:
-    """Present a certificate of the catalogue while a test runs."""
+def present(auditor: Auditor, recipe: Recipe, item: pytest.Item) -> Iterator["ForgedServer"]:
+    """Present a certificate while a test runs."""
     settings = settings_of(item)
-    suite = forge_suite([load_recipe(name)], settings.name)
+    suite = forge_suite([recipe], settings.name)
     case = suite.cases[0] if suite.cases else suite.control
     if case.unsupported:
         pytest.skip(f"unsupported: {case.unsupported}")

@@ -21,7 +21,7 @@ _MARKER = (
 # the terminal, and `--junitxml` into its file.
 REMARK = "mitm-demo"
 
-_WORDS = "certificates, severities (must, should, info) or weaknesses (CWE-297)"
+_WORDS = "certificates, severities (must, should, info), weaknesses (CWE-297) or files (./mine.md)"
 
 
 class Settings(NamedTuple):
@@ -63,12 +63,13 @@ class Settings(NamedTuple):
 
     def recipes(self) -> list[Recipe]:
         """The certificates to try, in the order of their names; it may be that none is left."""
-        from mitm.audit import select
+        from mitm.audit import select, with_own
         from mitm.errors import UserError
 
         try:
-            chosen = select(_catalogue(), self.only, self.exclude)
-            narrowed = select(_catalogue(), self.certs)
+            known = with_own(_catalogue(), [*self.only, *self.exclude, *self.certs])
+            chosen = select(known, self.only, self.exclude)
+            narrowed = select(known, self.certs)
         except UserError as error:
             refuse(str(error))
         return [recipe for recipe in chosen if recipe in narrowed]

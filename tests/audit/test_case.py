@@ -1,8 +1,11 @@
 """Which certificates a client is tried with, and for which name."""
 
+from pathlib import Path
+
 import pytest
 
-from mitm.audit import Suite, catalogue, forge_suite, select
+from mitm.audit import Suite, catalogue, forge_suite, select, with_own
+from mitm.content import CERTS
 from mitm.errors import UserError
 
 
@@ -47,6 +50,64 @@ def test_a_word_that_means_nothing_is_refused(
     with pytest.raises(UserError) as error:
         names(only, exclude)
     assert said in str(error.value)
+
+
+OWN = "---\ntitle: Mine\nexpect: reject\nseverity: should\nchain: [{}]\n---\n\nA lesson.\n"
+
+
+def own_file(folder: Path, name: str = "mine.md") -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(OWN)
+    return str(folder / name)
+
+
+def chosen(only: list[str], exclude: list[str] | None = None) -> list[str]:
+    """With files of one's own."""
+    known = with_own(catalogue(), [*only, *(exclude or [])])
+    return [recipe.name for recipe in select(known, only, exclude or [])]
+
+
+def test_a_file_of_ones_own_is_chosen_by_its_path(tmp_path: Path) -> None:
+    mine = own_file(tmp_path)
+    assert chosen([mine]) == ["mine"]
+    assert chosen([mine, "expired"]) == ["expired", "mine"]
+    assert chosen(["should", mine], ["CWE-297"])[-1] == "mine"
+    assert chosen(["expired", mine], [mine]) == ["expired"]
+    # It is none of the catalogue, if it is only left out.
+    assert chosen([], [mine]) == [recipe.name for recipe in catalogue()]
+
+
+def test_the_working_directory_is_where_a_path_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_file(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for word in ("./mine.md", "mine.md"):
+        assert chosen([word]) == ["mine"]
+    # The same file by two words is one certificate.
+    assert chosen(["./mine.md", "mine.md"]) == ["mine"]
+
+
+def test_two_certificates_have_two_names(tmp_path: Path) -> None:
+    for words in (
+        [own_file(tmp_path, "expired.md")],
+        # Nobody would see that it took the place of the control, or was not tried beside it.
+        [own_file(tmp_path, "genuine.md")],
+        [own_file(tmp_path), own_file(tmp_path / "other")],
+    ):
+        with pytest.raises(UserError, match="give the file a name of its own"):
+            chosen(words)
+    # The catalogue's own file is what it is.
+    assert chosen([str(CERTS / "expired.md")]) == ["expired"]
+
+
+def test_a_file_that_is_not_there_or_no_recipe_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no certificate file at \./nowhere\.md"):
+        chosen(["./nowhere.md"])
+    broken = tmp_path / "broken.md"
+    broken.write_text(OWN.replace("title: Mine\n", ""))
+    with pytest.raises(UserError, match=r"broken\.md: .*`title`"):
+        chosen(["must"], [str(broken)])
 
 
 def forged(name: str, *certificates: str) -> Suite:

@@ -368,6 +368,46 @@ def test_words_are_repeated_or_joined_by_commas() -> None:
     assert {f["severity"] for f in told(result)["findings"]} == {"must"}
 
 
+# Recipes of one's own
+
+
+def example(folder: Path, name: str = "mine.md") -> Path:
+    """The example that certs/README.md gives of a recipe, in a file."""
+    page = (content.CERTS / "README.md").read_text()
+    block = page.partition("```yaml\n")[2].partition("```")[0]
+    (folder / name).write_text(block)
+    return folder / name
+
+
+def test_the_example_of_the_page_is_tried_on_a_client(tmp_path: Path) -> None:
+    mine = example(tmp_path)
+    careful = audit("--json", "--", *SSL, only=f"{mine},mixed-case")
+    assert (careful.code, careful.err) == (0, "")
+    assert outcomes(told(careful)) == {"mixed-case": "pass", "mine": "pass"}
+    careless = audit("--json", "--", *SSL, "x", only=str(mine))
+    assert careless.code == 1
+    assert told(careless)["failing"] == ["mine"]
+    assert "mine" not in outcomes(
+        told(audit("--json", "--exclude", mine, "--", *SSL, only=f"{mine},mixed-case"))
+    )
+
+
+def test_the_example_of_the_page_is_presented_shown_and_written(tmp_path: Path) -> None:
+    mine = example(tmp_path)
+    assert "An intermediate of an authority" in mitm_demo("show", mine).out
+    assert mitm_demo("certs", "--only", mine, tmp_path / "lab").code == 0
+    proxy = ("proxy", "--listen", "127.0.0.1:0", "--cert", mine)
+    with running(MITM_DEMO, *proxy, PYTHONUNBUFFERED="1") as process:
+        assert process.stdout
+        assert f"presenting {mine}" in process.stdout.readline()
+
+
+def test_a_recipe_that_has_the_name_of_another_is_refused(tmp_path: Path) -> None:
+    taken = example(tmp_path, "expired.md")
+    assert "another certificate is called 'expired'" in refused(audit("--", *SSL, only=str(taken)))
+    assert "no certificate file at ./none.md" in refused(audit("--", *SSL, only="./none.md"))
+
+
 # Wrong input
 
 

@@ -33,6 +33,26 @@ def test_certificates_are_chosen_by_name_severity_or_weakness(run: Run) -> None:
         assert not_among in everything - chosen
 
 
+MINE = "---\ntitle: Mine\nexpect: reject\nchain: [{}]\n---\n\nA lesson.\n"
+
+
+def test_a_recipe_of_ones_own_goes_by_its_path(run: Run, pytester: pytest.Pytester) -> None:
+    (pytester.path / "mine.md").write_text(MINE)
+    assert collected(run, EACH, "--mitm-certs=./mine.md,expired") == ["genuine", "expired", "mine"]
+    marked = f"import pytest\n@pytest.mark.mitm(only=['./mine.md', 'must'])\n{EACH}"
+    assert collected(run, marked)[-1] == "mine"
+    assert collected(run, marked, "--mitm-certs=mine.md") == ["genuine", "mine"]
+    assert collected(run, marked, "--mitm-certs=expired") == ["genuine", "expired"]
+    whole = "import clients\ndef test_it(mitm_audit):\n"
+    told = "    assert [f.case.name for f in report.findings] == ['mine']\n"
+    call = "    report = mitm_audit(clients.{}, only='./mine.md')\n"
+    run(whole + call.format("checks") + told).assert_outcomes(passed=1)
+    run(whole + call.format("checks_nothing") + told).assert_outcomes(failed=1)
+    run(EACH, "--mitm-certs=./other.md").stdout.fnmatch_lines(
+        ["*no certificate file at ./other.md"]
+    )
+
+
 def test_an_unknown_word_is_refused_with_the_nearest_name(run: Run) -> None:
     result = run(EACH, "--mitm-certs=self-sined")
     result.assert_outcomes(errors=1)
