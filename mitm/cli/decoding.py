@@ -75,7 +75,7 @@ class Descriptors(NamedTuple):
                 raise UserError("--reflection needs to know whom to ask: add --upstream HOST:PORT")
             self._reflect(upstream, schema)
         for reason in schema.unusable:
-            _say(f"descriptors left out: {reason}; messages of its services are guessed")
+            _say(f"descriptors left out: {reason}; messages of its types are guessed")
         schema.add(load_descriptor_set(content.PROTO / "users.binpb"), "descriptors")
         return schema
 

@@ -31,12 +31,15 @@ _TYPES = {
     "LocalizedMessage": ["locale", "message"],
 }
 
+# Any and Duration are in the types above; the others are what an Any may hold without any .proto.
+_IMPORTS = ("any", "duration", "empty", "field_mask", "struct", "timestamp", "wrappers")
+
 
 def error_details() -> FileDescriptorSet:
     """The descriptors of these types."""
     files = FileDescriptorSet()
     file = files.file.add(name="google/rpc/mitm_demo.proto", package="google.rpc", syntax="proto3")
-    file.dependency.extend(["google/protobuf/any.proto", "google/protobuf/duration.proto"])
+    file.dependency.extend(f"google/protobuf/{name}.proto" for name in _IMPORTS)
     known: dict[str, DescriptorProto] = {}
     for full_name, fields in _TYPES.items():
         parent, _, name = full_name.rpartition(".")

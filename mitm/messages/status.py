@@ -2,11 +2,9 @@
 
 import base64
 import re
-from functools import lru_cache
 from urllib.parse import unquote
 
 from mitm.errors import UserError
-from mitm.messages.error_details import error_details
 from mitm.messages.schema import Schema
 
 # An error's details, and bytes of them, beyond which they are not opened: a header that is in
@@ -114,23 +112,9 @@ def status_details(value: str, schema: Schema) -> dict[str, object] | None:
     decoded = binary_metadata(value) if len(value) <= MAX_DETAILS_SIZE else None
     if decoded is None or len(decoded) != 1:
         return None
-    known = _error_details()
-    status = known.parse("google.rpc.Status", decoded[0])
-    if status is None or len(status.details) > MAX_DETAILS:  # type: ignore[attr-defined]
+    told = schema.decode_status(decoded[0])
+    if told is None:
         return None
-    details: list[object] = []
-    for each in status.details:  # type: ignore[attr-defined]
-        name = each.type_url.rpartition("/")[2]
-        read = schema.decode_type(name, each.value)
-        if read.source in (None, "guess"):
-            read = known.decode_type(name, each.value)
-        fields = read.value
-        if fields is None:
-            fields = {"value": base64.b64encode(each.value).decode()}
-        details.append({"@type": each.type_url} | fields)
-    return {"code": status.code, "message": status.message, "details": details}  # type: ignore[attr-defined]
-
-
-@lru_cache(maxsize=1)
-def _error_details() -> Schema:
-    return Schema(error_details())
+    told = {"code": 0, "message": "", "details": []} | told
+    details = told["details"]
+    return told if isinstance(details, list) and len(details) <= MAX_DETAILS else None

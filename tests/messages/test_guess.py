@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitm.messages.guess import MAX_DEPTH, MAX_FIELDS, MAX_PACKED, guess
+from mitm.messages.room import LEFT_OUT
 from tests.messages.guessed import encoded, field, varint
 
 _UUID = "123e4567-e89b-12d3-a456-426614174000"
@@ -110,6 +111,36 @@ def test_a_reading_that_leaves_something_out_says_so(data: bytes, value: object)
     assert guess(data) == (value, False)
 
 
+@pytest.mark.parametrize(
+    ("packed", "message", "readings"),
+    [
+        # Numbers of a byte each, and a message with a 1 in its field 1.
+        (b"\x08\x01", {"1": 1}, {"varints": [8, 1]}),
+        (b"\x08\x01\x10\x02", {"1": 1, "2": 2}, {"varints": [8, 1, 16, 2]}),
+        (
+            b"\x08\x80\x80\x40",  # the 2**20 of field 1, and a number of 4 bytes
+            {"1": 2**20},
+            {"floats": [4 + 2**-6 + 2**-18]},  # by IEEE 754
+        ),
+    ],
+)
+def test_packed_numbers_are_shown_beside_a_message_that_is_nothing_but_numbers(
+    packed: bytes, message: object, readings: dict[str, object]
+) -> None:
+    read, exact = guess(field(4, packed))
+    shown = {"bytes": base64.b64encode(packed).decode(), "message": message, **readings}
+    assert (read, exact) == ({"4": shown}, True)
+
+
+def test_packed_numbers_are_shown_beside_a_text_of_line_feeds_and_tabs() -> None:
+    assert guess(field(4, b"\x0a\x09\x0d")) == (
+        {"4": {"string": "\n\t\r", "varints": [10, 9, 13]}},
+        True,
+    )
+    # The twin: a text that says something.
+    assert guess(field(4, b"\x0a\x09Hi")) == ({"4": "\n\tHi"}, True)
+
+
 def test_within_a_message_the_same_is_shown_as_bytes() -> None:
     """No encoder writes such messages, so that they are none; and nothing of them is lost."""
     inner = b"\x08\x81\x00"
@@ -187,15 +218,39 @@ def test_messages_as_deep_as_they_are_looked_into_cost_little() -> None:
     assert time.process_time() - started < 1
 
 
-def test_a_message_of_very_many_fields_is_not_read() -> None:
+def test_of_a_message_of_very_many_fields_the_first_are_shown_and_the_others_counted() -> None:
     read, exact = guess(MAX_FIELDS * b"\x08\x01")
     assert exact
     assert read == {"1": MAX_FIELDS * [1]}
-    assert guess((MAX_FIELDS + 1) * b"\x08\x01") == (None, False)
-    started = time.process_time()
+    read, exact = guess((MAX_FIELDS + 7) * b"\x08\x01" + b"\x10\x02")
+    assert not exact
+    assert read == {"1": [*MAX_FIELDS * [1], {LEFT_OUT: 7}], "2": {LEFT_OUT: 1}}
+    # What is no message is none, however long it seems to be one.
+    assert guess((MAX_FIELDS + 7) * b"\x08\x01" + b"\x00") == (None, False)
+
+
+def test_a_long_list_within_a_message_is_cut_as_well() -> None:
+    users = 3 * MAX_FIELDS * field(1, b"\x08\x96\x01\x12\x01x")
+    read, exact = guess(field(2, users))
+    assert not exact
+    assert read
+    assert isinstance(read["2"], dict)
+    *shown, last = read["2"]["1"]
+    assert shown[0] == {"1": 150, "2": "x"}
+    assert 0 < len(shown) < MAX_FIELDS
+    assert last == {LEFT_OUT: 3 * MAX_FIELDS - len(shown)}
+
+
+def test_very_many_wrong_tries_are_given_up() -> None:
     # Each is no message before its end has been seen.
-    assert guess(100_000 * field(1, 30 * b"\x08\x01" + b"\x00")) == (None, False)
-    assert time.process_time() - started < 2
+    wrong = 30 * b"\x08\x01" + b"\x00"
+    read, exact = guess(100_000 * field(1, wrong))
+    assert not exact
+    assert read
+    assert isinstance(read["1"], list)
+    assert read["1"][0]["bytes"] == base64.b64encode(wrong).decode()
+    assert read["1"][-1] == {LEFT_OUT: 100_001 - len(read["1"])}
+    assert len(read["1"]) <= MAX_FIELDS
 
 
 def test_packed_numbers_are_not_looked_for_in_long_data() -> None:

@@ -54,7 +54,6 @@ def test_bytes_that_are_no_message_are_shown_raw(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "value"),
     [
-        (b"\x12\x02\xff\xff", {"2": {"bytes": "//8="}}),  # a string that is not UTF-8
         (b"\x0a\x07Nicolas", {"1": "Nicolas"}),  # a string where the type has a number
         (b"\x7a\x03abc", {"15": "abc"}),  # nothing but what the type does not have
     ],

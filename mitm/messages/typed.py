@@ -1,0 +1,680 @@
+"""Messages of a known type, as the JSON form of Protocol Buffers has them.
+
+https://protobuf.dev/programming-guides/json/, as `json_format.MessageToDict` writes it with the
+fields' own names. That gives up a whole message for one value that it cannot express; here each
+value is read for itself. What JSON has no form for is shown as what it is made of, see
+docs/decoding.md.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mitm.messages.guess import Guesser
+from mitm.messages.room import FOR_A_NUMBER, LEFT_OUT, Room
+from mitm.messages.wire_format import (
+    BYTES,
+    FIXED32,
+    FIXED64,
+    GROUP,
+    MAX_DEPTH,
+    VARINT,
+    Field,
+    MalformedError,
+    fields,
+    varint,
+)
+
+Json = Any
+Find = Callable[[str], Descriptor | None]
+
+# Under this name stands how deep messages are looked into, beside the bytes of one that is deeper.
+DEEPER = "@deeper_than"
+
+# Under this name stand the entries of a map that are none.
+NO_ENTRY = "@no_entry"
+
+
+class Reading(NamedTuple):
+    """What a message says.
+
+    Attributes:
+        value: as JSON.
+        fits: a field of it is one of the type, or it has none at all.
+        exact: the value accounts for all bytes.
+    """
+
+    value: Json
+    fits: bool
+    exact: bool
+
+
+def read(descriptor: Descriptor, data: bytes, find: Find, room: Room) -> Reading:
+    """Read a message of a type.
+
+    Args:
+        descriptor: of the type.
+        data: the message, uncompressed.
+        find: gives the type of a full name, for what is in an `Any`.
+        room: how much may be told.
+
+    Raises:
+        MalformedError: it is no message at all.
+    """
+    return _Reader(find, room).read(descriptor, data)
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Whether a field is a list or a map."""
+    # protobuf 6.31 has brought `is_repeated`, and warns of `label`; 7 does not have that any more.
+    repeated = getattr(field, "is_repeated", None)
+    if repeated is None:
+        repeated = getattr(field, "label") == FieldDescriptor.LABEL_REPEATED  # noqa: B009
+    return bool(repeated)
+
+
+def is_map_entry(descriptor: Descriptor | None) -> bool:
+    """Whether a type is that of the entries of a map."""
+    return descriptor is not None and bool(descriptor.GetOptions().map_entry)
+
+
+class _Known(NamedTuple):
+    """A field of a type.
+
+    Attributes:
+        name: in JSON.
+        kind: the wire type of a value by itself.
+        packable: values may stand in one byte string as well.
+        is_text: it is a string.
+        tell: makes JSON of a number, of which `fits` says whether it is written as it should be.
+        default: what stands for a scalar that is not there.
+        message: the type of a message.
+    """
+
+    name: str
+    kind: int
+    repeated: bool
+    packable: bool
+    is_text: bool
+    tell: "Tell"
+    fits: "Fits"
+    default: Json
+    message: Descriptor | None
+    is_map: bool
+    oneof: str
+
+    def takes(self, kind: int) -> bool:
+        """Whether a value may be written with this wire type."""
+        return kind == self.kind or (self.packable and kind == BYTES)
+
+
+class _Type(NamedTuple):
+    """A type of message."""
+
+    descriptor: Descriptor
+    fields: dict[int, _Known]
+    special: "Special | None"
+    extendable: bool
+
+    def field(self, number: int) -> _Known | None:
+        """The field of that number, an extension as well."""
+        known = self.fields.get(number)
+        if known is None and self.extendable:
+            try:
+                pool = self.descriptor.file.pool
+                return _known(pool.FindExtensionByNumber(self.descriptor, number))
+            except KeyError:
+                return None
+        return known
+
+
+Tell = Callable[[int], Json]
+Fits = Callable[[int], bool]
+Special = Callable[[dict[str, Json], _Type], tuple[Json, bool]]
+
+
+# Types are looked up for every message; Google's public interfaces have some thousands.
+@lru_cache(maxsize=4096)
+def _type(descriptor: Descriptor) -> _Type:
+    known = {field.number: _known(field) for field in descriptor.fields}
+    special = _SPECIAL.get(descriptor.full_name)
+    return _Type(descriptor, known, special, descriptor.is_extendable)
+
+
+@lru_cache(maxsize=4096)
+def _known(field: FieldDescriptor) -> _Known:
+    kind = _KINDS[field.type]
+    tell, fits = _TELLS.get(field.type, (int, _always))
+    if field.enum_type:
+        tell, fits = _enum(field.enum_type)
+    repeated = is_repeated(field)
+    oneof = field.containing_oneof
+    zero = field.default_value if field.enum_type and not repeated else 0
+    return _Known(
+        name=f"[{field.full_name}]" if field.is_extension else field.name,
+        kind=kind,
+        repeated=repeated,
+        packable=repeated and kind in (VARINT, FIXED32, FIXED64),
+        is_text=field.type == FieldDescriptor.TYPE_STRING,
+        tell=tell,
+        fits=fits,
+        default="" if kind == BYTES else tell(zero),
+        message=field.message_type,
+        is_map=repeated and is_map_entry(field.message_type),
+        oneof=oneof.name if oneof else "",
+    )
+
+
+def _enum(descriptor: EnumDescriptor) -> tuple["Tell", "Fits"]:
+    if descriptor.full_name == "google.protobuf.NullValue":
+        return (lambda _: None), (lambda number: number == 0)
+    names = {number: value.name for number, value in descriptor.values_by_number.items()}
+
+    def tell(number: int) -> Json:
+        number = _int32(number)
+        return names.get(number, number)
+
+    return tell, _int32_fits
+
+
+def _always(value: int) -> bool:
+    return True
+
+
+def _int32(value: int) -> int:
+    value &= 0xFFFFFFFF
+    return value - 2**32 if value >= 2**31 else value
+
+
+def _int32_fits(value: int) -> bool:
+    # Negative ones are written with 64 bits.
+    return value < 2**31 or value >= 2**64 - 2**31
+
+
+def _int64(value: int) -> str:
+    return str(value - 2**64 if value >= 2**63 else value)
+
+
+def _zigzag(value: int) -> int:
+    return value >> 1 ^ -(value & 1)
+
+
+def _float(value: int) -> Json:
+    (number,) = struct.unpack("<f", struct.pack("<L", value))
+    if not math.isfinite(number):
+        return _not_finite(number)
+    # As short as it can be and still be the same number of 32 bits.
+    for digits in range(6, 9):
+        shortest = float(f"{number:.{digits}g}")
+        if _as_float(shortest) == number:
+            return shortest
+    return float(f"{number:.9g}")
+
+
+def _as_float(number: float) -> float | None:
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", number))[0])
+    except OverflowError:  # rounded up beyond the largest one
+        return None
+
+
+def _double(value: int) -> Json:
+    (number,) = struct.unpack("<d", struct.pack("<Q", value))
+    return number if math.isfinite(number) else _not_finite(number)
+
+
+def _not_finite(number: float) -> str:
+    if math.isnan(number):
+        return "NaN"
+    return "Infinity" if number > 0 else "-Infinity"
+
+
+_F = FieldDescriptor
+_KINDS = {
+    _F.TYPE_DOUBLE: FIXED64,
+    _F.TYPE_FLOAT: FIXED32,
+    _F.TYPE_INT64: VARINT,
+    _F.TYPE_UINT64: VARINT,
+    _F.TYPE_INT32: VARINT,
+    _F.TYPE_FIXED64: FIXED64,
+    _F.TYPE_FIXED32: FIXED32,
+    _F.TYPE_BOOL: VARINT,
+    _F.TYPE_STRING: BYTES,
+    _F.TYPE_GROUP: GROUP,
+    _F.TYPE_MESSAGE: BYTES,
+    _F.TYPE_BYTES: BYTES,
+    _F.TYPE_UINT32: VARINT,
+    _F.TYPE_ENUM: VARINT,
+    _F.TYPE_SFIXED32: FIXED32,
+    _F.TYPE_SFIXED64: FIXED64,
+    _F.TYPE_SINT32: VARINT,
+    _F.TYPE_SINT64: VARINT,
+}
+_TELLS: dict[int, tuple[Callable[[Any], Json], Callable[[int], bool]]] = {
+    _F.TYPE_DOUBLE: (_double, _always),
+    _F.TYPE_FLOAT: (_float, _always),
+    _F.TYPE_INT64: (_int64, _always),
+    _F.TYPE_UINT64: (str, _always),
+    _F.TYPE_INT32: (_int32, _int32_fits),
+    _F.TYPE_FIXED64: (str, _always),
+    _F.TYPE_FIXED32: (int, _always),
+    _F.TYPE_BOOL: (bool, lambda value: value < 2),
+    _F.TYPE_UINT32: (lambda value: value & 0xFFFFFFFF, lambda value: value < 2**32),
+    _F.TYPE_SFIXED32: (_int32, _always),
+    _F.TYPE_SFIXED64: (_int64, _always),
+    _F.TYPE_SINT32: (lambda value: _zigzag(value & 0xFFFFFFFF), lambda value: value < 2**32),
+    _F.TYPE_SINT64: (lambda value: str(_zigzag(value)), _always),
+}
+
+
+class _Reader:
+    """Reads one message.
+
+    Attributes:
+        fits: a field was of the type.
+        exact: nothing was written in a way that the value does not show, and nothing is left out.
+    """
+
+    def __init__(self, find: Find, room: Room) -> None:
+        self.fits = False
+        self.exact = True
+        self._find = find
+        self._room = room
+        self._guesser = Guesser(room)
+
+    def read(self, descriptor: Descriptor, data: bytes) -> Reading:
+        """Read a message that stands in no other one.
+
+        Raises:
+            MalformedError: it is none.
+        """
+        value = self._message(descriptor, fields(data), 1)
+        return Reading(value, self.fits or not data, self.exact and self._guesser.exact)
+
+    def _message(self, descriptor: Descriptor, written: Iterable[Field], depth: int) -> Json:
+        """Read the fields of a message that stands so deep, the outermost at 1."""
+        if descriptor.full_name == _ANY:
+            return self._any(written, depth)
+        type_ = _type(descriptor)
+        value = self._fields(type_, written, depth)
+        if type_.special is None:
+            return value
+        try:
+            told, exact = type_.special(value, type_)
+        except (ValueError, OverflowError, TypeError, KeyError):
+            # JSON has no form for it: it is shown as what it is made of.
+            return value
+        self.exact = self.exact and exact
+        return told
+
+    def _fields(self, type_: _Type, written: Iterable[Field], depth: int) -> dict[str, Json]:
+        found: dict[int, tuple[_Known, list[Field]]] = {}
+        unknown: list[Field] = []
+        chosen: dict[str, int] = {}
+        for field in written:
+            number = field.number
+            if not field.shortest:
+                self.exact = False
+            known = type_.fields.get(number) or type_.field(number)
+            if known is None or not known.takes(field.kind):
+                unknown.append(field)
+                continue
+            if known.oneof and chosen.setdefault(known.oneof, number) != number:
+                # The last one counts.
+                found.pop(chosen[known.oneof], None)
+                chosen[known.oneof] = number
+                self.exact = False
+            if number not in found:
+                found[number] = known, [field]
+            elif known.repeated or known.message:
+                found[number][1].append(field)
+            else:
+                found[number][1][0] = field
+                self.exact = False
+        value: dict[str, Json] = {}
+        for done, number in enumerate(sorted(found)):
+            if self._room.left <= 0:
+                value |= self._left_out(len(found) - done)
+                self.fits = True
+                break
+            known, of_it = found[number]
+            self._room.left -= len(known.name) + 4
+            if known.repeated or len(of_it) > 1:
+                value[known.name] = self._value(known, of_it, depth)
+            else:
+                value[known.name] = self._single(known, of_it[0].value, depth)
+        if unknown:
+            self.exact = False
+            value |= self._unknown(unknown)
+        return value
+
+    def _unknown(self, written: list[Field]) -> dict[str, Json]:
+        """Fields that the type does not have, guessed."""
+        try:
+            return self._guesser.message(written, 0)
+        except MalformedError:  # a group that is too deep
+            return {LEFT_OUT: len(written)}
+
+    def _value(self, known: _Known, written: list[Field], depth: int) -> Json:
+        """The value of a field, from all that is written of it."""
+        if known.is_map:
+            return self._map(known, written, depth)
+        if known.repeated:
+            return self._list(known, written, depth)
+        value = written[0].value
+        if len(written) > 1:
+            # A message in parts: they are merged.
+            self.exact = False
+            for part in written[1:]:
+                value = value + part.value if type(value) is type(part.value) else part.value  # type: ignore[operator]
+        return self._single(known, value, depth)
+
+    def _single(self, known: _Known, value: Any, depth: int) -> Json:
+        """One value; of a message its bytes, or the fields of a group."""
+        if known.message:
+            return self._inner(known.message, value, depth)
+        self.fits = True
+        if known.kind == BYTES:
+            return self._bytes(value, is_text=known.is_text)
+        self.exact = self.exact and known.fits(value)
+        self._room.left -= FOR_A_NUMBER
+        told = known.tell(value)
+        if isinstance(told, str):
+            self._room.left -= len(told)
+        return told
+
+    def _inner(self, descriptor: Descriptor, value: bytes | list[Field], depth: int) -> Json:
+        """A message within another one."""
+        if self._room.left <= 0:
+            return self._left_out(len(value))
+        try:
+            if isinstance(value, list):
+                if depth >= MAX_DEPTH:
+                    return {**self._left_out(len(value)), DEEPER: MAX_DEPTH}
+                told = self._message(descriptor, value, depth + 1)
+            elif depth >= MAX_DEPTH:
+                return {**self._raw(value), DEEPER: MAX_DEPTH}
+            else:
+                told = self._message(descriptor, fields(value), depth + 1)
+        except MalformedError:
+            # Parsers refuse all of the message for it; what stands beside it is as it is.
+            return self._guesser.of_bytes(value) if isinstance(value, bytes) else {}
+        self.fits = True
+        return told
+
+    def _bytes(self, value: bytes, *, is_text: bool) -> Json:
+        if is_text:
+            try:
+                told = self._room.text(value.decode())
+            except UnicodeDecodeError:
+                return self._raw(value)
+        else:
+            told = self._room.base64(value)
+        self.exact = self.exact and isinstance(told, str)
+        return told
+
+    def _raw(self, value: bytes) -> dict[str, Json]:
+        """Bytes that are not what they should be."""
+        told = self._room.base64(value)
+        if isinstance(told, dict):
+            self.exact = False
+            return told
+        return {"bytes": told}
+
+    def _list(self, known: _Known, written: list[Field], depth: int) -> Json:
+        packed = [field for field in written if field.kind != known.kind]
+        if packed:
+            self.exact = self.exact and len(written) == 1
+            return self._numbers(known, written)
+        told: list[Json] = []
+        for done, field in enumerate(written):
+            if self._room.left <= 0:
+                told.append(self._left_out(len(written) - done))
+                break
+            told.append(self._single(known, field.value, depth))
+        return told
+
+    def _numbers(self, known: _Known, written: list[Field]) -> Json:
+        """A list of numbers that are packed, at least some of them."""
+        self.fits = True
+        told: list[Json] = []
+        for field in written:
+            if not isinstance(field.value, bytes):
+                told.append(self._single(known, field.value, 0))
+                continue
+            at = 0
+            for number, start, at in _unpacked(known.kind, field.value):
+                if self._room.left <= 0:
+                    told.append(self._left_out(_count(known.kind, field.value[start:])))
+                    return told
+                if known.kind == VARINT and at - start > 1 and not field.value[at - 1]:
+                    self.exact = False
+                told.append(self._single(known, number, 0))
+            if at < len(field.value):
+                told.append(self._raw(field.value[at:]))
+        return told
+
+    def _left_out(self, count: int) -> dict[str, Json]:
+        self.exact = False
+        return {LEFT_OUT: count}
+
+    def _map(self, known: _Known, written: list[Field], depth: int) -> Json:
+        assert known.message
+        entry = _type(known.message)
+        key, of_key = entry.fields[1], entry.fields[2]
+        told: dict[str, Json] = {}
+        for done, field in enumerate(written):
+            if self._room.left <= 0:
+                told |= self._left_out(len(written) - done)
+                break
+            assert isinstance(field.value, bytes)
+            try:
+                inner = list(fields(field.value))
+            except MalformedError:
+                told.setdefault(NO_ENTRY, []).append(self._guesser.of_bytes(field.value))
+                continue
+            self.fits = True
+            keys = [each for each in inner if each.number == 1 and each.kind == key.kind]
+            values = [each for each in inner if each.number == 2 and each.kind == of_key.kind]
+            # Encoders write both, and nothing else.
+            if not len(keys) == len(values) == 1 or len(inner) > 2:
+                self.exact = False
+            self.exact = self.exact and all(each.shortest for each in inner)
+            name = self._key(key, keys[-1].value if keys else None)
+            self.exact = self.exact and name not in told
+            if values:
+                values = values if of_key.message else values[-1:]
+                told[name] = self._value(of_key, values, depth + 1)
+            elif of_key.message:
+                told[name] = self._inner(of_key.message, b"", depth + 1)
+            else:
+                told[name] = of_key.default
+        return told
+
+    def _key(self, known: _Known, value: Any) -> str:
+        """The key of a map, which is a string in JSON."""
+        if value is None:
+            told = known.default
+        elif known.kind == BYTES:
+            try:
+                text = value.decode()
+            except UnicodeDecodeError:
+                text = value.decode("utf-8", "backslashreplace")
+                self.exact = False
+            told = self._room.text(text)
+            if isinstance(told, dict):
+                self.exact = False
+                told = told["string"] + "…"
+        else:
+            told = self._single(known, value, 0)
+        if isinstance(told, bool):
+            return "true" if told else "false"
+        return str(told)
+
+    def _any(self, written: Iterable[Field], depth: int) -> Json:
+        """A message with the name of its type (google/protobuf/any.proto)."""
+        parts: dict[int, bytes] = {}
+        others: list[Field] = []
+        for field in written:
+            self.exact = self.exact and field.shortest
+            if field.number in (1, 2) and isinstance(field.value, bytes) and field.kind == BYTES:
+                # Nobody writes an empty one.
+                self.exact = self.exact and field.number not in parts and bool(field.value)
+                parts[field.number] = field.value
+            else:
+                others.append(field)
+        told: dict[str, Json] = {}
+        if parts:
+            self.fits = True
+            url = self._bytes(parts.get(1, b""), is_text=True)
+            told["@type"] = url
+            name = url.rpartition("/")[2] if isinstance(url, str) else ""
+            told |= self._within_any(self._find(name), parts.get(2, b""), depth)
+        if others:
+            self.exact = False
+            told |= self._unknown(others)
+        return told
+
+    def _within_any(
+        self, descriptor: Descriptor | None, content: bytes, depth: int
+    ) -> dict[str, Json]:
+        if depth >= MAX_DEPTH:
+            return {"value": self._room.base64(content), DEEPER: MAX_DEPTH}
+        if self._room.left <= 0:
+            return self._left_out(len(content))
+        try:
+            if descriptor:
+                self.fits = False
+                told = self._message(descriptor, fields(content), depth + 1)
+                fits, self.fits = self.fits or not content, True
+                if fits and (_type(descriptor).special or descriptor.full_name == _ANY):
+                    return {"value": told}
+                if fits:
+                    return dict(told)
+            return self._guesser.message(fields(content), 0)
+        except MalformedError:
+            self.fits = True
+            return {"value": self._bytes(content, is_text=False)}
+
+
+_ANY = "google.protobuf.Any"
+_SIZES = {FIXED64: 8, FIXED32: 4}
+_NOT_LAST = bytes(range(0x80, 0x100))  # bytes that a varint goes on after
+
+
+def _unpacked(kind: int, data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Packed numbers, and where each begins and ends, up to what is none."""
+    at = 0
+    size = _SIZES.get(kind, 1)
+    while at + size <= len(data):
+        start = at
+        if kind == VARINT:
+            try:
+                number, at = varint(data, at)
+            except MalformedError:
+                return
+        else:
+            at += size
+            number = int.from_bytes(data[start:at], "little")
+        yield number, start, at
+
+
+def _count(kind: int, data: bytes) -> int:
+    """How many packed numbers there are."""
+    if kind == VARINT:
+        return len(data.translate(None, _NOT_LAST))
+    return len(data) // _SIZES[kind]
+
+
+# The types that have a JSON form of their own. Each gets the fields by name, gives their form, and
+# whether it shows all of them: not those that are written with their default. What has no form
+# raises ValueError, or whatever comes of a type of this name with other fields.
+
+
+def _only(value: dict[str, Json], *names: str) -> None:
+    if value.keys() - set(names):
+        raise ValueError
+
+
+def _timestamp(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
+    _only(value, "seconds", "nanos")
+    seconds, nanos = int(value.get("seconds", 0)), value.get("nanos", 0)
+    # From year 1 to 9999 (google/protobuf/timestamp.proto). Not every protobuf looks at this.
+    if not (-62_135_596_800 <= seconds < 253_402_300_800 and 0 <= nanos < 10**9):
+        raise ValueError
+    return Timestamp(seconds=seconds, nanos=nanos).ToJsonString(), _none_is_zero(value)
+
+
+def _duration(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
+    _only(value, "seconds", "nanos")
+    seconds, nanos = int(value.get("seconds", 0)), value.get("nanos", 0)
+    return Duration(seconds=seconds, nanos=nanos).ToJsonString(), _none_is_zero(value)
+
+
+def _none_is_zero(value: dict[str, Json]) -> bool:
+    return all(int(number) for number in value.values())
+
+
+def _field_mask(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
+    _only(value, "paths")
+    return FieldMask(paths=value.get("paths", ())).ToJsonString(), True
+
+
+def _struct(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
+    _only(value, "fields")
+    return value.get("fields", {}), True
+
+
+def _list_value(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
+    _only(value, "values")
+    return value.get("values", []), True
+
+
+def _any_value(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
+    if not value:
+        return None, False  # null, as if it were said to be
+    ((kind, told),) = value.items()
+    taken = _TAKEN[kind]
+    if not isinstance(told, taken):
+        raise ValueError  # NaN, or a string that is none
+    return told, True
+
+
+_TAKEN: dict[str, type | tuple[type, ...]] = {
+    "null_value": type(None),
+    "number_value": (int, float),
+    "string_value": str,
+    "bool_value": bool,
+    "struct_value": dict,
+    "list_value": list,
+}
+
+
+def _wrapper(value: dict[str, Json], type_: _Type) -> tuple[Json, bool]:
+    _only(value, "value")
+    default = type_.fields[1].default
+    told = value.get("value", default)
+    return told, not value or str(told) != str(default)  # -0.0 is not the default
+
+
+_SPECIAL: dict[str, Special] = {
+    "google.protobuf.Timestamp": _timestamp,
+    "google.protobuf.Duration": _duration,
+    "google.protobuf.FieldMask": _field_mask,
+    "google.protobuf.Struct": _struct,
+    "google.protobuf.ListValue": _list_value,
+    "google.protobuf.Value": _any_value,
+    **{
+        f"google.protobuf.{name}Value": _wrapper
+        for name in (
+            "Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes",
+        )
+    },
+}  # fmt: skip
