@@ -145,7 +145,7 @@ interceptor=$!
 read -r started <&4
 [[ $started == listening* ]] || fail "the interceptor did not start: $started"
 
-call "a client that takes any certificate (skip-verify)" --policy skip-verify
+call "a client that trusts any issuer (skip-verify)" --policy skip-verify
 call "a client that verifies (ca-file)" --policy ca-file --ca $lab/ca.pem
 
 kill -INT "$interceptor"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mitm.lab import load_scenario, scenarios
-from tests.programs import MITM_DEMO, run, running
+from tests.programs import MITM_DEMO, mitm_demo, run, running
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -113,6 +113,28 @@ def test_the_readme_tells_the_verdicts_of_the_scenarios() -> None:
         (row,) = (line for line in text.splitlines() if line.startswith(f"| [{name}]"))
         cells = [cell.strip(" *") for cell in row.split("|")]
         assert cells[3:5] == [scenario.expected.genuine, scenario.expected.intercepted]
+
+
+# grpcio's skip-verify asks a certificate for name and dates; these switches ask for nothing.
+_SWITCHES = re.compile(r"InsecureSkipVerify|rejectUnauthorized|CERT_NONE")
+_TOO_MUCH = re.compile(
+    r"(any|every|whatever|anybody's) certificate|does not verify|no verification", re.IGNORECASE
+)
+
+
+@pytest.mark.parametrize("pattern", ["README.md", "scenarios/*.md", "client/**/*.*", "scripts/*"])
+def test_no_more_is_said_of_a_client_that_trusts_any_issuer(pattern: str) -> None:
+    for page in ROOT.glob(pattern):
+        if page.suffix in (".md", ".py", ".sh"):
+            for paragraph in page.read_text().split("\n\n"):
+                too_much = _TOO_MUCH.search(" ".join(paragraph.split()))
+                assert not too_much or _SWITCHES.search(paragraph), (page, paragraph)
+
+
+def test_what_is_said_of_it_is_true() -> None:
+    trusting = ("audit", "--client", "python", "--policy", "skip-verify", "--only")
+    assert mitm_demo(*trusting, "attacker-ca").code == 1
+    assert mitm_demo(*trusting, "wrong-host,expired,not-yet-valid").code == 0
 
 
 def test_the_picture_is_made_of_a_real_run(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ def insecure(arguments: argparse.Namespace) -> grpc.ChannelCredentials | None:
 
 
 def skip_verify(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
-    """Encryption without verification: trust whatever certificate the server shows.
+    """Encryption with any issuer: trust the certificate that the server shows, on first use.
 
-    grpcio has no switch for this, so people fetch the certificate first and call it trusted.
-    Nobody asks whose certificate it is.
+    grpcio has no switch for this, so people fetch the certificate first and call it trusted. Name
+    and dates are still checked; nobody asks who signed it.
     """
     host, _, port = arguments.target.rpartition(":")
     shown = ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=arguments.timeout)

@@ -28,7 +28,7 @@ def cli() -> None:
     """Show, and prove, whether a gRPC client checks who it talks to.
 
     \b
-    mitm-demo run skip-verify        attack a client that does not verify
+    mitm-demo run skip-verify        attack a client that trusts any issuer
     mitm-demo run                    all scenarios, then a summary
     mitm-demo show skip-verify       the lesson behind a scenario
     mitm-demo audit -- ./my-client {target} {ca}
