@@ -15,7 +15,7 @@ Leg = Literal["genuine", "intercepted"]
 
 Party = Literal["client", "attacker", "server"]
 
-Source = Literal["descriptors", "proto", "descriptor-set", "reflection", "guess"]
+Source = Literal["descriptors", "proto", "descriptor-set", "reflection", "json", "guess"]
 """Whose word it is what a message says."""
 
 
@@ -289,6 +289,7 @@ class Headers(Event, frozen=True, tag="headers"):
         headers: name and value of each field in order, pseudo-headers among them; not masked.
         end_stream: whether the sender has nothing more to say on this stream.
         details: what `grpc-status-details-bin` says: a `google.rpc.Status` as JSON.
+        truncated: fields are left out, as they were too many or too long.
     """
 
     direction: Direction
@@ -298,6 +299,7 @@ class Headers(Event, frozen=True, tag="headers"):
     headers: tuple[tuple[str, str], ...]
     end_stream: bool = False
     details: dict[str, object] | None = None
+    truncated: bool = False
 
 
 class Message(Event, frozen=True, tag="message"):
@@ -314,8 +316,8 @@ class Message(Event, frozen=True, tag="message"):
         raw: the bytes, where `value` does not account for all of them; cut at the limit.
         truncated: the message was too long to be kept whole.
         decoded_by: whose word `value` is: of the descriptors at hand, .proto files, a descriptor
-            set, the server's reflection service; or a guess, as there is nobody's or it does not
-            fit. "" where there is no value.
+            set, the server's reflection service; its own, as it is JSON; or a guess, as there is
+            nobody's or it does not fit. "" where there is no value.
         encoding: how a compressed message is compressed, as in `grpc-encoding`.
         decompressed_size: its length without the compression, which `value` and `raw` are without
             too; of a message that is cut, how much of it was decompressed. None if it is not
@@ -380,10 +382,13 @@ class ParseFailed(Event, frozen=True, tag="parse-failed"):
     Attributes:
         direction: who sent them.
         reason: what is wrong with them.
+        stream: whose messages in this direction are read no further, while all else is; 0 for the
+            whole connection, both ways.
     """
 
     direction: Direction
     reason: str
+    stream: int = 0
 
 
 class Closed(Event, frozen=True, tag="closed"):

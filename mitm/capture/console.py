@@ -19,6 +19,7 @@ _SOURCES = {
     "proto": "by .proto",
     "descriptor-set": "by descriptor set",
     "reflection": "by reflection",
+    "json": "JSON",
 }
 
 # Frames that Headers and Message events tell of, in full and with their meaning.
@@ -134,7 +135,8 @@ class EventPrinter:
                 why = plain(event.reason)
                 return [("attacker", f"leaves {what} as it is: {why}", "yellow")]
             case events.ParseFailed():
-                what = f"no longer parsed, still relayed: {plain(event.reason)}"
+                rest = "messages no longer" if event.stream else "no longer"
+                what = f"{rest} parsed, still relayed: {plain(event.reason)}"
                 return [(_WAYS[event.direction], what, "yellow")]
             case events.Closed():
                 return [(event.by, describe_close(event), "")]

@@ -161,9 +161,12 @@ class SeenConnection:
                 self._messages = True
             case events.ApplicationData(direction="client"):
                 self._sample, self.encrypted = event.sample, event.encrypted
-            case events.ParseFailed(direction="client"):
+            case events.ParseFailed(direction="client", stream=0):
                 self._unread = True
-            case events.ParseFailed():
+            case events.ParseFailed(direction="client"):
+                # A stream is no part of an opening, whatever it is that cannot be read of it.
+                self._framed = self._partial = True
+            case events.ParseFailed(stream=0):
                 self._blind = True
             case events.ClientHello():
                 self._hello = event

@@ -1,12 +1,100 @@
-"""What is told of a call, whichever version of HTTP carries it: messages and trailers as events."""
+"""What is told of a call, whichever version of HTTP carries it: messages and trailers as events.
 
-from mitm.events import Direction, Headers, Message
+Of gRPC, gRPC-Web and Connect, that is; of whatever else there is, nothing.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from mitm.events import Direction, Event, Headers, Message, Source
 from mitm.messages.schema import Schema
 from mitm.messages.status import status_details
+from mitm.wire import connect, grpc
 from mitm.wire.compression import decompress
-from mitm.wire.frames import ProtocolError
-from mitm.wire.grpc import MAX_MESSAGE_SIZE, TRUNCATED_SIZE, RawMessage
+from mitm.wire.frames import StreamError
+from mitm.wire.grpc import (
+    MAX_MESSAGE_SIZE,
+    TRUNCATED_SIZE,
+    Budget,
+    MessageReader,
+    RawMessage,
+    UnreadableError,
+)
 from mitm.wire.header_blocks import MAX_HEADER_LIST, HeaderList
+
+# Nesting of JSON that is shown: as deep as Protocol Buffers are read (kDefaultRecursionLimit in
+# protobuf).
+_MAX_DEPTH = 100
+
+# Which header says how the messages are compressed.
+_ENCODINGS: dict[grpc.Framing, str] = {
+    "connect": "connect-content-encoding",
+    "unary": "content-encoding",
+}
+
+
+def request_readers(
+    fields: dict[str, str], budget: Budget
+) -> dict[Direction, MessageReader | None]:
+    """What reads the messages of a call, by the headers of its request.
+
+    Args:
+        fields: name and value of each; pseudo-headers among them.
+        budget: of the connection.
+    """
+    type_ = fields.get("content-type", "")
+    framing = grpc.framing(type_)
+    codec = grpc.codec(type_)
+    if framing:
+        client, server = (grpc.reader(framing, codec, budget) for _ in range(2))
+        client.encoding = fields.get(_ENCODINGS.get(framing, "grpc-encoding"), "")
+        return {"client": client, "server": server}
+    got = connect.get(fields.get(":method", ""), fields.get(":path", ""))
+    if got:
+        return {"client": None, "server": connect.UnaryReader(budget, got.codec)}
+    # A JSON of Connect's is told from anybody else's by the version, which its clients send.
+    media_type = grpc.media_type(type_)
+    if media_type == "application/proto" or (
+        media_type == "application/json" and "connect-protocol-version" in fields
+    ):
+        encoding = fields.get("content-encoding", "")
+        return {
+            "client": connect.UnaryReader(budget, codec, encoding),
+            "server": connect.UnaryReader(budget, codec),
+        }
+    return {"client": None, "server": None}
+
+
+def response_reader(
+    asked: MessageReader | None, fields: dict[str, str], budget: Budget
+) -> MessageReader | None:
+    """What reads the messages of a response, by its headers.
+
+    Args:
+        asked: what would read them by the request; None if nothing would.
+        fields: name and value of each; pseudo-headers among them.
+        budget: of the connection.
+    """
+    if asked is None:
+        return None
+    type_ = fields.get("content-type")
+    if type_ is None:
+        reader = asked
+    elif framing := grpc.framing(type_):
+        reader = grpc.reader(framing, grpc.codec(type_), budget)
+    elif asked.framing in ("unary", "connect") and grpc.media_type(type_) in (
+        "application/proto",
+        "application/json",
+    ):
+        reader = connect.UnaryReader(budget, grpc.codec(type_))
+        reader.error = fields.get(":status") != "200"
+    else:
+        # A proxy's error page, say, which names its type: its content is no message.
+        return None
+    encoding = fields.get(_ENCODINGS.get(reader.framing, "grpc-encoding"), "")
+    reader.encoding = "" if encoding.lower() == "identity" else encoding
+    return reader
 
 
 class MessageTeller:
@@ -21,15 +109,79 @@ class MessageTeller:
         self._connection = connection
         self._schema = schema
 
+    def read(
+        self,
+        direction: Direction,
+        stream: int,
+        method: str,
+        reader: MessageReader,
+        data: bytes,
+        time: float,
+    ) -> Iterator[Event]:
+        """Read the next content of a call, and give the events of the messages that it completes.
+
+        Args:
+            direction: who sent it.
+            stream: see `mitm.events.Message`.
+            method: path of the call.
+            reader: of the call's messages in this direction.
+            data: the content.
+            time: when it came, in seconds since the epoch.
+
+        Raises:
+            StreamError: it cannot be read on, once what came before that is given.
+        """
+        error: UnreadableError | None = None
+        try:
+            messages = reader.feed(data)
+        except UnreadableError as unreadable:
+            messages, error = unreadable.before, unreadable
+        for raw in messages:
+            if raw.trailers:
+                yield from self._web_trailers(direction, stream, method, raw, reader, time)
+            else:
+                yield self.event(direction, stream, method, raw, reader, time)
+        if error:
+            raise error
+
+    def finish(
+        self, direction: Direction, stream: int, method: str, reader: MessageReader, time: float
+    ) -> Iterator[Message]:
+        """Give the event of a message that only the end of the content completes.
+
+        Args:
+            direction: who sent it.
+            stream: see `mitm.events.Message`.
+            method: path of the call.
+            reader: of the call's messages in this direction.
+            time: when the end came, in seconds since the epoch.
+        """
+        for raw in reader.finish():
+            yield self.event(direction, stream, method, raw, reader, time)
+
+    def get(self, stream: int, fields: dict[str, str], time: float) -> Iterator[Message]:
+        """Give the event of a message that is in the query of its request (Connect).
+
+        Args:
+            stream: see `mitm.events.Message`.
+            fields: headers of the request.
+            time: when it came, in seconds since the epoch.
+        """
+        path = fields.get(":path", "")
+        if got := connect.get(fields.get(":method", ""), path):
+            reader = MessageReader(Budget(), "unary", got.codec)
+            reader.encoding = got.encoding
+            yield self.event("client", stream, path, got.message, reader, time)
+
     def event(
         self,
         direction: Direction,
         stream: int,
         method: str,
         message: RawMessage,
-        encoding: str,
+        reader: MessageReader,
         time: float,
-    ) -> Message | Headers:
+    ) -> Message:
         """The event for a message.
 
         Args:
@@ -37,29 +189,26 @@ class MessageTeller:
             stream: see `mitm.events.Message`.
             method: path of the call.
             message: as it was sent.
-            encoding: its `grpc-encoding`.
+            reader: what has read it.
             time: when it came, in seconds since the epoch.
-
-        Raises:
-            ProtocolError: trailers of gRPC-Web are not such.
         """
-        data: bytes | None = message.data
-        truncated = message.truncated
-        decompressed_size: int | None = None
-        if message.compressed:
-            data = None if truncated else decompress(encoding, message.data, MAX_MESSAGE_SIZE)
-            if data is not None:
-                decompressed_size = len(data)
-                truncated = decompressed_size > MAX_MESSAGE_SIZE
-        else:
-            encoding = ""
-        if message.trailers:
-            return self._web_trailers(direction, stream, method, data, time)
+        method = method.partition("?")[0]
+        data = _decompressed(message, reader.encoding)
+        decompressed_size = len(data) if message.compressed and data is not None else None
+        truncated = message.truncated or (decompressed_size or 0) > MAX_MESSAGE_SIZE
+        own = not (reader.error or message.end)
+        source: Source | None
         if data is None or truncated:
             raw: bytes | None = message.data if data is None else data[:TRUNCATED_SIZE]
             type_, value, source = self._schema.type_name(method, direction), None, None
+        elif reader.codec == "json" or not own:
+            type_, value = self._schema.type_name(method, direction), json_value(data)
+            raw = data if value is None else None
+            source = None if value is None else "json"
         else:
             type_, value, raw, source = self._schema.decode(method, direction, data)
+        if not own:
+            type_ = connect.END_OF_STREAM if message.end else ""
         return Message(
             time=time,
             connection=self._connection,
@@ -73,17 +222,24 @@ class MessageTeller:
             raw=raw,
             truncated=truncated,
             decoded_by=source or "",
-            encoding=encoding,
+            encoding=reader.encoding if message.compressed else "",
             decompressed_size=decompressed_size,
         )
 
     def _web_trailers(
-        self, direction: Direction, stream: int, method: str, data: bytes | None, time: float
-    ) -> Headers:
+        self,
+        direction: Direction,
+        stream: int,
+        method: str,
+        message: RawMessage,
+        reader: MessageReader,
+        time: float,
+    ) -> Iterator[Headers]:
+        data = _decompressed(message, reader.encoding)
         if data is None or len(data) > MAX_HEADER_LIST:
-            raise ProtocolError("gRPC-Web trailers that cannot be read")
-        headers = header_lines(data)
-        return Headers(
+            raise StreamError("gRPC-Web trailers that cannot be read")
+        headers, wrong = header_lines(data)
+        yield Headers(
             time=time,
             connection=self._connection,
             direction=direction,
@@ -93,6 +249,37 @@ class MessageTeller:
             headers=headers,
             details=error_details(headers, self._schema),
         )
+        if wrong:
+            raise StreamError(f"gRPC-Web trailers with {wrong}")
+
+
+def _decompressed(message: RawMessage, encoding: str) -> bytes | None:
+    """What a message says without its compression; None if that cannot be had."""
+    if not message.compressed:
+        return message.data
+    return None if message.truncated else decompress(encoding, message.data, MAX_MESSAGE_SIZE)
+
+
+def json_value(data: bytes) -> dict[str, object] | None:
+    """What a message in JSON says; None if it is none (RFC 8259), or too deep.
+
+    What is no object is the one member `value`, as Protocol Buffers have it in an `Any`.
+    """
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return value if isinstance(value, dict) else {"value": value}
+    return None
 
 
 def error_details(headers: HeaderList, schema: Schema) -> dict[str, object] | None:
@@ -103,18 +290,24 @@ def error_details(headers: HeaderList, schema: Schema) -> dict[str, object] | No
     return None
 
 
-def header_lines(data: bytes) -> HeaderList:
+def header_lines(data: bytes) -> tuple[HeaderList, str]:
     """Headers as HTTP/1.1 writes them (RFC 9112 section 5), their names in lower case.
 
-    Raises:
-        ProtocolError: a line is none.
+    Returns:
+        The headers, and what is wrong with the lines that are left out; "" for nothing.
     """
-    headers = []
+    headers: list[tuple[str, list[str]]] = []
+    wrong = ""
     for line in data.decode("utf-8", "backslashreplace").split("\n"):
         if not (line := line.rstrip("\r")):
             continue
+        if line[0] in " \t" and headers:
+            # It goes on with the line before (RFC 9112 section 5.2).
+            headers[-1][1].append(line.strip(" \t"))
+            continue
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip():
-            raise ProtocolError("a header line without a name (RFC 9112 section 5)")
-        headers.append((name.lower(), value.strip(" \t")))
-    return tuple(headers)
+            wrong = "a header line without a name (RFC 9112 section 5)"
+            continue
+        headers.append((name.lower(), [value.strip(" \t")]))
+    return tuple((name, " ".join(values)) for name, values in headers), wrong

@@ -28,6 +28,10 @@ class ProtocolError(Exception):
     """The bytes break a rule of the protocol; the text says which."""
 
 
+class StreamError(ProtocolError):
+    """What is broken is a stream's alone: frames and header blocks around it can be read on."""
+
+
 class FrameType(IntEnum):
     """Frame types: RFC 9113 section 6, RFC 7838 (ALTSVC), RFC 8336 (ORIGIN), RFC 9218."""
 
@@ -308,7 +312,7 @@ def content(frame: RawFrame) -> bytes:
     """The payload of DATA without its padding (RFC 9113 section 6.1).
 
     Raises:
-        ProtocolError: the padding is longer than the payload.
+        StreamError: the padding is longer than the payload.
     """
     return _unpadded(frame, 0) if frame.flags & PADDED else frame.payload
 
@@ -343,7 +347,9 @@ def _unpadded(frame: RawFrame, fixed: int) -> bytes:
         start += 1
         end -= payload[0] if payload else 0
     if start > end:
-        raise ProtocolError(
+        # Of a header block, what is lost is HPACK's state.
+        kind = StreamError if frame.type == DATA else ProtocolError
+        raise kind(
             f"{type_name(frame.type)}: the padding is longer than the frame (RFC 9113 section 6.1)"
             if frame.flags & PADDED
             else f"{type_name(frame.type)} of {len(payload)} bytes (RFC 9113 section 6)"

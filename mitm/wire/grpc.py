@@ -7,7 +7,7 @@ import struct
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from mitm.wire.frames import ProtocolError
+from mitm.wire.frames import StreamError
 
 # What gRPC implementations take by default (GRPC_DEFAULT_MAX_RECV_MESSAGE_LENGTH in the C core;
 # grpc-go, grpc-java and grpc-js say the same). A longer message is counted and not kept.
@@ -24,16 +24,28 @@ MAX_HELD = 4 * MAX_MESSAGE_SIZE
 # of the largest size 3,355,443, and each becomes an event.
 MAX_IN_FRAME = 65_536
 
-Framing = Literal["grpc", "web", "web-text"]
+Framing = Literal["grpc", "web", "web-text", "connect", "unary"]
+
+Codec = Literal["proto", "json"]
+"""What messages are written in."""
 
 _FRAMINGS: dict[str, Framing] = {
     "application/grpc": "grpc",
     "application/grpc-web": "web",
     "application/grpc-web-text": "web-text",
+    "application/connect": "connect",
 }
 
 _PREFIX = struct.Struct(">BL")
-_COMPRESSED, _TRAILERS = 0x01, 0x80  # flags of the prefix; the second one is gRPC-Web's
+
+# Flags of the prefix. The second one is gRPC-Web's, the third one Connect's.
+_COMPRESSED, _TRAILERS, _END = 0x01, 0x80, 0x02
+_FLAGS: dict[Framing, int] = {
+    "grpc": _COMPRESSED,
+    "web": _COMPRESSED | _TRAILERS,
+    "web-text": _COMPRESSED | _TRAILERS,
+    "connect": _COMPRESSED | _END,
+}
 
 # Base64 up to its padding. Padding elsewhere than at the end of four letters is an error.
 _PADDED = re.compile(rb"[^=]+={0,2}|=")
@@ -50,16 +62,26 @@ def framing(content_type: str) -> Framing | None:
 
     The names alone, or before `+proto` or `;charset`: `application/grpc`; `application/grpc-web`,
     whose trailers are a message of their own; `application/grpc-web-text`, which is that in base64
-    (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md).
+    (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md); `application/connect`, whose
+    streams end with a message of their own (https://connectrpc.com/docs/protocol).
     """
-    return _FRAMINGS.get(content_type.partition(";")[0].partition("+")[0].strip())
+    return _FRAMINGS.get(media_type(content_type).partition("+")[0])
+
+
+def media_type(content_type: str) -> str:
+    """What a content-type says without its parameters, in lower case (RFC 9110 section 8.3.1)."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def codec(content_type: str) -> Codec:
+    """What the messages of this content-type are written in: JSON where it says so."""
+    return "json" if media_type(content_type).endswith(("+json", "/json")) else "proto"
 
 
 def carries_grpc(headers: list[tuple[bytes, bytes]]) -> bool:
     """Whether the content-type is `application/grpc`, alone or before `+proto` or `;charset`."""
     # As bytes: of whatever kind the others are (RFC 9110 section 5.5), only one matters.
-    content_type = dict(headers).get(b"content-type", b"")
-    return content_type.partition(b";")[0].partition(b"+")[0] == b"application/grpc"
+    return is_grpc(dict(headers).get(b"content-type", b"").decode("latin-1"))
 
 
 class RawMessage(NamedTuple):
@@ -69,6 +91,7 @@ class RawMessage(NamedTuple):
         size: its length in bytes, without the prefix.
         data: its bytes; the first of them if `truncated`.
         trailers: it is no message, but the trailers of gRPC-Web.
+        end: it is no message, but what ends a stream of Connect.
     """
 
     compressed: bool
@@ -76,6 +99,19 @@ class RawMessage(NamedTuple):
     data: bytes
     truncated: bool
     trailers: bool = False
+    end: bool = False
+
+
+class UnreadableError(StreamError):
+    """The messages of a stream cannot be told apart any more.
+
+    Attributes:
+        before: those that came before, in the same part.
+    """
+
+    def __init__(self, reason: str, before: list[RawMessage]) -> None:
+        super().__init__(reason)
+        self.before = before
 
 
 class Budget:
@@ -96,17 +132,22 @@ class MessageReader:
     Args:
         budget: shared by all readers of a connection.
         framing: how the messages are carried.
+        codec: what they are written in.
 
     Attributes:
         framing: the same.
+        codec: the same.
         encoding: how compressed messages are compressed, by the `grpc-encoding` header.
+        error: they are no messages of the method's, but say why the call has failed.
     """
 
-    def __init__(self, budget: Budget, framing: Framing = "grpc") -> None:
+    def __init__(self, budget: Budget, framing: Framing = "grpc", codec: Codec = "proto") -> None:
         self.framing = framing
+        self.codec: Codec = codec
         self.encoding = ""
+        self.error = False
         self._budget = budget
-        self._known_flags = _COMPRESSED if framing == "grpc" else _COMPRESSED | _TRAILERS
+        self._known_flags = _FLAGS.get(framing, 0)
         self._prefix = b""
         self._in_message = False
         self._flags = 0
@@ -119,14 +160,17 @@ class MessageReader:
         """Take the content of the next DATA frame and give the messages that it completes.
 
         Raises:
-            ProtocolError: a flag is set that has no meaning, or there are more than
+            UnreadableError: a flag is set that has no meaning, or there are more than
                 `MAX_IN_FRAME` messages.
         """
         messages: list[RawMessage] = []
         start, end = 0, len(data)
         while start < end:
             if not self._in_message:
-                start = self._read_prefix(data, start)
+                try:
+                    start = self._read_prefix(data, start)
+                except StreamError as error:
+                    raise UnreadableError(str(error), messages) from None
                 if not self._in_message:
                     break
             stop = min(end, start + self._missing)
@@ -136,11 +180,16 @@ class MessageReader:
             if self._missing:
                 self._keep(part)
             else:
+                if len(messages) == MAX_IN_FRAME:
+                    reason = f"more than {MAX_IN_FRAME} messages in a frame"
+                    raise UnreadableError(reason, messages)
                 messages.append(self._complete(part))
-                if len(messages) > MAX_IN_FRAME:
-                    raise ProtocolError(f"more than {MAX_IN_FRAME} messages in a frame")
             start = stop
         return messages
+
+    def finish(self) -> list[RawMessage]:
+        """Give the message that only the end completes, where there is one."""
+        return []
 
     def close(self) -> None:
         """Give back what is held of a message that will not be completed."""
@@ -156,7 +205,7 @@ class MessageReader:
         self._prefix = b""
         self._flags, self._size = _PREFIX.unpack(prefix)
         if self._flags & ~self._known_flags:
-            raise ProtocolError(f"gRPC message with unknown flags 0x{self._flags:02x}")
+            raise StreamError(f"gRPC message with unknown flags 0x{self._flags:02x}")
         self._missing = self._size
         self._room = self._size if self._size <= MAX_MESSAGE_SIZE else TRUNCATED_SIZE
         self._in_message = True
@@ -182,32 +231,58 @@ class MessageReader:
             data[: self._room],
             self._room < self._size,
             self._flags & _TRAILERS != 0,
+            self._flags & _END != 0,
         )
+
+    # A message without a prefix: its length is known at its end.
+
+    def _begin_body(self) -> None:
+        self._room = MAX_MESSAGE_SIZE
+
+    def _add_to_body(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > MAX_MESSAGE_SIZE:
+            self._room = min(self._room, TRUNCATED_SIZE)
+            self._budget.used -= max(0, len(self._kept) - self._room)
+            del self._kept[self._room :]
+        self._keep(data[: max(0, self._room - len(self._kept))])
+
+    def _end_body(self, *, compressed: bool) -> RawMessage:
+        data = bytes(self._kept)
+        self.close()
+        return RawMessage(compressed, self._size, data, len(data) < self._size)
 
 
 class TextReader(MessageReader):
     """The same for gRPC-Web in base64, which may be padded at the end of any part of it."""
 
-    def __init__(self, budget: Budget) -> None:
-        super().__init__(budget, "web-text")
+    def __init__(self, budget: Budget, codec: Codec = "proto") -> None:
+        super().__init__(budget, "web-text", codec)
         self._rest = b""
 
     def feed(self, data: bytes) -> list[RawMessage]:
         """As of any reader.
 
         Raises:
-            ProtocolError: also if it is not base64.
+            UnreadableError: also if it is not base64.
         """
         data = self._rest + data
         whole = len(data) - len(data) % 4
         self._rest = data[whole:]
+        decoded, is_base64 = bytearray(), True
         try:
-            parts = [base64.b64decode(p, validate=True) for p in _PADDED.findall(data[:whole])]
+            for part in _PADDED.findall(data[:whole]):
+                decoded += base64.b64decode(part, validate=True)
         except binascii.Error:
-            raise ProtocolError("gRPC-Web text that is not base64") from None
-        return super().feed(b"".join(parts))
+            is_base64 = False
+        messages = super().feed(bytes(decoded))
+        if not is_base64:
+            raise UnreadableError("gRPC-Web text that is not base64", messages)
+        return messages
 
 
-def reader(framing: Framing, budget: Budget) -> MessageReader:
-    """What reads the messages of a content-type."""
-    return TextReader(budget) if framing == "web-text" else MessageReader(budget, framing)
+def reader(framing: Framing, codec: Codec, budget: Budget) -> MessageReader:
+    """What reads messages that are carried in this way."""
+    if framing == "web-text":
+        return TextReader(budget, codec)
+    return MessageReader(budget, framing, codec)

@@ -1,39 +1,55 @@
-"""HTTP/1.1 (RFC 9112) as far as gRPC-Web needs it, read by a third who takes no part."""
+"""HTTP/1.1 (RFC 9112) as far as gRPC-Web and Connect need it, read by a third who takes no part.
 
+A client may ask to go on in HTTP/2 (`Upgrade: h2c`, RFC 7540 section 3.2). What it says behind such
+a request waits until that is answered; then the one parser or the other reads on.
+"""
+
+import base64
 import re
 from collections import deque
 from collections.abc import Iterator
 
 from mitm.events import Direction, Event, Headers, ParseFailed
 from mitm.messages.schema import Schema
-from mitm.wire import grpc
-from mitm.wire.calls import MessageTeller, error_details, header_lines
-from mitm.wire.frames import ProtocolError
+from mitm.wire.calls import (
+    MessageTeller,
+    error_details,
+    header_lines,
+    request_readers,
+    response_reader,
+)
+from mitm.wire.frames import ProtocolError, StreamError
 from mitm.wire.grpc import Budget, MessageReader
 from mitm.wire.header_blocks import MAX_HEADER_LIST, HeaderList
+from mitm.wire.http2 import METHOD_KEPT, Http2Parser, Upgrade
 
 # A request line, and what is not one yet.
-REQUEST_LINE = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.[01]\r?\n")
-UNFINISHED = re.compile(rb"[A-Z]*( [^\r\n]*)?\r?")
+REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) (\S+) HTTP/1\.[01]\r?\n")
+UNFINISHED = re.compile(rb"([A-Z][A-Z-]*)?( [^\r\n]*)?\r?")
 
 # Requests without an answer yet (RFC 9112 section 9.3.2). Browsers do not send any, and servers
 # answer them one after the other.
 MAX_PIPELINED = 1000
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})( [^\r\n]*)?\r?\n")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(;[^\r\n]*)?\r?\n")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[^\r\n]*)?\r?\n")
+
+# A length that some would take for one and others would not (RFC 9112 section 5.1): where the next
+# message begins is anybody's guess.
+_DOUBTFUL_LENGTH = re.compile(rb"(?im)^(content-length|transfer-encoding)[ \t]+:")
 
 
 class _Exchange:
     """A request and its response."""
 
-    __slots__ = ("http_method", "number", "path", "readers")
+    __slots__ = ("http_method", "number", "path", "readers", "upgrade")
 
     def __init__(self, number: int, http_method: str, path: str) -> None:
         self.number = number
         self.http_method = http_method
         self.path = path
         self.readers: dict[Direction, MessageReader | None] = {"client": None, "server": None}
+        self.upgrade: dict[str, str] | None = None  # headers of a request that asks for HTTP/2
 
 
 class _Side:
@@ -52,8 +68,9 @@ class _Side:
 class Http1Parser:
     """Reads both directions of one connection and tells what it sees; does nothing else.
 
-    It never raises, whatever the bytes. At the first error it says so once and reads no further;
-    when the connection goes over to another protocol it reads no further either.
+    It never raises, whatever the bytes. What is odd in one request or response costs its messages.
+    Where it is not clear any more where the next one begins, it says so once and reads no further;
+    when the connection goes over to another protocol than HTTP/2 it reads no further either.
 
     Args:
         connection: number of the connection, for the events.
@@ -68,6 +85,7 @@ class Http1Parser:
         self._schema = schema
         self._teller = MessageTeller(connection, schema)
         self.failed = False
+        self._http2: Http2Parser | None = None  # once the connection has gone over to HTTP/2
         self._reset()
 
     def _reset(self) -> None:
@@ -76,10 +94,13 @@ class Http1Parser:
         self._requests = 0
         self._budget = Budget()
         self._over = False
+        self._asking = False  # the newest request asks for HTTP/2, and has no answer yet
 
     @property
     def buffered(self) -> int:
         """Bytes held of lines, headers and messages that are not complete."""
+        if self._http2:
+            return self._http2.buffered
         sides = self._sides.values()
         return self._budget.used + sum(len(s.buffer) + len(s.head) for s in sides)
 
@@ -94,29 +115,69 @@ class Http1Parser:
             time: when they came, in seconds since the epoch.
 
         Yields:
-            The events that these bytes complete; nothing after a `ParseFailed`.
+            The events that these bytes complete; nothing after a `ParseFailed` of the connection.
         """
+        if self._http2:
+            yield from self._http2.feed(direction, data, time)
+            return
         if self.failed or self._over:
             return
-        side = self._sides[direction]
-        side.buffer += data
         try:
-            # Of a line that comes bit by bit nothing is looked at before its end.
-            if side.body or b"\n" in data:
-                yield from self._read(direction, side, time)
-            if len(side.buffer) + len(side.head) > MAX_HEADER_LIST:
-                raise ProtocolError(f"headers longer than {MAX_HEADER_LIST} bytes")
+            asking = self._asking
+            yield from self._take(direction, data, time)
+            if asking and not self._asking and not self._over:
+                # It was answered. What the client has said meanwhile is HTTP/1.1 or HTTP/2.
+                direction = "client"
+                waiting = bytes(self._sides["client"].buffer)
+                self._sides["client"].buffer.clear()
+                if self._http2:
+                    yield from self._http2.feed("client", waiting, time)
+                else:
+                    yield from self._take("client", waiting, time)
         except ProtocolError as error:
             self.failed = True
             self._reset()
-            yield ParseFailed(
-                time=time, connection=self._connection, direction=direction, reason=str(error)
-            )
+            yield self._failure(direction, str(error), time)
+
+    def _take(self, direction: Direction, data: bytes, time: float) -> Iterator[Event]:
+        side = self._sides[direction]
+        side.buffer += data
+        # Of a line that comes bit by bit nothing is looked at before its end.
+        if (side.body or b"\n" in data) and not self._waits(direction, side):
+            yield from self._read(direction, side, time)
+        if len(side.buffer) + len(side.head) > MAX_HEADER_LIST:
+            raise ProtocolError(f"headers longer than {MAX_HEADER_LIST} bytes")
+
+    def _waits(self, direction: Direction, side: _Side) -> bool:
+        """Whether what the client says may be HTTP/2 already."""
+        return direction == "client" and self._asking and side.exchange is None
+
+    def _failure(self, direction: Direction, reason: str, time: float, stream: int = 0) -> Event:
+        return ParseFailed(
+            time=time,
+            connection=self._connection,
+            direction=direction,
+            reason=reason,
+            stream=stream,
+        )
+
+    def _lose(
+        self, direction: Direction, exchange: _Exchange, reason: str, time: float
+    ) -> Iterator[Event]:
+        """Read the messages of one direction of an exchange no further."""
+        if reader := exchange.readers[direction]:
+            reader.close()
+            exchange.readers[direction] = None
+        yield self._failure(direction, reason, time, exchange.number)
 
     def _read(self, direction: Direction, side: _Side, time: float) -> Iterator[Event]:
         data = bytes(side.buffer)
         start = 0
-        while start < len(data) and not self._over:
+        while start < len(data) and not self._over and not self._waits(direction, side):
+            if self._http2:
+                yield from self._http2.feed(direction, data[start:], time)
+                start = len(data)
+                break
             if side.body:
                 stop = len(data) if side.body < 0 else min(len(data), start + side.body)
                 if side.body > 0:
@@ -124,7 +185,7 @@ class Http1Parser:
                 yield from self._content(direction, side, data[start:stop], time)
                 start = stop
                 if not side.body and not side.chunked:
-                    self._end(direction, side)
+                    yield from self._end(direction, side, time)
                 continue
             stop = data.find(b"\n", start) + 1
             if not stop:
@@ -154,14 +215,19 @@ class Http1Parser:
         else:
             first, head = side.first_line, bytes(side.head)
             side.first_line, side.head = b"", bytearray()
+            if _DOUBTFUL_LENGTH.search(head):
+                raise ProtocolError("a length whose name ends in a space (RFC 9112 section 5.1)")
+            headers, wrong = header_lines(head)
             if direction == "client":
-                yield self._request(side, first, header_lines(head), time)
+                yield from self._request(side, first, headers, wrong, time)
             else:
-                yield self._response(side, first, header_lines(head), time)
+                yield from self._response(side, first, headers, wrong, time)
         if len(side.head) > MAX_HEADER_LIST:
             raise ProtocolError(f"headers longer than {MAX_HEADER_LIST} bytes")
 
-    def _request(self, side: _Side, line: bytes, headers: HeaderList, time: float) -> Event:
+    def _request(
+        self, side: _Side, line: bytes, headers: HeaderList, wrong: str, time: float
+    ) -> Iterator[Event]:
         matched = REQUEST_LINE.fullmatch(line)
         if not matched:
             raise ProtocolError("not a request line (RFC 9112 section 3)")
@@ -169,15 +235,25 @@ class Http1Parser:
         if len(self._waiting) == MAX_PIPELINED:
             raise ProtocolError(f"more than {MAX_PIPELINED} requests without an answer")
         self._requests += 1
-        exchange = _Exchange(self._requests, method, path)
+        exchange = _Exchange(self._requests, method, path[:METHOD_KEPT])
         self._waiting.append(exchange)
-        exchange.readers["client"] = self._reader(dict(headers))
-        side.exchange = exchange
-        side.body, side.chunked = _body(headers, 0)
+        body = _body(headers, 0)
         headers = ((":method", method), (":path", path), *headers)
-        return self._headers("client", exchange, "request", headers, time)
+        fields = dict(headers)
+        exchange.readers = request_readers(fields, self._budget)
+        if _asks_for_http2(fields):
+            exchange.upgrade, self._asking = fields, True
+        side.exchange, (side.body, side.chunked) = exchange, body
+        yield self._headers("client", exchange, "request", headers, time)
+        yield from self._teller.get(exchange.number, fields, time)
+        if wrong:
+            yield from self._lose("client", exchange, wrong, time)
+        if not side.body and not side.chunked:
+            yield from self._end("client", side, time)
 
-    def _response(self, side: _Side, line: bytes, headers: HeaderList, time: float) -> Event:
+    def _response(
+        self, side: _Side, line: bytes, headers: HeaderList, wrong: str, time: float
+    ) -> Iterator[Event]:
         matched = _STATUS_LINE.fullmatch(line)
         if not matched:
             raise ProtocolError("not a status line (RFC 9112 section 4)")
@@ -185,27 +261,45 @@ class Http1Parser:
             raise ProtocolError("a response to no request")
         exchange = self._waiting[0]
         status = int(matched[1])
+        without = exchange.http_method == "HEAD" or status in (101, 204, 304)
+        body = (0, False) if without else _body(headers, -1)
         headers = ((":status", str(status)), *headers)
-        if 100 <= status < 200 and status != 101:
-            return self._headers("server", exchange, "informational", headers, time)
+        if 100 <= status < 200:
+            yield self._headers("server", exchange, "informational", headers, time)
+        if status == 101:
+            self._go_over(exchange, dict(headers))
+        if 100 <= status < 200:
+            return
         self._waiting.popleft()
-        # From here on it is another protocol (RFC 9110 sections 9.3.6 and 15.2.2).
-        self._over = status == 101 or (exchange.http_method == "CONNECT" and 200 <= status < 300)
-        exchange.readers["server"] = self._reader(dict(headers))
-        side.exchange = exchange
-        if exchange.http_method == "HEAD" or status in (101, 204, 304):
-            side.body, side.chunked = 0, False
-        else:
-            side.body, side.chunked = _body(headers, -1)
-        return self._headers("server", exchange, "response", headers, time)
+        if exchange.upgrade:
+            exchange.upgrade, self._asking = None, False
+        # From here on it is another protocol (RFC 9110 section 9.3.6).
+        self._over = exchange.http_method == "CONNECT" and 200 <= status < 300
+        asked = exchange.readers["server"]
+        exchange.readers["server"] = response_reader(asked, dict(headers), self._budget)
+        side.exchange, (side.body, side.chunked) = exchange, body
+        yield self._headers("server", exchange, "response", headers, time)
+        if wrong:
+            yield from self._lose("server", exchange, wrong, time)
+        if not side.body and not side.chunked:
+            yield from self._end("server", side, time)
 
-    def _reader(self, fields: dict[str, str]) -> MessageReader | None:
-        framing = grpc.framing(fields.get("content-type", ""))
-        if not framing:
-            return None
-        reader = grpc.reader(framing, self._budget)
-        reader.encoding = fields.get("grpc-encoding", "")
-        return reader
+    def _go_over(self, exchange: _Exchange, fields: dict[str, str]) -> None:
+        """Another protocol begins (RFC 9110 section 15.2.2), which may be HTTP/2.
+
+        Raises:
+            ProtocolError: it is HTTP/2, and cannot be read.
+        """
+        asked, self._asking = exchange.upgrade, False
+        if asked is None or "h2c" not in _tokens(fields.get("upgrade", "")):
+            self._over = True
+            return
+        settings = asked["http2-settings"]
+        try:
+            payload = base64.b64decode(settings + "=" * (-len(settings) % 4), b"-_", validate=True)
+        except ValueError:
+            raise ProtocolError("HTTP2-Settings that are none (RFC 7540 section 3.2.1)") from None
+        self._http2 = Http2Parser(self._connection, self._schema, Upgrade(asked, payload))
 
     def _headers(
         self,
@@ -217,8 +311,6 @@ class Http1Parser:
     ) -> Headers:
         side = self._sides[direction]
         ends = kind != "informational" and not side.body and not side.chunked
-        if ends and kind != "trailers":
-            self._end(direction, side)
         return Headers(
             time=time,
             connection=self._connection,
@@ -236,27 +328,42 @@ class Http1Parser:
     ) -> Iterator[Event]:
         assert side.exchange is not None
         exchange = side.exchange
-        reader = exchange.readers[direction]
-        if reader:
+        if reader := exchange.readers[direction]:
             number, path = exchange.number, exchange.path
-            for raw in reader.feed(data):
-                yield self._teller.event(direction, number, path, raw, reader.encoding, time)
+            try:
+                yield from self._teller.read(direction, number, path, reader, data, time)
+            except StreamError as error:
+                yield from self._lose(direction, exchange, str(error), time)
 
     def _chunked_end(self, direction: Direction, side: _Side, time: float) -> Iterator[Event]:
-        trailers = header_lines(bytes(side.head))
+        trailers, wrong = header_lines(bytes(side.head))
         exchange = side.exchange
         assert exchange is not None
         side.head = bytearray()
-        self._end(direction, side)
+        yield from self._end(direction, side, time)
         if trailers:
             yield self._headers(direction, exchange, "trailers", trailers, time)
+        if wrong:
+            yield self._failure(direction, wrong, time, exchange.number)
 
-    def _end(self, direction: Direction, side: _Side) -> None:
-        reader = side.exchange and side.exchange.readers[direction]
-        if reader:
-            reader.close()
+    def _end(self, direction: Direction, side: _Side, time: float) -> Iterator[Event]:
+        exchange = side.exchange
+        assert exchange is not None
         side.exchange = None
         side.body, side.chunked, side.in_trailers = 0, False, False
+        if reader := exchange.readers[direction]:
+            number, path = exchange.number, exchange.path
+            yield from self._teller.finish(direction, number, path, reader, time)
+            reader.close()
+
+
+def _tokens(value: str) -> list[str]:
+    """The words of a list (RFC 9110 section 5.6.1), in lower case."""
+    return [word.strip().lower() for word in value.split(",")]
+
+
+def _asks_for_http2(fields: dict[str, str]) -> bool:
+    return "h2c" in _tokens(fields.get("upgrade", "")) and "http2-settings" in fields
 
 
 def _body(headers: HeaderList, without: int) -> tuple[int, bool]:

@@ -10,6 +10,11 @@ but within a header block nothing except its CONTINUATION frames. Each stream is
 What couples them: HPACK has one state for a whole direction, so that every block is decoded, also
 of streams that are over; SETTINGS of one side are limits of the other's, from their ACK on; and
 half-received messages of all streams share one budget.
+
+What is odd in one stream costs that stream: its messages in that direction are read no further, and
+an event says so. Its header blocks are decoded all the same, and told. Where frames cannot be told
+apart, header blocks cannot be decoded, or an endpoint would give up the connection for what is the
+connection's own, nothing more is read.
 """
 
 from collections import deque
@@ -20,16 +25,17 @@ import hpack
 
 from mitm.events import Direction, Event, Frame, Headers, ParseFailed, PartialFrame
 from mitm.messages.schema import Schema
-from mitm.wire import frames, grpc
-from mitm.wire.calls import MessageTeller, error_details
-from mitm.wire.frames import FrameReader, ProtocolError, RawFrame
+from mitm.wire import frames
+from mitm.wire.calls import MessageTeller, error_details, request_readers, response_reader
+from mitm.wire.frames import FrameReader, ProtocolError, RawFrame, StreamError
 from mitm.wire.grpc import Budget, MessageReader
-from mitm.wire.header_blocks import HeaderDecoder, HeaderList
+from mitm.wire.header_blocks import EXPANSION, MAX_HEADER_LIST, HeaderBlock, HeaderDecoder
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 
-# A header block, compressed, over all of its CONTINUATION frames. nghttp2 stops at 64 KiB as well
-# (NGHTTP2_MAX_HEADERSLEN); gRPC's C core takes 16 KiB of metadata by default.
+# How much of a header block, compressed, is gathered over its CONTINUATION frames: nghttp2 stops
+# there (NGHTTP2_MAX_HEADERSLEN), and gRPC's C core takes 16 KiB of metadata by default. A longer
+# one is decoded in parts, for the sake of HPACK's state.
 MAX_HEADER_BLOCK = 64 * 1024
 
 # A peer may announce a table of 4 GiB. Browsers announce 64 KiB, gRPC's C core 4 KiB; nghttp2 as
@@ -56,14 +62,16 @@ _OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
 class _HeaderBlock:
     """A header block that is being received, and what its first frame said of it."""
 
-    __slots__ = ("carrier", "end_stream", "fragments", "promised", "stream")
+    __slots__ = ("carrier", "end_stream", "fragments", "in_parts", "promised", "stream", "unfit")
 
-    def __init__(self, frame: RawFrame, promised: int = 0) -> None:
+    def __init__(self, frame: RawFrame, promised: int = 0, unfit: str = "") -> None:
         self.carrier = frame.stream  # its CONTINUATION frames come on this stream
         self.promised = bool(promised)
         self.stream = promised or frame.stream  # the one that it speaks of
         self.end_stream = not promised and bool(frame.flags & frames.END_STREAM)
+        self.unfit = unfit  # why its stream is not followed
         self.fragments = bytearray()
+        self.in_parts = False  # what came before the fragments has been decoded
 
 
 class _Limits(NamedTuple):
@@ -71,6 +79,18 @@ class _Limits(NamedTuple):
 
     header_table: int = 4096
     frame_size: int = frames.DEFAULT_MAX_FRAME_SIZE
+
+
+class Upgrade(NamedTuple):
+    """A request of HTTP/1.1 that is answered in HTTP/2, on stream 1 (RFC 7540 section 3.2).
+
+    Attributes:
+        fields: name and value of its headers, `:path` among them.
+        settings: the client's, as in the payload of SETTINGS.
+    """
+
+    fields: dict[str, str]
+    settings: bytes
 
 
 class _Side:
@@ -98,27 +118,54 @@ class _Stream:
         # The directions that have not ended; a reader where they carry gRPC messages.
         self.open: dict[Direction, MessageReader | None] = {"client": None, "server": None}
 
+    def request(self, fields: dict[str, str], budget: Budget) -> None:
+        """Take the headers of the request."""
+        self.requested = True
+        self.method = fields.get(":path", "")[:METHOD_KEPT]
+        readers = request_readers(fields, budget)
+        for direction in self.open:
+            self.open[direction] = readers[direction]
+
 
 class Http2Parser:
     """Reads both directions of one connection and tells what it sees; does nothing else.
 
-    It never raises, whatever the bytes. At the first error that an endpoint would close the
-    connection for, it says so once, forgets everything and reads no further.
+    It never raises, whatever the bytes. At the first error that is not a stream's alone it says so
+    once, forgets everything and reads no further.
 
     Args:
         connection: number of the connection, for the events.
         schema: descriptors for the messages.
+        upgrade: the request with which the connection has come over from HTTP/1.1.
 
     Attributes:
         failed: whether it has given up.
+
+    Raises:
+        ProtocolError: the settings of the upgrade are none.
     """
 
-    def __init__(self, connection: int, schema: Schema) -> None:
+    def __init__(self, connection: int, schema: Schema, upgrade: Upgrade | None = None) -> None:
         self._connection = connection
         self._schema = schema
         self._teller = MessageTeller(connection, schema)
         self.failed = False
         self._reset()
+        if upgrade:
+            self._take_up(upgrade)
+
+    def _take_up(self, upgrade: Upgrade) -> None:
+        payload = upgrade.settings
+        frame = RawFrame(frames.SETTINGS, 0, 0, payload)
+        self._settings("client", frame)
+        # The answer to the upgrade is the ACK (RFC 7540 section 3.2.1).
+        self._settings("server", frame._replace(flags=frames.ACK, payload=b""))
+        # The frame of them is still to come.
+        self._sides["client"].started = False
+        self._sides["client"].newest_stream = 1
+        stream = self._streams[1] = _Stream()
+        stream.request(upgrade.fields, self._budget)
+        del stream.open["client"]
 
     def _reset(self) -> None:
         self._sides: dict[Direction, _Side] = {"client": _Side(), "server": _Side()}
@@ -126,13 +173,15 @@ class Http2Parser:
         self._budget = Budget()
         self._preface_left = PREFACE
         self._begun: str | None = None  # what was told of a frame that is not complete
+        self._nobodys = 0  # the stream of which it was told last that nobody has opened it
 
     @property
     def buffered(self) -> int:
         """Bytes held of frames, header blocks and messages that are not complete."""
         held = self._budget.used
         for side in self._sides.values():
-            held += side.reader.buffered + (len(side.block.fragments) if side.block else 0)
+            held += side.reader.buffered + side.headers.buffered
+            held += len(side.block.fragments) if side.block else 0
         return held
 
     @property
@@ -153,11 +202,13 @@ class Http2Parser:
 
         Yields:
             The events that these bytes complete, in the order of the wire; nothing after a
-            `ParseFailed`.
+            `ParseFailed` of the connection.
         """
         if self.failed:
             return
         events: list[Event] = []
+        for side in self._sides.values():
+            side.headers.allowance += EXPANSION * len(data)
         try:
             if direction == "client" and self._preface_left:
                 data = self._read_preface(data)
@@ -171,9 +222,7 @@ class Http2Parser:
             self.failed = True
             self._reset()
             yield from events
-            yield ParseFailed(
-                time=time, connection=self._connection, direction=direction, reason=str(error)
-            )
+            yield self._failure(direction, str(error), time)
 
     def _partial_frame(self, time: float) -> Iterator[Event]:
         """Tell what has come of a client's frame while it has made no request yet."""
@@ -223,17 +272,20 @@ class Http2Parser:
         elif type_ == frames.SETTINGS:
             self._settings(direction, frame)
         elif type_ == frames.RST_STREAM:
-            self._must_not_be_idle(frame)
-            self._forget(stream)
+            if not self._is_nobodys(direction, frame, time, events):
+                self._forget(stream)
         elif type_ == frames.WINDOW_UPDATE:
             if stream:
-                self._must_not_be_idle(frame)
+                self._is_nobodys(direction, frame, time, events)
             elif not frames.uint31(payload):
                 raise ProtocolError("WINDOW_UPDATE by 0 (RFC 9113 section 6.9)")
         if side.block:
-            self._continue_block(side.block, frame)
-            if flags & frames.END_HEADERS:
-                self._end_block(direction, time, events)
+            try:
+                self._continue_block(side, side.block, frame)
+                if flags & frames.END_HEADERS:
+                    self._end_block(direction, side.block, time, events)
+            except hpack.HPACKError as error:
+                raise ProtocolError(f"HPACK: {error} (RFC 7541)") from None
 
     def _settings(self, direction: Direction, frame: RawFrame) -> None:
         """Follow what each side may send.
@@ -265,48 +317,76 @@ class Http2Parser:
         other.reader.max_frame_size = max(other.reader.max_frame_size, size)
 
     def _start_headers(self, direction: Direction, frame: RawFrame) -> None:
-        side, stream = self._sides[direction], frame.stream
+        side, stream, unfit = self._sides[direction], frame.stream, ""
         if self._is_idle(stream):
             if direction == "server" or stream % 2 == 0:
-                raise ProtocolError(
-                    f"{direction} opens stream {stream} (RFC 9113 sections 5.1.1 and 8.4)"
-                )
-            side.newest_stream = stream
-            self._open(stream, _Stream())
-        side.block = _HeaderBlock(frame)
+                unfit = f"{direction} opens stream {stream} (RFC 9113 sections 5.1.1 and 8.4)"
+            else:
+                side.newest_stream = stream
+                unfit = self._open(stream, _Stream())
+        side.block = _HeaderBlock(frame, unfit=unfit)
 
     def _start_promise(self, direction: Direction, frame: RawFrame) -> None:
         side = self._sides[direction]
-        self._must_not_be_idle(frame)
-        promised = frames.promised_stream(frame)
-        if direction == "client" or promised % 2 or promised <= side.newest_stream:
-            raise ProtocolError(
-                f"{direction} promises stream {promised} (RFC 9113 sections 5.1.1 and 8.4)"
-            )
-        side.newest_stream = promised
-        stream = _Stream()
-        del stream.open["client"]
-        self._open(promised, stream)
-        side.block = _HeaderBlock(frame, promised)
+        promised, unfit = frames.promised_stream(frame), ""
+        if not promised:
+            raise ProtocolError("a promise of stream 0 (RFC 9113 section 6.6)")
+        if self._is_idle(frame.stream):
+            unfit = _nobody_opened(frame)
+        elif direction == "client" or promised % 2 or promised <= side.newest_stream:
+            unfit = f"{direction} promises stream {promised} (RFC 9113 sections 5.1.1 and 8.4)"
+        else:
+            side.newest_stream = promised
+            stream = _Stream()
+            del stream.open["client"]
+            unfit = self._open(promised, stream)
+        side.block = _HeaderBlock(frame, promised, unfit)
 
-    def _continue_block(self, block: _HeaderBlock, frame: RawFrame) -> None:
+    def _continue_block(self, side: _Side, block: _HeaderBlock, frame: RawFrame) -> None:
         block.fragments += frames.header_fragment(frame)
         if len(block.fragments) > MAX_HEADER_BLOCK:
-            raise ProtocolError(f"header block longer than {MAX_HEADER_BLOCK} bytes")
+            side.headers.feed(bytes(block.fragments))
+            block.fragments.clear()
+            block.in_parts = True
 
-    def _end_block(self, direction: Direction, time: float, events: list[Event]) -> None:
+    def _end_block(
+        self, direction: Direction, block: _HeaderBlock, time: float, events: list[Event]
+    ) -> None:
         side = self._sides[direction]
-        block, side.block = side.block, None
-        assert block is not None
+        side.block = None
         # Decoded even where nobody will see it: HPACK has one state for the whole direction.
-        try:
-            headers = side.headers.decode(bytes(block.fragments))
-        except hpack.HPACKError as error:
-            raise ProtocolError(f"HPACK: {error} (RFC 7541)") from None
+        if block.in_parts:
+            side.headers.feed(bytes(block.fragments))
+            decoded = side.headers.finish()
+        else:
+            decoded = side.headers.decode(bytes(block.fragments))
         stream = self._streams.get(block.stream)
-        if stream is None or (direction not in stream.open):
+        if stream is None or block.unfit:
+            self._tell_unfit(direction, block, decoded, time, events)
             return
-        kind = self._kind(direction, stream, block, headers)
+        if direction not in stream.open:
+            return
+        kind = self._kind(direction, stream, block, dict(decoded.headers))
+        self._tell_headers(direction, block, kind, stream.method, decoded, time, events)
+        if kind == "request":
+            events += self._teller.get(block.stream, dict(decoded.headers), time)
+        if decoded.too_long:
+            reason = f"header list longer than {MAX_HEADER_LIST} bytes"
+            self._lose(direction, block.stream, reason, time, events)
+        if block.end_stream:
+            self._end(direction, block.stream, stream, time, events)
+
+    def _tell_headers(
+        self,
+        direction: Direction,
+        block: _HeaderBlock,
+        kind: Kind,
+        method: str,
+        decoded: HeaderBlock,
+        time: float,
+        events: list[Event],
+    ) -> None:
+        headers = decoded.headers
         events.append(
             Headers(
                 time=time,
@@ -314,86 +394,130 @@ class Http2Parser:
                 direction=direction,
                 stream=block.stream,
                 kind=kind,
-                method=stream.method,
+                method=method,
                 headers=headers,
                 end_stream=block.end_stream,
                 details=error_details(headers, self._schema) if block.end_stream else None,
+                truncated=decoded.left_out,
             )
         )
-        if block.end_stream:
-            self._end(direction, block.stream, stream)
+
+    def _tell_unfit(
+        self,
+        direction: Direction,
+        block: _HeaderBlock,
+        decoded: HeaderBlock,
+        time: float,
+        events: list[Event],
+    ) -> None:
+        """Tell of headers whose stream is not followed: what was read is evidence all the same.
+
+        What comes late, on a stream that was reset, is not told. But a request is one.
+        """
+        fields = dict(decoded.headers)
+        unfit = block.unfit
+        if not unfit and direction == "client" and ":method" in fields:
+            unfit = f"client opens stream {block.stream} again (RFC 9113 section 5.1.1)"
+        if not unfit:
+            return
+        kind: Kind = "request" if direction == "client" else "response"
+        if block.promised:
+            kind = "push"
+        method = fields.get(":path", "")[:METHOD_KEPT]
+        self._tell_headers(direction, block, kind, method, decoded, time, events)
+        events.append(self._failure(direction, unfit, time, block.stream))
+
+    def _lose(
+        self, direction: Direction, number: int, reason: str, time: float, events: list[Event]
+    ) -> None:
+        """Read the messages of one direction of a stream no further."""
+        stream = self._streams.get(number)
+        if stream and (reader := stream.open.get(direction)):
+            reader.close()
+            stream.open[direction] = None
+        events.append(self._failure(direction, reason, time, number))
+
+    def _failure(self, direction: Direction, reason: str, time: float, stream: int = 0) -> Event:
+        return ParseFailed(
+            time=time,
+            connection=self._connection,
+            direction=direction,
+            reason=reason,
+            stream=stream,
+        )
 
     def _kind(
         self,
         direction: Direction,
         stream: _Stream,
         block: _HeaderBlock,
-        headers: HeaderList,
+        fields: dict[str, str],
     ) -> Kind:
         """Which part of a call a header block is (RFC 9113 section 8.1), noted on its stream."""
-        fields = dict(headers)
         if block.promised or (direction == "client" and not stream.requested):
-            stream.requested = True
-            stream.method = fields.get(":path", "")[:METHOD_KEPT]
-            if framing := grpc.framing(fields.get("content-type", "")):
-                for open_direction in stream.open:
-                    stream.open[open_direction] = grpc.reader(framing, self._budget)
-                if client := stream.open.get("client"):
-                    client.encoding = fields.get("grpc-encoding", "")
+            stream.request(fields, self._budget)
             return "push" if block.promised else "request"
         if direction == "client" or stream.answered:
             return "trailers"
         if fields.get(":status", "").startswith("1"):
             return "informational"
         stream.answered = True
-        if reader := stream.open[direction]:
-            type_ = fields.get("content-type")
-            framing = reader.framing if type_ is None else grpc.framing(type_)
-            if framing != reader.framing:
-                # A proxy's error page, say, which names its type: its content is no message.
-                reader = stream.open[direction] = framing and grpc.reader(framing, self._budget)
-            if reader:
-                reader.encoding = fields.get("grpc-encoding", "")
+        stream.open[direction] = response_reader(stream.open[direction], fields, self._budget)
         return "trailers-only" if block.end_stream else "response"
 
     def _data(
         self, direction: Direction, frame: RawFrame, time: float, events: list[Event]
     ) -> None:
-        self._must_not_be_idle(frame)
-        data = frames.content(frame)
+        if self._is_nobodys(direction, frame, time, events):
+            return
         stream = self._streams.get(frame.stream)
         if stream is None or direction not in stream.open:
             return
         reader = stream.open[direction]
-        if reader:
-            for raw in reader.feed(data):
-                events.append(
-                    self._teller.event(
-                        direction, frame.stream, stream.method, raw, reader.encoding, time
-                    )
-                )
+        try:
+            data = frames.content(frame)
+            if reader:
+                number, method = frame.stream, stream.method
+                for event in self._teller.read(direction, number, method, reader, data, time):
+                    events.append(event)
+        except StreamError as error:
+            self._lose(direction, frame.stream, str(error), time, events)
         if frame.flags & frames.END_STREAM:
-            self._end(direction, frame.stream, stream)
+            self._end(direction, frame.stream, stream, time, events)
 
     def _is_idle(self, stream: int) -> bool:
         """Whether a stream was never opened (RFC 9113 section 5.1.1): odd ones are the client's."""
         return stream > self._sides["client" if stream % 2 else "server"].newest_stream
 
-    def _must_not_be_idle(self, frame: RawFrame) -> None:
-        if self._is_idle(frame.stream):
-            raise ProtocolError(
-                f"{frames.type_name(frame.type)} on stream {frame.stream}, which nobody opened "
-                "(RFC 9113 section 5.1)"
-            )
+    def _is_nobodys(
+        self, direction: Direction, frame: RawFrame, time: float, events: list[Event]
+    ) -> bool:
+        """Whether a frame is of a stream that nobody has opened; told once for a row of them."""
+        if not self._is_idle(frame.stream):
+            return False
+        if frame.stream != self._nobodys:
+            self._nobodys = frame.stream
+            events.append(self._failure(direction, _nobody_opened(frame), time, frame.stream))
+        return True
 
-    def _open(self, number: int, stream: _Stream) -> None:
+    def _open(self, number: int, stream: _Stream) -> str:
+        """Follow a stream; why not, if there are too many."""
         if len(self._streams) >= MAX_STREAMS:
-            raise ProtocolError(f"more than {MAX_STREAMS} streams open at once")
+            return f"more than {MAX_STREAMS} streams open at once"
         self._streams[number] = stream
+        return ""
 
-    def _end(self, direction: Direction, number: int, stream: _Stream) -> None:
+    def _end(
+        self,
+        direction: Direction,
+        number: int,
+        stream: _Stream,
+        time: float,
+        events: list[Event],
+    ) -> None:
         reader = stream.open.pop(direction)
         if reader:
+            events += self._teller.finish(direction, number, stream.method, reader, time)
             reader.close()
         if not stream.open:
             del self._streams[number]
@@ -403,6 +527,13 @@ class Http2Parser:
         for reader in stream.open.values() if stream else ():
             if reader:
                 reader.close()
+
+
+def _nobody_opened(frame: RawFrame) -> str:
+    return (
+        f"{frames.type_name(frame.type)} on stream {frame.stream}, which nobody opened "
+        "(RFC 9113 section 5.1)"
+    )
 
 
 def _check_order(side: _Side, frame: RawFrame) -> None:

@@ -118,6 +118,7 @@ SAMPLES: list[Event] = [
     events.NotRewritten(time=AT, connection=1, direction="server", stream=1, reason="too long"),
     events.PartialFrame(time=AT, connection=1, type="HEADERS", received=20),
     events.ParseFailed(time=AT, connection=1, direction="client", reason="not HTTP/2"),
+    events.ParseFailed(time=AT, connection=1, direction="client", reason="flags", stream=1),
     events.Closed(
         time=AT,
         connection=1,

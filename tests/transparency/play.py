@@ -227,7 +227,7 @@ def played(
             play.target = str(interceptor)
         outer.enter_context(ends)
         yield play
-    assert len(play.seen.all(events.ParseFailed)) == (play.intercepted and not followed)
+    assert bool(play.seen.all(events.ParseFailed)) == (play.intercepted and not followed)
     if play.intercepted:
         assert play.seen.all(events.Closed) != []
 

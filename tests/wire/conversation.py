@@ -52,10 +52,18 @@ def only(kind: type[E], events: Sequence[Event]) -> list[E]:
 
 
 def failure(events: Sequence[Event]) -> str:
-    """The reason of the one `ParseFailed`, which must come last."""
+    """The reason of the one `ParseFailed`, which must come last and be the connection's."""
     (failed,) = only(ParseFailed, events)
     assert events[-1] is failed
+    assert failed.stream == 0
     return failed.reason
+
+
+def lost(events: Sequence[Event]) -> tuple[int, str]:
+    """The stream that is read no further by the one `ParseFailed`, and the reason."""
+    (failed,) = only(ParseFailed, events)
+    assert failed.stream
+    return failed.stream, failed.reason
 
 
 class Conversation:
@@ -79,9 +87,13 @@ class Conversation:
         """Let one side send frames."""
         return self.feed(direction, b"".join(frame.serialize() for frame in frames))
 
-    def block(self, direction: Direction, fields: Fields) -> bytes:
-        """The header block that this side's encoder makes of some fields."""
-        return self._encoders[direction].encode(fields, huffman=True)
+    def block(self, direction: Direction, fields: Fields, *, huffman: bool = True) -> bytes:
+        """The header block that this side's encoder makes of some fields.
+
+        Args:
+            huffman: whether strings are shortened, which takes hpack long where they are.
+        """
+        return self._encoders[direction].encode(fields, huffman=huffman)
 
     def headers(
         self, direction: Direction, stream: int, fields: Fields, *flags: str

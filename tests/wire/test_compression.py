@@ -50,6 +50,29 @@ def test_what_is_cut_short_or_goes_on_is_not_taken_for_the_message(encoding: str
     assert decompress(encoding, compressed + b"more", 1000) is None
 
 
+@given(st.lists(st.binary(max_size=2000), min_size=1, max_size=6))
+def test_members_of_gzip_are_one_message(parts: list[bytes]) -> None:
+    """RFC 1952 section 2.2."""
+    sent, whole = b"".join(map(gzip.compress, parts)), b"".join(parts)
+    assert decompress("gzip", sent, 20_000) == whole
+    assert decompress("GZip", sent, 20_000) == whole
+    assert decompress("gzip", sent[:-1], 20_000) is None
+    short = decompress("gzip", sent, len(whole) // 2)
+    assert short == whole[: len(whole) // 2 + 1]
+
+
+def test_deflate_has_no_members() -> None:
+    assert decompress("deflate", 2 * zlib.compress(b"message"), 1000) is None
+
+
+def test_many_members_cost_no_more_than_in_proportion() -> None:
+    """Copying what is left over for each of them would be 10 GB here."""
+    count = 50_000
+    started = time.process_time()
+    assert decompress("gzip", count * gzip.compress(b"x"), _MIB) == count * b"x"
+    assert time.process_time() - started < 5
+
+
 @pytest.mark.parametrize("encoding", _COMPRESS)
 def test_a_bomb_ends_at_the_limit(encoding: str) -> None:
     bomb = _COMPRESS[encoding](200 * _MIB * b"\0")

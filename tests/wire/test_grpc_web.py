@@ -19,7 +19,7 @@ from tests.wire.conversation import (
     USERS,
     Conversation,
     data,
-    failure,
+    lost,
     message,
     only,
     request_fields,
@@ -51,6 +51,11 @@ def _call(type_: str, *more: tuple[str, str]) -> Conversation:
         ("application/grpc-web", "web"),
         ("application/grpc-web+json", "web"),
         ("application/grpc-web ; x", "web"),
+        ("Application/gRPC", "grpc"),
+        ("APPLICATION/GRPC+PROTO", "grpc"),
+        ("application/gRPC-Web+proto", "web"),
+        ("Application/Grpc-Web-Text; Charset=UTF-8", "web-text"),
+        ("application/connect+json", "connect"),
         ("application/grpc-web-text", "web-text"),
         ("application/grpc-web-text+proto", "web-text"),
         ("application/grpc-websocket", None),
@@ -96,7 +101,7 @@ def test_in_grpc_itself_there_is_no_such_flag() -> None:
     talk = Conversation()
     talk.request()
     talk.response()
-    assert "flags 0x80" in failure(talk.send("server", data(1, _trailers(b"grpc-status: 0"))))
+    assert "flags 0x80" in lost(talk.send("server", data(1, _trailers(b"grpc-status: 0"))))[1]
 
 
 @pytest.mark.parametrize(
@@ -107,9 +112,22 @@ def test_in_grpc_itself_there_is_no_such_flag() -> None:
         (bytes([0x40, 0, 0, 0, 0]), "flags 0x40"),
     ],
 )
-def test_what_is_malformed_ends_the_view(content: bytes, reason: str) -> None:
+def test_what_is_malformed_costs_the_stream(content: bytes, reason: str) -> None:
     talk = _call(WEB)
-    assert reason in failure(talk.send("server", data(1, content)))
+    seen = talk.send("server", data(1, message(USER) + content))
+    assert len(only(events.Message, seen)) == 1
+    number, why = lost(seen)
+    assert number == 1
+    assert reason in why
+    assert only(events.Message, talk.send("server", data(1, message(USER)))) == []
+
+
+def test_of_trailers_with_an_odd_line_the_others_are_told() -> None:
+    talk = _call(WEB)
+    seen = talk.send("server", data(1, _trailers(b"grpc-status: 5\r\nno colon\r\n")))
+    (trailers,) = only(events.Headers, seen)
+    assert trailers.headers == (("grpc-status", "5"),)
+    assert lost(seen)[0] == 1
 
 
 def test_a_response_may_be_carried_otherwise_than_the_request() -> None:

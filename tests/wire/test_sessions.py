@@ -210,7 +210,7 @@ def _feed_all(parts: list[tuple[Direction, bytes]]) -> list[Event]:
         assert not (silent and new)
         seen += new
         assert parser.buffered <= _LITTLE
-    failed = [event for event in seen if isinstance(event, ParseFailed)]
+    failed = [event for event in seen if isinstance(event, ParseFailed) and not event.stream]
     assert len(failed) == parser.failed
     assert failed == [] or seen[-1] is failed[0]
     if parser.failed:
