@@ -1,5 +1,6 @@
 """What an audit comes to as a whole: the exit code, and why."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -10,6 +11,9 @@ from mitm.audit.finding import Finding, Report
 ExitCode = Literal[0, 1, 3]
 
 _NO_BASELINE = Baseline(())
+
+# Names that fit a sentence; JSON has all of them.
+_MOST = 8
 
 
 class Conclusion(msgspec.Struct, frozen=True):
@@ -65,21 +69,28 @@ def _exit_code(
         )
     if failing:
         new = "new: " if known else ""
-        return 1, f"{new}{_count(failing)} treated wrongly: {', '.join(failing)}"
+        return 1, f"{new}{_count(failing)} treated wrongly: {listed(failing)}"
     undecided = tuple(finding.case.name for finding in report.undecided())
     if undecided:
         return (
             3,
-            f"inconclusive: nothing can be said of {_count(undecided)}: {', '.join(undecided)}",
+            f"inconclusive: nothing can be said of {_count(undecided)}: {listed(undecided)}",
         )
     if report.findings and report.count("unsupported") == len(report.findings):
         return 3, "inconclusive: none of the certificates can be presented here"
     if known:
-        return 0, f"nothing new: {_count(known)} known from the baseline: {', '.join(known)}"
+        return 0, f"nothing new: {_count(known)} known from the baseline: {listed(known)}"
     tolerated = [f for f in report.findings if f.outcome in ("vulnerable", "too-strict", "crashed")]
     if tolerated:
         return 0, "nothing that must fail a build; --strict counts more"
     return 0, "every certificate that could be presented was treated as it should be"
+
+
+def listed(names: Sequence[str], most: int = _MOST) -> str:
+    """Names in a sentence; of many, the first ones and how many more there are."""
+    if len(names) <= most + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def _count(names: tuple[str, ...]) -> str:

@@ -1,19 +1,37 @@
 """A finding and a report in plain text, for whoever has to mend the client."""
 
+import re
 import textwrap
+from collections.abc import Sequence
 
 from mitm.audit.case import Case
-from mitm.audit.conclusion import conclude
+from mitm.audit.cause import Cause, causes_of, find_causes
+from mitm.audit.conclusion import conclude, listed
 from mitm.audit.finding import OUTCOMES, Finding, Report
+from mitm.audit.stack import user_agent
 from mitm.masking import plain
 
 _WIDTH = 98
 _LABEL = 12
 
+# Names of certificates in one place, beyond which they are counted.
+_NAMES = 100
+
+# Reasons why certificates cannot be presented, beyond which they are counted as well: a suite of
+# x509-limbo's has as many as it has times at which its test cases are to be played.
+_REASONS = 5
+
+# A name of which every certificate of the catalogue can be made.
+_LONG_NAME = "server.lab.mitm-demo.test"
+
 
 def explain(finding: Finding) -> str:
-    """What a client did with one certificate, what it should have done, why, and how to mend it."""
+    """What a client did with one certificate, what it should have done, why, and how to mend it.
+
+    What is wrong with the client comes first, as far as this certificate alone can tell.
+    """
     case = finding.case
+    cause = next(iter(causes_of([finding], user_agent(finding.evidence))), None)
     expected = "leaves before it has sent anything" if case.expect == "reject" else "gets through"
     if finding.outcome == "crashed":
         expected = "refuses it, and goes on"
@@ -22,11 +40,12 @@ def explain(finding: Finding) -> str:
         "happened": finding.reason,
         f"{finding.noun} said": _said(finding) if finding.outcome != "vulnerable" else "",
         "rule": case.rule,
-        "fix": finding.fix,
+        "fix": cause.fix if cause else finding.fix,
         "lesson": _first_paragraph(case.lesson),
         "more": f"mitm-demo show {case.name.partition(':')[0]}",
     }
-    lines = [f"{case.name}: {case.title}"]
+    title = f"{case.name}: {case.title}"
+    lines = [f"{_sentence(cause.says)}.", title] if cause else [title]
     lines += [_row(label, text) for label, text in rows.items() if text]
     return "\n".join(lines)
 
@@ -51,8 +70,79 @@ def explain_failure(report: Report, *, strict: bool = False) -> str:
         f"The {report.subject.noun} gets through with the genuine certificate. "
         f"With the others: {counts}.",
     ]
-    told = report.failing(strict=strict) + report.undecided()
-    return "\n\n".join(["\n".join(textwrap.fill(t, _WIDTH) for t in head), *map(explain, told)])
+    failing = report.failing(strict=strict)
+    names = {finding.case.name for finding in failing}
+    told = [
+        _explain_cause(cause)
+        for cause in find_causes(report)
+        if names & {finding.case.name for finding in cause.findings}
+    ]
+    # Crashes, and under `strict` what is too strict.
+    told += [explain(finding) for finding in failing if finding.outcome != "vulnerable"]
+    told += _explain_undecided(report.undecided())
+    return "\n\n".join(["\n".join(_filled(text) for text in head), *told])
+
+
+def _explain_cause(cause: Cause) -> str:
+    """What is wrong with a client, how to mend it, and what shows it."""
+    worst = cause.proof[0]
+    rows = {
+        "fix": cause.fix,
+        "happened": f"{worst.case.name}: {worst.reason}",
+        "proof": _named(cause.proof),
+        "and so": _named(cause.follows),
+        "more": f"mitm-demo show {worst.case.name}",
+    }
+    head = _filled(f"{_sentence(cause.says)} ({proved_by(cause)}).")
+    return "\n".join([head, *(_row(label, text) for label, text in rows.items() if text)])
+
+
+def _explain_undecided(undecided: Sequence[Finding]) -> list[str]:
+    """Of what nothing can be said, those of which the reason is the same together."""
+    reasons = dict.fromkeys(finding.reason for finding in undecided)
+    groups = [[each for each in undecided if each.reason == reason] for reason in reasons]
+    return [
+        explain(alike[0])
+        if len(alike) == 1
+        else "\n".join([_filled(f"Undecided: {_named(alike)}"), _row("reason", alike[0].reason)])
+        for alike in groups
+    ]
+
+
+def proved_by(cause: Cause) -> str:
+    """How many certificates prove a cause."""
+    count = len(cause.proof)
+    said = f"{count} certificates prove it" if count != 1 else "1 certificate proves it"
+    return f"{said}, {len(cause.follows)} more follow from it" if cause.follows else said
+
+
+def untried(report: Report, option: str) -> list[str]:
+    """What could not be presented, and what helps, in few lines.
+
+    Args:
+        report: of an audit.
+        option: by which a user gives the name under test.
+    """
+    groups: dict[str, list[str]] = {}
+    for finding in report.findings:
+        if finding.outcome == "unsupported":
+            groups.setdefault(_remedied(finding.reason, option), []).append(finding.case.name)
+    lines = [
+        plain(f"{len(names)} {reason}: {listed(names)}")
+        for reason, names in sorted(groups.items(), key=lambda group: -len(group[1]))
+    ]
+    if len(lines) <= _REASONS + 1:
+        return lines
+    more = sum(len(names) for names in sorted(groups.values(), key=len)[: -_REASONS or None])
+    reasons = len(lines) - _REASONS
+    return [*lines[:_REASONS], f"{more} more, for {reasons} reasons: --json tells each"]
+
+
+def _remedied(reason: str, option: str) -> str:
+    """A reason with what helps against it, the same for all certificates that it helps."""
+    if match := re.search(r"the name under test, (\S+), has too few labels", reason):
+        return f"cannot be presented for {match[1]}: give a longer name, {option} {_LONG_NAME}"
+    return f"cannot be presented: {reason}"
 
 
 def explain_control(control: Finding) -> str:
@@ -72,11 +162,7 @@ def remarks(report: Report, *, strict: bool = False) -> list[str]:
         for finding in report.findings
         if finding.case.name not in told and (line := remark(finding))
     ]
-    unsupported = [finding for finding in report.findings if finding.outcome == "unsupported"]
-    if unsupported:
-        names = ", ".join(finding.case.name for finding in unsupported)
-        lines.append(plain(f"not presented: {names}: {unsupported[0].reason}"))
-    return lines
+    return lines + untried(report, "mitm_name")
 
 
 def remark(finding: Finding) -> str:
@@ -91,6 +177,18 @@ def remark(finding: Finding) -> str:
 def describe_weight(case: Case) -> str:
     """How far a case binds, and its weaknesses: `must, CWE-295`."""
     return ", ".join([case.severity, *(f"CWE-{number}" for number in case.cwe)])
+
+
+def _sentence(text: str) -> str:
+    return plain(f"{text[:1].upper()}{text[1:]}")
+
+
+def _named(findings: Sequence[Finding]) -> str:
+    return listed([finding.case.name for finding in findings], _NAMES)
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(plain(text), _WIDTH, break_on_hyphens=False)
 
 
 def _said(finding: Finding) -> str:

@@ -6,6 +6,18 @@ Where there is no entry for a stack, the one for "" holds. What a cause says is 
 
 from mitm.audit.stack import Stack
 
+# What decides in which stack is told in certs/rsa-1024.md and certs/sha1-signature.md.
+_SECURITY_LEVEL = 'Call SSLContext.set_ciphers("DEFAULT:@SECLEVEL=2")'
+_NODE_LEVEL = "Start Node with --tls-cipher-list=DEFAULT@SECLEVEL=2, the default since Node 24"
+_GO_KEYS = (
+    "Raise the `go` line of the module, which decides on the shortest keys; for more, look at the "
+    "leaf's key in VerifyConnection of tls.Config"
+)
+_JDK_ALGORITHMS = (
+    "Add to jdk.certpath.disabledAlgorithms in java.security what you want refused: SHA1, RSA "
+    "keySize < 2048"
+)
+
 FIXES: dict[tuple[str, Stack], str] = {
     # No TLS
     ("no-tls", ""): "Connect with TLS, give the client the CA to trust, and leave verification on",
@@ -175,8 +187,16 @@ FIXES: dict[tuple[str, Stack], str] = {
         "libraries"
     ),
     ("weak-cryptography", ""): (
-        "Leave the TLS library's security level at its default, or raise it (2 in OpenSSL)"
+        "Leave the TLS library's security level at its default, or raise it, if it has one"
     ),
+    ("weak-cryptography", "python"): _SECURITY_LEVEL,
+    ("weak-cryptography", "grpclib"): _SECURITY_LEVEL,
+    ("weak-cryptography", "grpc-go"): _GO_KEYS,
+    ("weak-cryptography", "go"): _GO_KEYS,
+    ("weak-cryptography", "node"): _NODE_LEVEL,
+    ("weak-cryptography", "grpc-js"): _NODE_LEVEL,
+    ("weak-cryptography", "grpc-java"): _JDK_ALGORITHMS,
+    ("weak-cryptography", "java"): _JDK_ALGORITHMS,
     ("old-protocol", ""): (
         "Set the client's minimum version to TLS 1.2, and leave the default cipher list in place"
     ),

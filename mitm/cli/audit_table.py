@@ -1,4 +1,6 @@
-"""What `audit` shows: the controls, each certificate that matters, and what it comes to."""
+"""What `audit` shows: the controls, the causes with their certificates, and what it comes to."""
+
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.padding import Padding
@@ -7,7 +9,9 @@ from rich.text import Text
 
 from mitm import content
 from mitm.audit import Finding, Report
-from mitm.audit.conclusion import Conclusion
+from mitm.audit.cause import Cause, find_causes
+from mitm.audit.conclusion import Conclusion, listed
+from mitm.audit.explanation import proved_by, untried
 from mitm.audit.finding import Outcome
 from mitm.masking import plain
 
@@ -17,16 +21,47 @@ _SECTIONS: dict[Outcome, tuple[str, str]] = {
     "crashed": ("Crashed: rejected, but it ended the program", "bold yellow"),
     "inconclusive": ("Inconclusive: nothing can be said", "bold yellow"),
     "too-strict": ("Too strict: rejected, though it is sound", "bold yellow"),
-    "unsupported": ("Unsupported: cannot be presented here", "bold"),
 }
 _MEANING = {0: "a build passes", 1: "a build fails", 3: "nothing is proved"}
+
+# Names of certificates in one place, beyond which they are counted.
+_NAMES = 100
 
 
 def show(console: Console, report: Report, conclusion: Conclusion) -> None:
     """Print what came of an audit."""
+    _show_head(console, report, conclusion)
+    causes = find_causes(report)
+    # What fails a build, and what every client must reject.
+    grave = [c for c in causes if c.severity == "must" or _counts(c, conclusion)]
+    for cause in grave:
+        _show_cause(console, cause, conclusion)
+    if stricter := [cause for cause in causes if cause not in grave]:
+        _show_stricter(console, stricter)
+    for outcome in _SECTIONS:
+        # Without causes nothing is proved; what was read was read.
+        if outcome != "vulnerable" or not causes:
+            _show_outcome(console, report, outcome, conclusion)
+    for line in untried(report, "--name"):
+        console.print()
+        console.print(Text(f"Unsupported: {line}"))
+    passed = [finding.case.name for finding in report.findings if finding.outcome == "pass"]
+    if passed:
+        console.print()
+        console.print(Text(f"Passed ({len(passed)})", style="bold green"))
+        console.print(Text(plain(listed(passed, _NAMES)), style="dim"))
+    _show_end(console, report, conclusion)
+
+
+def _show_head(console: Console, report: Report, conclusion: Conclusion) -> None:
     console.print(Text(f"Audited: {plain(str(report.subject))}", style="bold"))
+    if report.subject.stack:
+        console.print(Text(f"Stack: {plain(report.subject.stack)}"))
     console.print(Text("Controls: the genuine certificate", style="bold"))
-    rows = _rows()
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(3):
+        rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
     for control, when in zip(report.controls, ("first", "last"), strict=False):
         style = "green" if control.outcome == "pass" else "bold red"
         told = Text(plain(control.reason))
@@ -35,24 +70,70 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
         rows.add_row("", when, Text(control.outcome, style=style), told)
     console.print(rows)
     for advice in conclusion.advice:
-        console.print(Padding(Text(advice, style="bold"), (0, 0, 0, 2)))
-    for outcome, (title, style) in _SECTIONS.items():
-        findings = [finding for finding in report.findings if finding.outcome == outcome]
-        if findings:
-            console.print()
-            console.print(Text(f"{title} ({len(findings)})", style=style))
-            rows = _rows()
-            for finding in findings:
-                rows.add_row("", *_row(finding, conclusion))
-            console.print(rows)
-    passed = [finding.case.name for finding in report.findings if finding.outcome == "pass"]
-    if passed:
-        console.print()
-        console.print(Text(f"Passed ({len(passed)})", style="bold green"))
-        console.print(Text(plain(", ".join(passed)), style="dim"))
+        _show(console, advice, "bold", 2)
+
+
+def _show_cause(console: Console, cause: Cause, conclusion: Conclusion) -> None:
+    console.print()
+    says = f"{cause.says[:1].upper()}{cause.says[1:]}"
+    known = all(each.case.name in conclusion.known for each in cause.findings)
+    heading = Text(plain(f"{says} ({proved_by(cause)})"), style="bold red")
+    if known:
+        heading.append("; known from the baseline", style="dim")
+    console.print(heading)
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    rows.add_column(no_wrap=True)
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    worst = cause.proof[0]
+    rows.add_row("", "fix", Text(plain(cause.fix), style="bold"))
+    rows.add_row("", "seen", Text(plain(f"{worst.case.name}: {worst.reason}")))
+    rows.add_row("", "proof", _names(cause.proof, conclusion))
+    if cause.follows:
+        rows.add_row("", "and so", _names(cause.follows, conclusion))
+    console.print(rows)
+
+
+def _show_stricter(console: Console, causes: list[Cause]) -> None:
+    """What sound clients accept as well: no reason for alarm."""
+    count = sum(len(cause.findings) for cause in causes)
+    console.print()
+    console.print(Text(f"Only stricter clients refuse these ({count})", style="bold"))
+    for cause in causes:
+        about = f"{cause.says}: {listed([f.case.name for f in cause.findings], _NAMES)}"
+        _show(console, f"{about} ({cause.severity})", "", 2)
+        _show(console, cause.fix, "dim", 6)
+
+
+def _show_outcome(
+    console: Console, report: Report, outcome: Outcome, conclusion: Conclusion
+) -> None:
+    findings = [finding for finding in report.findings if finding.outcome == outcome]
+    if not findings:
+        return
+    title, style = _SECTIONS[outcome]
+    console.print()
+    console.print(Text(f"{title} ({len(findings)})", style=style))
+    for (severity, reason, fix), alike in _alike(findings).items():
+        names = _names(alike, conclusion)
+        console.print(Padding(names.append(f" ({severity})"), (0, 0, 0, 2), expand=False))
+        _show(console, reason, "", 6)
+        if fix:
+            _show(console, f"fix: {fix}", "bold", 6)
+
+
+def _alike(findings: Iterable[Finding]) -> dict[tuple[str, str, str], list[Finding]]:
+    """Findings of which the same is to be said, together."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for each in findings:
+        groups.setdefault((each.case.severity, each.reason, each.fix), []).append(each)
+    return groups
+
+
+def _show_end(console: Console, report: Report, conclusion: Conclusion) -> None:
     console.print()
     if conclusion.fixed:
-        console.print(Text(f"Fixed since the baseline: {', '.join(conclusion.fixed)}"))
+        console.print(Text(f"Fixed since the baseline: {plain(', '.join(conclusion.fixed))}"))
     lessons = content.markdown_files(content.CERTS)
     if any(f.outcome == "vulnerable" and f.case.name in lessons for f in report.findings):
         console.print(Text("What is behind each of them: mitm-demo show NAME"))
@@ -63,19 +144,18 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
     console.print(line.append(plain(conclusion.reason), style="not bold"))
 
 
-def _rows() -> Table:
-    rows = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(3):
-        rows.add_column(no_wrap=True)
-    rows.add_column(overflow="fold")
-    return rows
+def _counts(cause: Cause, conclusion: Conclusion) -> bool:
+    counted = {*conclusion.failing, *conclusion.known}
+    return any(finding.case.name in counted for finding in cause.findings)
 
 
-def _row(finding: Finding, conclusion: Conclusion) -> tuple[Text, Text, Text]:
-    case = finding.case
-    told = Text(plain(finding.reason))
-    if case.name in conclusion.known:
-        told = Text("known from the baseline; ", style="dim").append(told)
-    if finding.fix:
-        told.append(f"\nfix: {finding.fix}", style="bold")
-    return Text(plain(case.name)), Text(case.severity), told
+def _names(findings: Iterable[Finding], conclusion: Conclusion) -> Text:
+    names = [
+        f"{each.case.name} (known)" if each.case.name in conclusion.known else each.case.name
+        for each in findings
+    ]
+    return Text(plain(listed(names, _NAMES)))
+
+
+def _show(console: Console, text: str, style: str, indent: int) -> None:
+    console.print(Padding(Text(plain(text), style=style), (0, 0, 0, indent), expand=False))

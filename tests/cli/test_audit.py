@@ -223,16 +223,112 @@ def test_a_client_that_cannot_pass_the_control_proves_nothing(program: str, said
 def test_the_table_says_what_was_read_and_how_to_mend_it() -> None:
     result = audit(*policy("skip-verify"), only=f"{SOME},parent-domain")
     assert result.code == 1
-    lines = result.out.splitlines()
-    (row,) = (n for n, line in enumerate(lines) if line.startswith("  attacker-ca "))
-    assert "/users.v1.UserService/GetUser; 1 message; credentials: authorization" in lines[row]
-    assert "fix: " in lines[row + 1]
-    (row,) = (n for n, line in enumerate(lines) if line.startswith("  parent-domain "))
-    assert "give a longer one with --name" in lines[row]
+    lines = [line.rstrip() for line in result.out.splitlines()]
+    says = "This client takes any issuer: no trust in a CA is checked (1 certificate proves it)"
+    row = lines.index(says)
+    assert lines[row + 1].startswith("  fix    Give grpc.ssl_channel_credentials the CA's own PEM")
+    assert lines[row + 2].startswith("  seen   attacker-ca: accepted; read: ")
+    assert "/users.v1.UserService/GetUser; 1 message; credentials: authorization" in lines[row + 2]
+    assert lines[row + 3] == "  proof  attacker-ca"
+    (line,) = (line for line in lines if line.startswith("Unsupported: 1 cannot be presented"))
+    assert "for localhost: give a longer name, --name server.lab" in line
+    assert line.endswith("parent-domain")
     assert "mixed-case, wrong-host" in lines
+    assert lines[0] == "Audited: client.py"
+    assert re.match(r"Stack: grpc-python/\d", lines[1])
     assert lines[-1] == "Exit code 1, a build fails: 1 certificate treated wrongly: attacker-ca"
     assert "\x1b[" not in result.out
     assert result.err == ""
+
+
+def test_a_client_that_verifies_nothing_is_told_so_once(tmp_path: Path) -> None:
+    junit, sarif = tmp_path / "audit.xml", tmp_path / "audit.sarif"
+    only = "attacker-ca,wrong-host,expired,not-yet-valid,eku-client-auth,leaf-as-ca,rsa-1024"
+    result = audit("--junit", junit, "--sarif", sarif, "--", *SSL, "x", only=only)
+    assert result.code == 1
+    assert "This client does not verify at all (6 certificates prove it, 1 more" in result.out
+    assert result.out.count("fix ") == 1
+    # Python: the interpreter tells, as this client makes no call of gRPC.
+    assert "create_default_context" in result.out
+    (properties,) = ElementTree.parse(junit).getroot()[0].findall("properties")  # noqa: S314
+    assert {each.get("name"): each.get("value") for each in properties} == {
+        "stack": "Python",
+        "cause": "this client does not verify at all",
+    }
+    (run,) = json.loads(sarif.read_text())["runs"]
+    for each in run["results"]:
+        assert each["message"]["text"].startswith("This client does not verify at all. ")
+    # The twin.
+    assert "does not verify" not in audit("--", *SSL, only=only).out
+
+
+# Speaks no TLS at all.
+PLAIN_CLIENT = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as plain:
+    plain.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    plain.recv(100)
+"""
+
+
+def test_a_client_without_tls_is_told_so_once() -> None:
+    result = audit("--", sys.executable, "-c", PLAIN_CLIENT, "{host}", "{port}")
+    assert result.code == 1
+    assert "This client uses no TLS (2 certificates prove it)" in result.out
+    assert result.out.count("fix ") == 1
+    assert "host name" not in result.out
+    assert "uses no TLS" not in audit("--", *SSL).out
+
+
+def test_what_a_sound_client_accepts_is_no_alarm() -> None:
+    """No row of it is red, and where its stack has no switch, that is told."""
+    only = "no-san,rsa-1024,wrong-host"
+    client = policy("ca-file", "--ca", "{ca}")
+    result = mitm_demo("audit", "--only", only, *client, COLUMNS="200", FORCE_COLOR="1")
+    assert result.code == 0
+    assert "Only stricter clients refuse these (2)" in result.out
+    assert "grpcio has no switch for it" in result.out
+    assert "must not be trusted" not in result.out
+    # SGR 31 is red.
+    assert not re.search("\x1b\\[(\\d+;)*31m", result.out)
+    counted = mitm_demo("audit", "--strict", "--only", only, *client, FORCE_COLOR="1")
+    assert counted.code == 1
+    assert re.search("\x1b\\[(\\d+;)*31m", counted.out)
+
+
+def test_two_audits_of_one_client_say_the_same(tmp_path: Path) -> None:
+    """With a deadline, a client's own ids and its own log, and whatever ran first."""
+    client = """
+import os, random, sys, tempfile, time, uuid, grpc
+print(time.strftime("%Y-%m-%dT%H:%M:%S"), os.getpid(), file=sys.stderr)
+roots = open(sys.argv[2], "rb").read()
+with grpc.secure_channel(sys.argv[1], grpc.ssl_channel_credentials(roots)) as channel:
+    call = channel.unary_unary("/a.B/C")
+    ids = [("x-nonce", str(random.random())), ("x-id", str(uuid.uuid4())), ("x-same", "1")]
+    try:
+        call(b"", timeout=8 + random.random(), metadata=ids)
+    except grpc.RpcError as error:
+        where = tempfile.mkdtemp()
+        os.rmdir(where)
+        sys.exit(f"{time.time()} [{os.getpid()}] {where}/x {error.details()} took {time.time()} ms")
+"""
+    path = tmp_path / "client.py"
+    path.write_text(client)
+    words = ("--", sys.executable, path, "{target}", "{ca}")
+    only = "attacker-ca,wrong-host,no-san,expired,rsa-1024"
+    first = audit("--json", "--jobs", "1", *words, only=only)
+    second = audit("--json", "--jobs", "3", *words, only=only)
+    assert first.code == 0, first.out
+    assert first.out == second.out
+    (found,) = (f for f in told(first)["findings"] if f["certificate"] == "no-san")
+    metadata = found["evidence"]["calls"][0]["metadata"]
+    assert metadata["x-same"] == "1"
+    assert {metadata[name] for name in ("grpc-timeout", "x-nonce", "x-id")} == {"…"}
+    # What a client said is still there.
+    assert "CERTIFICATE_VERIFY_FAILED" in first.out or "expired" in first.out
+    # The twin: what it did is told.
+    careless = audit("--json", *policy("skip-verify"), only=only)
+    assert told(careless)["causes"][0]["cause"] == "any-issuer"
 
 
 def test_the_progress_is_shown_on_a_terminal_alone() -> None:

@@ -111,12 +111,13 @@ def test_a_failure_shows_certificate_evidence_rule_fix_and_lesson(run: Run) -> N
     result.stdout.fnmatch_lines(
         [
             "*_ test_client[[]attacker-ca] _*",
+            "This client takes any issuer: no trust in a CA is checked.",
             "attacker-ca: A leaf from an authority that nobody trusts",
             "  expected    a client leaves before it has sent anything (must, CWE-295, CWE-296)",
             "  happened    accepted; read: /users.v1.UserService/GetUser; *"
             "credentials: authorization",
             "  rule        RFC 5280 section 6.1: *",
-            "  fix         Leave verification on, *",
+            "  fix         Give grpc.ssl_channel_credentials the CA's own PEM file as *",
             "  lesson      Everything about this certificate is right, *",
             "  more        mitm-demo show attacker-ca",
         ]

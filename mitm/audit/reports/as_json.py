@@ -1,17 +1,25 @@
-"""The report as one JSON object; its fields are documented in docs/audit.md."""
+"""The report as one JSON object; its fields are documented in docs/audit.md.
+
+Two audits of one client give the same text: what hangs on the clock, on ports or on chance is left
+out or marked (`mitm.audit.steady`).
+"""
 
 import json
+from collections.abc import Iterable
 from importlib.metadata import version
 
 import msgspec
 
+from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import OUTCOMES, Finding, Report
+from mitm.audit.steady import steady, steady_metadata, steady_reason
 from mitm.evidence import Evidence, method_of
 
 
 def as_json(report: Report, conclusion: Conclusion) -> str:
     """The report, indented, so that two of them can be compared line by line."""
+    varying = _varying(report)
     return json.dumps(
         {
             "tool": {"name": "mitm-demo", "version": version("mitm-demo")},
@@ -20,8 +28,9 @@ def as_json(report: Report, conclusion: Conclusion) -> str:
             "exit_code": conclusion.exit_code,
             "reason": conclusion.reason,
             "advice": conclusion.advice,
-            "controls": [_finding(control) for control in report.controls],
-            "findings": [_finding(finding) for finding in report.findings],
+            "causes": [_cause(cause) for cause in find_causes(report)],
+            "controls": [_finding(control, varying) for control in report.controls],
+            "findings": [_finding(finding, varying) for finding in report.findings],
             "summary": {outcome: report.count(outcome) for outcome in OUTCOMES},
             "failing": conclusion.failing,
             "known": conclusion.known,
@@ -31,7 +40,28 @@ def as_json(report: Report, conclusion: Conclusion) -> str:
     )
 
 
-def _finding(finding: Finding) -> dict[str, object]:
+def _varying(report: Report) -> frozenset[str]:
+    """Names of metadata that differ between the controls: they say nothing of a certificate."""
+    seen: dict[str, set[str]] = {}
+    for control in report.controls:
+        for call in control.evidence.calls if control.evidence else ():
+            for name, value in call.metadata.items():
+                seen.setdefault(f"{method_of(call)} {name}", set()).add(value)
+    return frozenset(key.rpartition(" ")[2] for key, values in seen.items() if len(values) > 1)
+
+
+def _cause(cause: Cause) -> dict[str, object]:
+    return {
+        "cause": cause.name,
+        "says": cause.says,
+        "severity": cause.severity,
+        "fix": cause.fix,
+        "certificates": [finding.case.name for finding in cause.proof],
+        "follows": [finding.case.name for finding in cause.follows],
+    }
+
+
+def _finding(finding: Finding, varying: frozenset[str]) -> dict[str, object]:
     case = finding.case
     return {
         "certificate": case.name,
@@ -41,26 +71,50 @@ def _finding(finding: Finding) -> dict[str, object]:
         "cwe": case.cwe,
         "rule": case.rule,
         "outcome": finding.outcome,
-        "reason": finding.reason,
+        "reason": steady_reason(finding.reason, finding.said),
         "fix": finding.fix,
-        "client_said": finding.said,
+        "client_said": steady(finding.said),
         "crash": finding.crash,
-        "evidence": _evidence(finding.evidence) if finding.evidence else None,
+        "evidence": _evidence(finding.evidence, varying) if finding.evidence else None,
     }
 
 
-def _evidence(evidence: Evidence) -> dict[str, object]:
+def _evidence(evidence: Evidence, varying: frozenset[str]) -> dict[str, object]:
     return {
         "reached": evidence.reached,
-        "calls": [
+        "calls": _distinct(
             # What the messages hold is left out: a login's password, for example.
             {
                 "method": method_of(call),
-                "metadata": call.metadata,
+                "metadata": steady_metadata(call, varying),
                 "messages": len(call.requests),
             }
             for call in evidence.calls
-        ],
-        "credentials": evidence.credentials,
-        "connections": msgspec.to_builtins(evidence.connections),
+        ),
+        "credentials": sorted(evidence.credentials),
+        "connections": _connections(evidence),
     }
+
+
+def _connections(evidence: Evidence) -> list[object]:
+    """The kinds of endings that there were.
+
+    Who closes a connection first once all is said, how, and how often a client tries again is a
+    race. So is a second connection that a client opens to another address, and never uses.
+    """
+    shown = [each for each in evidence.connections if each.phase != "hello"]
+    return _distinct(
+        {
+            "accepted": each.accepted,
+            "by": "" if each.accepted else each.by,
+            "phase": each.phase,
+            "alert": each.alert,
+            "reached": each.reached,
+        }
+        for each in shown or evidence.connections
+    )
+
+
+def _distinct(values: Iterable[object]) -> list[object]:
+    """Each of them once, in an order that does not hang on that in which they came."""
+    return [json.loads(text) for text in sorted({json.dumps(value) for value in values})]

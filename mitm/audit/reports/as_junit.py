@@ -1,8 +1,10 @@
 """The report as JUnit XML, in the dialect that CI systems share: a test case a certificate."""
 
+from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import Finding, Report
 from mitm.masking import plain
@@ -17,14 +19,17 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
     error; one that was not tried, or is known from the baseline, is skipped.
     """
     suite = Element("testsuite", name=f"{_SUITE}: {plain(str(report.subject))}")
+    causes = find_causes(report)
+    _add_properties(suite, report, causes)
+    why = {finding.case.name: cause for cause in causes for finding in cause.findings}
     for control, when in zip(report.controls, ("first", "last"), strict=False):
         test = _test(suite, control, f"control: {control.case.name}, {when}")
         if control.outcome != "pass":
-            _say(test, "error", control, [*conclusion.advice])
+            _say(test, "error", control, more=conclusion.advice)
     for finding in report.findings:
         test = _test(suite, finding, finding.case.name)
         if finding.case.name in conclusion.failing:
-            _say(test, "failure", finding)
+            _say(test, "failure", finding, why.get(finding.case.name))
         elif finding.case.name in conclusion.known:
             SubElement(test, "skipped", message=plain(f"known: {finding.reason}"))
         elif finding.outcome == "inconclusive":
@@ -47,14 +52,31 @@ def _test(suite: Element, finding: Finding, name: str) -> Element:
     return SubElement(suite, "testcase", classname=f"mitm-demo.{finding.case.severity}", name=name)
 
 
-def _say(test: Element, kind: str, finding: Finding, more: list[str] | None = None) -> None:
+def _add_properties(suite: Element, report: Report, causes: Sequence[Cause]) -> None:
+    told = [("stack", report.subject.stack)] if report.subject.stack else []
+    told += [("cause", cause.says) for cause in causes if cause.severity == "must"]
+    if told:
+        properties = SubElement(suite, "properties")
+        for name, value in told:
+            SubElement(properties, "property", name=name, value=plain(value))
+
+
+def _say(
+    test: Element,
+    kind: str,
+    finding: Finding,
+    cause: Cause | None = None,
+    more: Sequence[str] = (),
+) -> None:
     case = finding.case
     element = SubElement(
         test, kind, type=finding.outcome, message=plain(f"{case.title}: {finding.reason}")
     )
-    lines = [f"Rule: {case.rule}"] if case.rule else []
-    if finding.fix:
-        lines.append(f"Fix: {finding.fix}")
+    lines = [f"Cause: {cause.says}"] if cause else []
+    if case.rule:
+        lines.append(f"Rule: {case.rule}")
+    if fix := cause.fix if cause else finding.fix:
+        lines.append(f"Fix: {fix}")
     if finding.said:
         lines.append(f"The {finding.noun} said: {finding.said}")
-    element.text = "\n".join(plain(line) for line in [*lines, *(more or [])])
+    element.text = "\n".join(plain(line) for line in [*lines, *more])

@@ -1,6 +1,7 @@
 """The report as SARIF 2.1.0 (OASIS), which code scanning services read."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -8,8 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mitm.audit.case import Case
+from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import Finding, Report
+from mitm.audit.program import program_of
 from mitm.pki.recipe import Severity
 
 # The schema's own `id`, by which a reader tells the version.
@@ -37,8 +40,15 @@ def as_sarif(report: Report, conclusion: Conclusion, words: Sequence[str], *, st
     cases = [f.case for f in report.findings]
     index = {case.name: number for number, case in enumerate(cases)}
     location = _location(words)
+    why = {finding.case.name: cause for cause in find_causes(report) for finding in cause.findings}
     results = [
-        _result(finding, index[finding.case.name], conclusion, location)
+        _result(
+            finding,
+            why.get(finding.case.name),
+            index[finding.case.name],
+            conclusion,
+            location,
+        )
         for finding in report.findings
         if finding.outcome in ("vulnerable", "crashed")
         or (strict and finding.outcome == "too-strict")
@@ -95,12 +105,18 @@ def _rule(case: Case) -> dict[str, object]:
 
 
 def _result(
-    finding: Finding, index: int, conclusion: Conclusion, location: dict[str, object]
+    finding: Finding,
+    cause: Cause | None,
+    index: int,
+    conclusion: Conclusion,
+    location: dict[str, object],
 ) -> dict[str, object]:
     case = finding.case
     text = f"{case.title}: {finding.reason}."
-    if finding.fix:
-        text += f" Fix: {finding.fix}"
+    if cause:
+        text = f"{cause.says[:1].upper()}{cause.says[1:]}. {text}"
+    if fix := cause.fix if cause else finding.fix:
+        text += f" Fix: {fix}"
     known = {"kind": "external", "justification": "known from the baseline"}
     return {
         "ruleId": case.name,
@@ -117,15 +133,17 @@ def _result(
 
 def _location(words: Sequence[str]) -> dict[str, object]:
     """The file that the client is run from, which services want every result to have."""
-    here = Path.cwd()
-    program = Path(words[0]).name
-    for word in words:
+    file = program_of(words).file
+    program = Path(file).name or file
+    for word in (file, *words):
         path = Path(word)
         try:
-            if path.is_file() and path.resolve().is_relative_to(here):
-                program = path.resolve().relative_to(here).as_posix()
+            here = path.exists() and path.resolve().is_relative_to(Path.cwd())
+            # Behind a wrapper that we do not know there may be a program; `go run` takes a folder.
+            if here and (word == file or (path.is_file() and os.access(path, os.X_OK))):
+                program = path.resolve().relative_to(Path.cwd()).as_posix()
                 break
-        except OSError:
+        except (OSError, ValueError):
             # Longer than a file name can be, for example.
             continue
     return {
