@@ -47,22 +47,21 @@ def normal(host: str) -> str:
     """A host in the one form in which it can be compared with others.
 
     Names are the same in any case (RFC 4343) and with the dot of the root; an IPv6 address has many
-    forms (RFC 5952).
+    forms (RFC 5952), and so has an IPv4 address in IPv6.
     """
     try:
-        return str(ipaddress.ip_address(host))
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return host.lower().rstrip(".")
+        return host.lower().removesuffix(".")
+    # An IPv4 address within IPv6 (RFC 4291 section 2.5.5.2) is that IPv4 address.
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def is_loopback(host: str) -> bool:
     """Whether a host can only be this machine: `localhost` (RFC 6761) or a loopback address."""
-    if normal(host) == LOCALHOST:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    host = normal(host)
+    return host == LOCALHOST or (is_ip(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def guard(address: Address, allowed: Collection[str]) -> Address:
@@ -71,7 +70,7 @@ def guard(address: Address, allowed: Collection[str]) -> Address:
     Raises:
         UserError: it is neither; the option that would allow it is named.
     """
-    if is_loopback(address.host) or address.host in allowed:
+    if is_loopback(address.host) or normal(address.host) in map(normal, allowed):
         return address
     raise UserError(
         f"{address} is not on this machine: add --allow-host {address.host} "
@@ -86,6 +85,11 @@ def is_ip(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_host_name(text: str) -> bool:
+    """Whether this is a host's name, for which a certificate can be made, and no IP address."""
+    return _HOST_NAME.fullmatch(text.removesuffix(".")) is not None and not is_ip(text)
 
 
 def must_be_a_name(text: str) -> None:

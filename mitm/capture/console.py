@@ -91,7 +91,7 @@ class EventPrinter:
                 what = f"{plain(event.name)} is not under test: passed on unread"
                 return [("attacker", f"{what}, to {event.address}", "dim")]
             case events.ClientHello():
-                name = plain(event.server_name or "no name")
+                name = _cut(plain(event.server_name or "no name"), _VALUE_LIMIT)
                 alpn = plain(", ".join(event.alpn)) or "none"
                 versions = ", ".join(event.versions)
                 what = f"ClientHello: for {name}, ALPN {alpn}, {versions}, "

@@ -104,6 +104,6 @@ def position(
             "connections to others pass unread"
         )
     for name in intercept:
-        must_be_a_name(name)
+        must_be_a_name(normal(name))
     server = guard(parse(upstream), allowed) if upstream else None
     return Position(mode, server, tuple(dict.fromkeys(map(normal, intercept))), allowed)

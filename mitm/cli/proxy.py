@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,10 @@ from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor, Mode
 from mitm.tls import Hello
+
+# Chains that are kept for names that clients have for the hosts under test: making one takes some
+# milliseconds, and the names are the clients' to choose.
+MAX_CALLED = 64
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -127,15 +131,41 @@ def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], p
             f"certificate {cert!r} is signed by the CA that the client trusts, and this command "
             "has none: write the files with 'mitm-demo certs lab', then use --cert and --key"
         )
-    names = where.intercept or _names_of_reverse(where)
+    if where.intercept:
+        return _Forged(cert, recipe, where.intercept)
+    names = _names_of_reverse(where)
     authorities = pki.Authorities(names)
-    presented = {
-        name: _presented(cert, partial(pki.present, recipe, name, authorities))
-        for name in where.intercept or names[:1]
-    }
-    if not where.intercept:
-        return _always(*presented.values())
-    return lambda hello: presented[normal(hello.server_name or "")]
+    return _always(_presented(cert, lambda: pki.present(recipe, names[0], authorities)))
+
+
+class _Forged:
+    """The chains of a recipe, one for each name under test.
+
+    A host that is under test by its address may be called by a name, which its client expects in
+    the certificate: for such a name a chain is made when it is first asked for.
+    """
+
+    def __init__(self, cert: str, recipe: pki.Recipe, names: Sequence[str]) -> None:
+        self._recipe = recipe
+        self._names = names
+        authorities = pki.Authorities(names)
+        self._presented = {
+            name: _presented(cert, partial(pki.present, recipe, name, authorities))
+            for name in names
+        }
+        self._called: dict[str, pki.Presentation] = {}
+
+    def __call__(self, hello: Hello) -> pki.Presentation:
+        name = normal(hello.server_name or "")
+        if name in self._presented:
+            return self._presented[name]
+        if name not in self._called:
+            if len(self._called) >= MAX_CALLED:
+                self._called.clear()
+            # Constrained to the names under test, of which this is one by now.
+            authorities = pki.Authorities([*self._names, name])
+            self._called[name] = pki.present(self._recipe, name, authorities)
+        return self._called[name]
 
 
 def _must_be_a_file(cert: str) -> None:

@@ -13,14 +13,14 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from mitm import events
-from mitm.address import Address, guard, is_ip, normal
+from mitm.address import Address, guard, is_host_name, is_ip, normal
 from mitm.errors import UserError, explain
 from mitm.proxy import connect, transparent
 from mitm.proxy.ending import Emit, EndError, so_far, unreachable
 from mitm.proxy.interception import Interception
 from mitm.proxy.peer import Peer
 from mitm.proxy.tap import dial, take_over
-from mitm.tls import Hello, MalformedHelloError, read_client_hello, tls_record
+from mitm.tls import Hello, HelloReader, MalformedHelloError, tls_record
 from mitm.wire.http2 import PREFACE
 
 # Seconds. nginx gives a client 60 s for its header, Envoy 15 s for transport sockets. On one
@@ -55,7 +55,7 @@ class Arrived(NamedTuple):
 class UnknownProtocolError(EndError):
     """The client speaks neither TLS nor HTTP/2; what it says is application data in plaintext."""
 
-    def __init__(self, received: bytes) -> None:
+    def __init__(self, received: bytes | bytearray) -> None:
         super().__init__("attacker", "not-tls", f"neither TLS nor HTTP/2; {so_far(received)}")
 
 
@@ -104,7 +104,10 @@ class Arrival:
         hello = await self._sniff(client)
         self._tell(hello)
         server, local = await self._dial(client, address)
-        return Arrived(client, server, address, local, hello, hello.server_name if hello else None)
+        name = hello.server_name if hello else None
+        if name and not is_ip(name) and not is_host_name(name):
+            name = None
+        return Arrived(client, server, address, local, hello, name)
 
     async def _come_by_way(self, client: Peer) -> Arrived:
         destination, address, server, local = await self._approach(client)
@@ -116,11 +119,21 @@ class Arrival:
                 raise
         else:
             hello = await self._sniff_unless_answered(client, server)
-        # RFC 6066 section 3: SNI is a name, and no address.
-        sni = hello.server_name if hello else None
-        name = destination.host if not sni or is_ip(sni) else sni
-        under_test = self._is_under_test(name)
+        sni = (hello.server_name if hello else None) or ""
+        by_address, by_name = map(self._is_under_test, (destination.host, sni))
+        # RFC 6066 section 3: SNI is a name, and no address. A client that sends one all the same
+        # expects what it was going to, unless that one alone is under test.
+        says_whom = is_host_name(sni) or (by_name and not by_address)
+        name = sni if says_whom else destination.host
+        under_test = by_address or by_name
         if under_test:
+            upstream = self._interception.upstream
+            if upstream and not by_address:
+                # Only the ClientHello has told that this is a host that is dialled elsewhere.
+                server.hide()
+                server.abort()
+                address = upstream
+                server, local = await self._dial(client, address)
             self._show()
             self._tell(hello)
         else:
@@ -183,12 +196,15 @@ class Arrival:
         """Read a CONNECT request; what follows it begins the client's own connection."""
         try:
             async with asyncio.timeout(HELLO_SECONDS):
-                while not (request := connect.read_request(client.unread)):
+                seen = 0
+                while not (request := connect.read_request(client.unread, seen)):
+                    seen = len(client.unread)
                     await self._hear(client)
         except TimeoutError:
             reason = f"no complete request within {HELLO_SECONDS:g} s; {so_far(client.unread)}"
             raise connect.RefusedError(HTTPStatus.REQUEST_TIMEOUT, reason) from None
-        destination, client.unread = request
+        destination, rest = request
+        client.unread = bytearray(rest)
         return destination
 
     async def _refuse(self, client: Peer, status: HTTPStatus, reason: str) -> None:
@@ -250,16 +266,17 @@ class Arrival:
             UnknownProtocolError: it is neither, not even the beginning of it.
             EndError: the client has left, or what began as TLS is none.
         """
+        reader = HelloReader()
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 while True:
-                    said = client.unread
-                    if said.startswith(PREFACE):
+                    said = bytes(client.unread[: len(PREFACE)])
+                    if said == PREFACE:
                         return None
                     if not PREFACE.startswith(said):
                         if not tls_record(said):
-                            raise UnknownProtocolError(said)
-                        if hello := read_client_hello(said):
+                            raise UnknownProtocolError(client.unread)
+                        if hello := reader.read(client.unread):
                             return hello
                     await self._hear(client)
         except TimeoutError:

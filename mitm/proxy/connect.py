@@ -13,6 +13,9 @@ from mitm.address import Address
 # Bytes of request line and header fields. h11 stops at 16,384, nginx takes 4 lines of 8,192.
 HEAD_LIMIT = 16_384
 
+# Bytes in which a method may end; the longest that is registered has 17.
+_METHOD_LIMIT = 32
+
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 _LINE_END = re.compile(rb"\r?\n")
@@ -36,11 +39,12 @@ class RefusedError(Exception):
         self.status = status
 
 
-def read_request(data: bytes) -> tuple[Address, bytes] | None:
+def read_request(data: bytes | bytearray, seen: int = 0) -> tuple[Address, bytes] | None:
     """Parse the first bytes of a connection.
 
     Args:
         data: everything received so far, from the first byte.
+        seen: how much of it was an incomplete request the last time, and is not searched again.
 
     Returns:
         Where the client wants to go, its host in lower case, and the bytes after the request; None
@@ -51,15 +55,15 @@ def read_request(data: bytes) -> tuple[Address, bytes] | None:
     """
     # RFC 9112 section 2.2: an empty line before the request is to be ignored, and a line may end
     # without CR.
-    data = data.removeprefix(b"\r\n")
-    end = _HEAD_END.search(data, 0, HEAD_LIMIT)
+    begin = 2 if data.startswith(b"\r\n") else 0
+    end = _HEAD_END.search(data, max(begin, seen - 3), begin + HEAD_LIMIT)
     if not end:
-        _must_look_like_http(data)
-        if len(data) >= HEAD_LIMIT:
+        _must_look_like_http(bytes(data[begin : begin + _METHOD_LIMIT]))
+        if len(data) - begin >= HEAD_LIMIT:
             reason = f"the request's head is longer than {HEAD_LIMIT} bytes"
             raise RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
         return None
-    request, *fields = _LINE_END.split(data[: end.start()])
+    request, *fields = _LINE_END.split(bytes(data[begin : end.start()]))
     method, *rest = request.split(b" ")
     if not _TOKEN.fullmatch(method) or len(rest) != 2 or not _VERSION.fullmatch(rest[1]):
         raise RefusedError(HTTPStatus.BAD_REQUEST, "not an HTTP/1.1 request line")
@@ -70,12 +74,12 @@ def read_request(data: bytes) -> tuple[Address, bytes] | None:
     if method != b"CONNECT":
         reason = "this proxy knows CONNECT alone"
         raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, reason)
-    return _target(rest[0]), data[end.end() :]
+    return _target(rest[0]), bytes(data[end.end() :])
 
 
 def _must_look_like_http(data: bytes) -> None:
     """Turn rubbish, a ClientHello say, away at once instead of waiting for the end of its head."""
-    method = data.partition(b" ")[0][:32]
+    method = data.partition(b" ")[0]
     # A line may still be on its way; CR and LF are looked at when it is whole.
     if method and not _TOKEN.fullmatch(method) and method not in (b"\r", b"\n"):
         raise RefusedError(HTTPStatus.BAD_REQUEST, "not an HTTP request")

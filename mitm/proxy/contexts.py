@@ -33,7 +33,9 @@ class Contexts:
         # out.
         alpn = tuple(protocol for protocol in hello.alpn if len(protocol) < 256)
         context = self._kept(self._towards_server, alpn, lambda: _unverifying(alpn))
-        name = hello.server_name or (None if is_ip(host) else host)
+        name = hello.askable_name
+        if hello.server_name is None and not is_ip(host):
+            name = host
         return TlsLeg(context, server_side=False, server_name=name)
 
     def client_leg(self, presented: Presentation, alpn: str | None) -> TlsLeg:

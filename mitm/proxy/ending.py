@@ -59,6 +59,6 @@ def unreachable(client: "Peer", address: Address, reason: str, emit: Emit) -> En
     return EndError("attacker", "error", f"the server was not reached: {reason}")
 
 
-def so_far(received: bytes) -> str:
+def so_far(received: bytes | bytearray) -> str:
     """How much has come of what is not complete."""
     return f"received {len(received)} bytes"

@@ -22,7 +22,7 @@ from mitm.proxy.contexts import preferred_alpn
 from mitm.proxy.ending import Emit, EndError, end_of, unreachable
 from mitm.proxy.interception import Interception
 from mitm.proxy.peer import READ_SIZE, Peer
-from mitm.tls import Hello, TlsLeg, plaintext_alert, tls_record
+from mitm.tls import AlertReader, Hello, TlsLeg, tls_record
 from mitm.wire.http2 import PREFACE
 
 # Seconds. nginx gives a client 60 s for its TLS handshake, Envoy 15 s for transport sockets. On one
@@ -141,16 +141,18 @@ async def answer_in_plaintext(client: Peer, chain: pki.Chain, emit: Emit) -> Non
         EndError: it does not go on.
     """
     emit(events.CertificatePresented, certificate=chain.name, subjects=(), issuer="", sha256="")
-    client.unread = b""
+    client.unread = bytearray()
     client.send(EMPTY_SETTINGS)
+    alerts, looked_at = AlertReader(), 0
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             # A client that is still in its handshake sends an alert, in the clear for want of
             # keys. That is a refusal, and no application data.
             while not client.unread or tls_record(client.unread):
-                if alert := plaintext_alert(client.unread):
-                    emit(events.Alert, by="client", name=alert[0], number=alert[1])
+                for alert in alerts.feed(client.unread[looked_at:]):
+                    emit(events.Alert, by="client", name=alert.name, number=alert.number)
                     raise EndError("client", "alert")
+                looked_at = len(client.unread)
                 if len(client.unread) > READ_SIZE:
                     raise EndError("attacker", "error", "TLS records without end")
                 if not await client.listen():

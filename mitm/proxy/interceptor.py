@@ -69,8 +69,9 @@ class Interceptor:
         mode: how clients come here. `reverse`: they dial it as if it were the server. `connect`:
             they ask it for a tunnel, as an HTTP proxy. `transparent`: the kernel redirects them.
         intercept: hosts under test, by name or address, for the last two modes; connections to any
-            other host are passed on unread. SNI says which host it is, or else the destination;
-            `choose` finds that name in the hello.
+            other host are passed on unread. It is enough that the destination or SNI is one of
+            them. `choose` finds in the hello what the client calls it: SNI, or else the
+            destination.
         allow_hosts: hosts that may be dialled in these modes although they are not this machine.
         rules: what is to be changed of what passes. With rules, and only then, the interceptor is
             an HTTP/2 endpoint towards both peers.

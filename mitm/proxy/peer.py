@@ -46,7 +46,7 @@ class Peer:
             # What the kernel does not take at once is all that waits here: the kernel's own buffer
             # is the queue, and the other peer is not read until there is room in it.
             writer.transport.set_write_buffer_limits(high=0)
-        self.unread = b""
+        self.unread = bytearray()
         self.first = b""
         self._ended = False
         self.tls: TlsLeg | None = None
@@ -58,7 +58,7 @@ class Peer:
         """Speak TLS from here on; False, with `end` set, if the peer or TLS gave up."""
         self.tls = tls
         tls.receive(self.unread)
-        self.unread = b""
+        self.unread = bytearray()
         try:
             while not tls.handshake():
                 await self._flush_tls()
@@ -99,7 +99,7 @@ class Peer:
     async def _receive_plaintext(self) -> bytes:
         if not self.unread and not await self.listen():
             return b""
-        data, self.unread = self.unread, b""
+        data, self.unread = bytes(self.unread), bytearray()
         return data
 
     async def listen(self) -> bool:

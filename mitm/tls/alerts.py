@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from typing import NamedTuple
 
 # RFC 8446 section 6 and RFC 5246 section 7.2; those of extensions from RFC 6066 and RFC 7301.
 ALERTS = {
@@ -47,6 +48,10 @@ _NAMES = {number: name for name, number in ALERTS.items()}
 _CHANGE_CIPHER_SPEC, _ALERT, _APPLICATION_DATA = 20, 21, 23
 _RECORD_HEADER = 5
 
+# RFC 8446 section 6: level and description.
+_ALERT_SIZE = 2
+_FATAL = 2
+
 # OpenSSL names the reason of a received alert after the version that introduced it, and leaves out
 # the word "alert" for those of RFC 6066. Python has a symbol for most reasons
 # ("TLSV1_ALERT_UNKNOWN_CA"), and for the others only OpenSSL's text
@@ -69,21 +74,57 @@ def received(error: ssl.SSLError) -> str | None:
     return name if name in ALERTS else None
 
 
-def tls_record(data: bytes) -> bool:
+def tls_record(data: bytes | bytearray) -> bool:
     """Whether these bytes begin as a TLS record does (RFC 8446 section 5.1)."""
     return _CHANGE_CIPHER_SPEC <= data[0] <= _APPLICATION_DATA and data[1:2] in (b"", b"\x03")
 
 
-def plaintext_alert(records: bytes) -> tuple[str, int] | None:
-    """The first alert among records that are not encrypted, by name and number.
+class PlainAlert(NamedTuple):
+    """An alert that was not encrypted.
 
-    Args:
-        records: as received; the last one may be incomplete.
+    Attributes:
+        name: as in the RFC; its number where that has no name.
+        fatal: whether it ends the connection: by its level, or because it is `close_notify`.
     """
-    while len(records) >= _RECORD_HEADER:
-        end = _RECORD_HEADER + int.from_bytes(records[3:5], "big")
-        if records[0] == _ALERT and len(records) >= _RECORD_HEADER + 2:
-            number = records[_RECORD_HEADER + 1]  # after the level
-            return _NAMES.get(number, str(number)), number
-        records = records[end:]
-    return None
+
+    name: str
+    number: int
+    fatal: bool
+
+
+class AlertReader:
+    """Finds the alerts among records that are not encrypted, and come in pieces.
+
+    An alert is two bytes, level and description. Encrypted it is longer (RFC 5246 section 6.2.3),
+    or no record of that type at all (RFC 8446 section 5.2).
+    """
+
+    def __init__(self) -> None:
+        self._begun = bytearray()  # the header of a record, and the content of an alert
+        self._skipped = 0  # bytes of another record that are still to come
+
+    def feed(self, data: bytes | bytearray) -> list[PlainAlert]:
+        """Take more bytes, and give the alerts that they complete."""
+        found = []
+        at = 0
+        while at < len(data):
+            if self._skipped:
+                step = min(self._skipped, len(data) - at)
+                self._skipped -= step
+                at += step
+                continue
+            self._begun.append(data[at])
+            at += 1
+            if len(self._begun) < _RECORD_HEADER:
+                continue
+            length = int.from_bytes(self._begun[3:_RECORD_HEADER], "big")
+            if self._begun[0] != _ALERT or length != _ALERT_SIZE:
+                self._skipped = length
+            elif len(self._begun) < _RECORD_HEADER + _ALERT_SIZE:
+                continue
+            else:
+                level, number = self._begun[_RECORD_HEADER:]
+                fatal = level == _FATAL or number == ALERTS["close_notify"]
+                found.append(PlainAlert(_NAMES.get(number, str(number)), number, fatal))
+            self._begun.clear()
+        return found

@@ -1,9 +1,12 @@
 """The ClientHello: what a client says of itself before anybody has answered it."""
 
+import re
 import ssl
 from functools import cache
 
 import msgspec
+
+from mitm.address import is_ip
 
 # RFC 8446 section 5.1: type, legacy version, length.
 _RECORD_HEADER = 5
@@ -14,8 +17,15 @@ _HANDSHAKE_HEADER = 4
 _CLIENT_HELLO = 1
 
 # A hello is some 500 bytes, 1,800 with a post-quantum key share. Go's crypto/tls stops at 65,536
-# (maxHandshake).
+# (maxHandshake). With the headers of its records it may be twice as long, so that nobody who sends
+# it byte by byte, each in a record of its own, is read for long.
 MAX_HELLO_SIZE = 65_536
+MAX_RECORDS_SIZE = 2 * MAX_HELLO_SIZE
+
+# RFC 1035 section 2.3.4 has the lengths. What a name is spelled with is the resolver's business,
+# but for what is no visible character, and the backslash, which stands for bytes that are none.
+_LABEL = r"[^\x00-\x20.\\\x7f-\U0010ffff]{1,63}"
+_ASKABLE = re.compile(rf"(?=.{{1,255}}\Z){_LABEL}(\.{_LABEL})*\.?")
 
 _SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 13, 16, 43
 
@@ -57,7 +67,8 @@ class Hello(msgspec.Struct, frozen=True):
     Values that only keep servers tolerant (GREASE, RFC 8701) are left out.
 
     Attributes:
-        server_name: SNI (RFC 6066 section 3), None if absent.
+        server_name: SNI (RFC 6066 section 3), None if absent. A name in ASCII, says the RFC; it is
+            whatever the client has sent, with bytes that are no ASCII as `\\xc3`.
         alpn: protocols (RFC 7301), `h2` for gRPC.
         versions: of TLS, by name.
         cipher_suites: by OpenSSL's name, `0x1a2b` where it has none.
@@ -69,6 +80,12 @@ class Hello(msgspec.Struct, frozen=True):
     versions: tuple[str, ...]
     cipher_suites: tuple[str, ...]
     signature_algorithms: tuple[str, ...] = ()
+
+    @property
+    def askable_name(self) -> str | None:
+        """The server name, if it is one that another server can be asked for: no address."""
+        name = self.server_name
+        return name if name and _ASKABLE.fullmatch(name) and not is_ip(name) else None
 
 
 class MalformedHelloError(Exception):
@@ -102,45 +119,76 @@ class _Reader:
         return self.take(self.left)
 
 
-def read_client_hello(data: bytes) -> Hello | None:
-    """Parse the first bytes of a connection.
+class HelloReader:
+    """Reads a ClientHello that comes in pieces, and each byte of it once.
 
-    Args:
-        data: everything received so far, from the first byte.
-
-    Returns:
-        The hello, or None while it is incomplete.
-
-    Raises:
-        MalformedHelloError: no further byte can make this a ClientHello.
+    However small the pieces are, and the records in them, the work grows with their bytes alone.
     """
-    handshake = bytearray()
-    at = 0
-    while len(data) - at >= _RECORD_HEADER:
-        if data[at] != _HANDSHAKE_RECORD or data[at + 1] != 3:
+
+    def __init__(self) -> None:
+        self._handshake = bytearray()
+        self._at = 0  # how much was read
+        self._left = 0  # of the record that is being read
+
+    def read(self, data: bytes | bytearray) -> Hello | None:
+        """Parse the first bytes of a connection.
+
+        Args:
+            data: everything received so far, from the first byte; more of it each time.
+
+        Returns:
+            The hello, or None while it is incomplete.
+
+        Raises:
+            MalformedHelloError: no further byte can make this a ClientHello.
+        """
+        if data and data[0] != _HANDSHAKE_RECORD:
             raise MalformedHelloError("not a TLS handshake record")
-        length = int.from_bytes(data[at + 3 : at + 5], "big")
-        if length == 0:
-            # RFC 8446 section 5.1: no zero-length fragments of handshake types.
-            raise MalformedHelloError("an empty handshake record")
-        if length > _RECORD_LIMIT:
-            raise MalformedHelloError(f"a record of {length} bytes (limit {_RECORD_LIMIT})")
-        handshake += data[at + _RECORD_HEADER : at + _RECORD_HEADER + length]
-        at += _RECORD_HEADER + length
-        if len(handshake) < _HANDSHAKE_HEADER:
-            continue
-        if handshake[0] != _CLIENT_HELLO:
+        while self._left or len(data) - self._at >= _RECORD_HEADER:
+            if not self._left:
+                self._left = _record_length(data[self._at : self._at + _RECORD_HEADER])
+                self._at += _RECORD_HEADER
+            piece = data[self._at : self._at + self._left]
+            if not piece:
+                break
+            self._handshake += piece
+            self._at += len(piece)
+            self._left -= len(piece)
+            if self._is_whole():
+                return _parse(_Reader(bytes(self._handshake[_HANDSHAKE_HEADER : self._end()])))
+        if len(data) > MAX_RECORDS_SIZE:
+            raise MalformedHelloError("a ClientHello in too many small records")
+        return None
+
+    def _end(self) -> int:
+        return _HANDSHAKE_HEADER + int.from_bytes(self._handshake[1:_HANDSHAKE_HEADER], "big")
+
+    def _is_whole(self) -> bool:
+        if len(self._handshake) < _HANDSHAKE_HEADER:
+            return False
+        if self._handshake[0] != _CLIENT_HELLO:
             raise MalformedHelloError("the first handshake message is not a ClientHello")
-        size = int.from_bytes(handshake[1:4], "big")
+        size = self._end() - _HANDSHAKE_HEADER
         if size > MAX_HELLO_SIZE:
             raise MalformedHelloError(f"a ClientHello of {size} bytes (limit {MAX_HELLO_SIZE})")
-        if len(handshake) >= _HANDSHAKE_HEADER + size:
-            return _parse(_Reader(bytes(handshake[_HANDSHAKE_HEADER : _HANDSHAKE_HEADER + size])))
-    if data and data[0] != _HANDSHAKE_RECORD:
+        return len(self._handshake) >= self._end()
+
+
+def _record_length(header: bytes | bytearray) -> int:
+    if header[0] != _HANDSHAKE_RECORD or header[1] != 3:
         raise MalformedHelloError("not a TLS handshake record")
-    if len(data) > 2 * MAX_HELLO_SIZE:
-        raise MalformedHelloError("a ClientHello in too many small records")
-    return None
+    length = int.from_bytes(header[3:], "big")
+    if length == 0:
+        # RFC 8446 section 5.1: no zero-length fragments of handshake types.
+        raise MalformedHelloError("an empty handshake record")
+    if length > _RECORD_LIMIT:
+        raise MalformedHelloError(f"a record of {length} bytes (limit {_RECORD_LIMIT})")
+    return length
+
+
+def read_client_hello(data: bytes | bytearray) -> Hello | None:
+    """Parse the first bytes of a connection; see `HelloReader.read`."""
+    return HelloReader().read(data)
 
 
 def _parse(body: _Reader) -> Hello:
@@ -167,7 +215,7 @@ def _parse(body: _Reader) -> Hello:
         if kind == _SERVER_NAME and content.left:
             names = content.vector(2)
             if names.left and names.number(1) == 0:
-                server_name = _host_name(names.vector(2).rest())
+                server_name = names.vector(2).rest().decode("ascii", "backslashreplace")
         elif kind == _SIGNATURE_ALGORITHMS:
             schemes = content.vector(2)
             while schemes.left:
@@ -191,20 +239,6 @@ def _parse(body: _Reader) -> Hello:
                 if not _is_grease(number):
                     versions.append(_VERSIONS.get(number, f"0x{number:04x}"))
     return Hello(server_name, tuple(alpn), tuple(versions), tuple(ciphers), tuple(algorithms))
-
-
-def _host_name(name: bytes) -> str:
-    """Check that a server name is one, so that it can be asked of the server in turn."""
-    labels = name.removesuffix(b".").split(b".")
-    if (
-        not name.isascii()
-        or b"\0" in name
-        or len(name) > 255
-        or not all(0 < len(label) < 64 for label in labels)
-    ):
-        # RFC 6066 section 3: a DNS host name in ASCII; RFC 1035 section 2.3.4: the lengths.
-        raise MalformedHelloError("the server name is not a host name (RFC 6066 section 3)")
-    return name.decode("ascii")
 
 
 def _is_grease(number: int) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import ssl
 from typing import NamedTuple
 
-from mitm.tls.alerts import ALERTS, received
+from mitm.tls.alerts import ALERTS, AlertReader, PlainAlert, received
 
 _READ_SIZE = 65_536
 
@@ -23,9 +23,11 @@ class TlsError(Exception):
         alert: the peer's alert if it was the peer that gave up, None if it was this side.
     """
 
-    def __init__(self, error: ssl.SSLError) -> None:
+    def __init__(self, error: ssl.SSLError, plain: PlainAlert | None = None) -> None:
         name = received(error)
         self.alert = ReceivedAlert(name, ALERTS[name]) if name else None
+        if plain:
+            self.alert = ReceivedAlert(plain.name, plain.number)
         super().__init__((error.reason or str(error)).lower().replace("_", " "))
 
 
@@ -43,14 +45,22 @@ class TlsLeg:
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name
         )
+        # OpenSSL's words for an alert differ from version to version. One that is not encrypted, as
+        # most within a handshake, is read from its record.
+        self._alerts: AlertReader | None = AlertReader()
+        self._alert: PlainAlert | None = None
         self._failure: TlsError | None = None
         self._unread = b""
         self.closed = False
         """Whether the peer has ended its direction with close_notify (RFC 8446 section 6.1)."""
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes | bytearray) -> None:
         """Take bytes that came from the peer."""
         self._incoming.write(data)
+        if self._alerts:
+            for alert in self._alerts.feed(data):
+                if alert.fatal:
+                    self._alert = self._alert or alert
 
     def to_send(self) -> bytes:
         """Give the bytes that are due to the peer, once."""
@@ -64,10 +74,14 @@ class TlsLeg:
         """
         try:
             self._tls.do_handshake()
-        except ssl.SSLWantReadError:
+        except ssl.SSLWantReadError as error:
+            if self._alert:
+                raise TlsError(error, self._alert) from None
             return False
         except ssl.SSLError as error:
-            raise TlsError(error) from None
+            # What was not looked at yet has not been the reason.
+            raise TlsError(error, None if self._incoming.pending else self._alert) from None
+        self._alerts = None
         return True
 
     def read(self) -> bytes:

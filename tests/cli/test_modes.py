@@ -132,6 +132,24 @@ def test_a_certificate_is_forged_for_each_host_under_test(server: str) -> None:
         assert f"presents attacker-ca: CN={name}" in said
 
 
+@needs_curl
+def test_a_host_under_test_by_its_address_gets_a_certificate_for_the_name_it_is_called(
+    server: str,
+) -> None:
+    """As in docs/in-the-way.md: the address is what is known, the name what the client says."""
+    port = server.rpartition(":")[2]
+    with a_proxy("--intercept", "127.0.0.1", "--cert", "attacker-ca") as proxy:
+        for name in ("api.example", "localhost"):
+            there = ("--connect-to", f"{name}:{port}:127.0.0.1:{port}")
+            shown = curl(proxy, "--insecure", "--verbose", *there, f"https://{name}:{port}/secret")
+            assert f"subject: CN={name}" in shown.err, shown
+            assert "DO NOT TRUST" in shown.err
+        said = proxy.end()
+    assert said.count("wants to reach 127.0.0.1") == 2
+    assert said.count("calls /secret") == 2
+    assert "passed on unread" not in said
+
+
 def curl(proxy: Proxy, *arguments: str) -> Result:
     return run("curl", "--silent", *arguments, **proxy.environment("https_proxy", "http_proxy"))
 

@@ -281,12 +281,17 @@ def test_a_host_not_under_test_passes_untouched_and_unread(props: Props, loop: L
     run(main(), loop)
 
 
-@pytest.mark.parametrize(("under_test", "tunnelled"), [("127.0.0.1", True), ("localhost", False)])
-def test_sni_decides_not_the_address_that_was_asked_for(
-    props: Props, under_test: str, tunnelled: bool
+@pytest.mark.parametrize(
+    ("under_test", "tunnelled"),
+    [("127.0.0.1", False), ("localhost", False), ("LOCALHOST.", False), ("127.0.0.2", True)],
+)
+def test_a_host_is_under_test_by_the_address_asked_for_or_by_its_name(
+    props: Props, loop: LoopFactory, under_test: str, tunnelled: bool
 ) -> None:
+    names: list[str | None] = []
+
     async def main() -> None:
-        async with a_proxy(props, intercept=[under_test]) as stage:
+        async with a_proxy(props, intercept=[under_test], asked_for=names) as stage:
             client = await tunnel(stage, "127.0.0.1")
             accepting = asyncio.create_task(stage.server.accept(server_context(props.genuine)))
             trust = props.lab_ca if tunnelled else props.attacker_ca
@@ -294,7 +299,86 @@ def test_sni_decides_not_the_address_that_was_asked_for(
             await accepting
             await stage.seen.wait(events.Tunnelled if tunnelled else events.HandshakeCompleted)
 
+    run(main(), loop)
+    # The certificate is to be for the name that the client expects.
+    assert names == ([] if tunnelled else ["localhost"])
+
+
+async def asking(stage: Stage, host: str, sni: bytes) -> tuple[End, list[str | None]]:
+    """A client that has sent a ClientHello with such a name, and what the server was asked for."""
+    asked_of_server: list[str | None] = []
+    context = server_context(stage.props.genuine)
+    context.sni_callback = lambda tls, name, context: asked_of_server.append(name)
+    client = await tunnel(stage, host)
+    placeholder = (len(sni) * "x.")[: len(sni) - 1] + "x"
+    await client.send(a_hello(name=placeholder).replace(placeholder.encode(), sni))
+    await stage.server.accept(context)
+    return client, asked_of_server
+
+
+@pytest.mark.parametrize(
+    ("under_test", "host", "sni", "name"),
+    [
+        # RFC 6066 section 3: literal addresses are not permitted, and are not asked for.
+        ("localhost", "localhost", b"127.0.0.1", "localhost"),
+        ("localhost", "localhost", b"::1", "localhost"),
+        # Though it should not be there, it is what the client says.
+        ("127.0.0.2", "localhost", b"127.0.0.2", "127.0.0.2"),
+        ("localhost", "localhost", b"a..b", "localhost"),
+        ("localhost", "localhost", b"j\xc3\xb6rg", "localhost"),
+        ("localhost", "localhost", b"a\0b", "localhost"),
+        ("localhost", "localhost", 64 * b"y", "localhost"),
+    ],
+)
+def test_a_name_that_is_none_hides_nobody_and_is_not_asked_of_the_server(
+    props: Props, loop: LoopFactory, under_test: str, host: str, sni: bytes, name: str
+) -> None:
+    names: list[str | None] = []
+
+    async def main() -> None:
+        async with a_proxy(props, intercept=[under_test], asked_for=names) as stage:
+            _, asked_of_server = await asking(stage, host, sni)
+            await stage.seen.wait(events.CertificatePresented)
+            assert asked_of_server == [None]
+            told = stage.seen.one(events.ClientHello).server_name
+            assert told == sni.decode("ascii", "backslashreplace")
+
+    run(main(), loop)
+    assert names == [name]
+
+
+def test_an_address_as_a_name_is_under_test_for_nobody_else(props: Props) -> None:
+    """The twin: neither the host nor the address is under test."""
+
+    async def main() -> None:
+        async with a_proxy(props, intercept=["127.0.0.2"]) as stage:
+            client = await tunnel(stage)
+            await client.send(a_hello(name="xxxxxxxxx").replace(b"xxxxxxxxx", b"127.0.0.1"))
+            assert (await stage.seen.wait(events.Tunnelled)).name == "localhost"
+
     run(main())
+
+
+def test_a_name_under_test_that_only_the_hello_tells_is_dialled_where_one_says(
+    props: Props, loop: LoopFactory
+) -> None:
+    async def main() -> None:
+        async with (
+            Ends() as ends,
+            a_server(ends) as real,
+            a_proxy(props, intercept=["localhost"], upstream=real.address) as stage,
+        ):
+            client = await tunnel(stage, "127.0.0.1")
+            accepting = asyncio.create_task(real.accept(server_context(props.genuine)))
+            await client.handshake(client_context(trust=props.attacker_ca), name="localhost")
+            server = await accepting
+            await client.send(b"a secret")
+            assert await server.read_exactly(8) == b"a secret"
+            assert stage.seen.one(events.UpstreamConnected).address == str(real.address)
+            # Where the client wanted to go, nobody has said a word.
+            assert await (await stage.server.accept()).read_all() == b""
+
+    run(main(), loop)
 
 
 def test_without_sni_it_is_what_was_asked_for_that_the_certificate_is_for(props: Props) -> None:

@@ -248,10 +248,14 @@ def test_a_server_that_resets_right_after_it_was_dialled(
     with socket.create_server(LOCALHOST) as listener:
         seen = run(main(), loop)
     if first == PREFACE:
-        must_be_a_reset_by("server", seen)
+        hint = "if it takes no plaintext, add --upstream-tls"
+        must_be_a_reset_by("server", seen, f"the server has closed without an answer; {hint}")
         return
     failed = seen.one(events.UpstreamFailed)
-    assert failed.reason == "the TLS handshake failed: it closed the connection with a reset"
+    assert failed.reason == (
+        "the TLS handshake failed: it closed the connection with a reset without an answer; "
+        "if it takes no TLS, add --upstream-plaintext"
+    )
     closed = seen.one(events.Closed)
     assert (closed.by, closed.how, closed.phase) == ("attacker", "error", "hello")
     assert closed.reason == f"the server was not reached: {failed.reason}"

@@ -1,13 +1,14 @@
 """ClientHellos that OpenSSL really produced, and bytes that are none."""
 
 import ssl
+import time
 from ssl import TLSVersion
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitm.tls import Hello, MalformedHelloError, read_client_hello
+from mitm.tls import Hello, HelloReader, MalformedHelloError, read_client_hello
 
 # What this OpenSSL would not offer by itself needs a lower security level.
 _WEAK = "ALL:@SECLEVEL=0"
@@ -173,30 +174,44 @@ def test_values_that_only_look_like_those_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "told"),
     [
-        b"",
-        b".",
-        b".example",
-        b"a..example",
-        b"a\0.example",
-        b"j\xc3\xb6rg.example",
-        64 * b"x" + b".example",
-        4 * (63 * b"x" + b"."),
+        (b"", ""),
+        (b".", "."),
+        (b".example", ".example"),
+        (b"a..example", "a..example"),
+        (b"a\0.example", "a\0.example"),
+        (b"a b.example", "a b.example"),
+        (b"j\xc3\xb6rg.example", "j\\xc3\\xb6rg.example"),
+        (64 * b"x" + b".example", 64 * "x" + ".example"),
+        (4 * (63 * b"x" + b"."), 4 * (63 * "x" + ".")),
+        (b"127.0.0.1", "127.0.0.1"),
+        (b"::1", "::1"),
     ],
 )
-def test_a_server_name_that_is_no_host_name_is_malformed(name: bytes) -> None:
-    with pytest.raises(MalformedHelloError, match="host name"):
-        read_client_hello(_made(_server_name(name)))
+def test_a_server_name_that_is_no_host_name_is_told_and_not_asked_of_the_server(
+    name: bytes, told: str
+) -> None:
+    hello = _read(_made(_server_name(name)))
+    assert hello.server_name == told
+    assert hello.askable_name is None
 
 
 @pytest.mark.parametrize(
     "name", [b"a", b"a.example.", b"under_score.example", b"*.example", 63 * b"x" + b".example"]
 )
 def test_a_server_name_that_is_a_host_name_can_be_asked_of_the_server_in_turn(name: bytes) -> None:
-    server_name = _read(_made(_server_name(name))).server_name
+    server_name = _read(_made(_server_name(name))).askable_name
     assert server_name == name.decode()
     assert _read(_hello(_context(), server_name)).server_name == server_name
+
+
+@given(st.binary(max_size=300))
+def test_a_name_that_is_asked_for_is_one_that_ssl_takes(name: bytes) -> None:
+    askable = _read(_made(_server_name(name))).askable_name
+    if askable is not None:
+        assert askable.encode() == name
+        assert _read(_hello(_context(), askable)).server_name == askable
 
 
 def test_an_empty_server_name_extension_names_nobody() -> None:
@@ -237,6 +252,40 @@ def test_endless_records_are_given_up() -> None:
     with pytest.raises(MalformedHelloError, match="too many small records"):
         read_client_hello(records)
     assert read_client_hello(records[:60_000]) is None
+
+
+def _in_records(size: int) -> bytes:
+    """A hello of so many bytes, each of them in a record of its own."""
+    hello = _made(_extension(21, bytes(size)))[5:]  # RFC 7685: padding
+    return b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in hello)
+
+
+@given(st.lists(st.integers(1, 40), max_size=30))
+def test_a_hello_is_the_same_in_however_many_pieces(sizes: list[int]) -> None:
+    records = _in_records(10)
+    reader, at = HelloReader(), 0
+    for size in sizes:
+        at += size
+        if at < len(records):
+            assert reader.read(records[:at]) is None
+    assert reader.read(records) == _read(records)
+
+
+def test_the_work_grows_with_the_bytes_of_a_hello_and_not_with_their_square() -> None:
+    """A byte at a time, each in a record of its own: four times as many, four times the work."""
+
+    def work(size: int) -> float:
+        records = _in_records(size)
+        said, reader = bytearray(), HelloReader()
+        begun = time.process_time()
+        for byte in records:
+            said.append(byte)
+            hello = reader.read(said)
+        assert hello
+        return time.process_time() - begun
+
+    work(100)
+    assert min(work(16_000) for _ in range(3)) < 10 * min(work(4_000) for _ in range(3))
 
 
 @given(st.data())

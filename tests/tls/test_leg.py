@@ -228,6 +228,52 @@ def test_every_alert_goes_by_its_name_and_number(name: str) -> None:
     assert failure.value.alert == (name, ALERTS[name])
 
 
+@pytest.mark.parametrize("wording", ["unheard of", "want read"])
+@pytest.mark.parametrize(("level", "number"), [(1, 0), (2, 0), (2, 48), (2, 200)])
+def test_an_alert_in_the_clear_is_known_whatever_openssl_calls_it(
+    level: int, number: int, wording: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL 3.6 tells of a close_notify within the handshake otherwise than those before it."""
+    client, server = _pair()
+    client.handshake()
+    _carry(client, server)
+    server.handshake()
+
+    class Otherwise:
+        def do_handshake(self) -> None:
+            kind = ssl.SSLWantReadError if wording == "want read" else ssl.SSLError
+            error = kind(1, f"[SSL] {wording} (_ssl.c:1)")
+            error.reason = None  # type: ignore[assignment]  # which Python leaves out of its stubs
+            raise error
+
+    server.receive(b"\x15\x03\x03\x00\x02" + bytes([level, number]))
+    server._incoming.read()
+    monkeypatch.setattr(server, "_tls", Otherwise())
+    with pytest.raises(TlsError) as failure:
+        server.handshake()
+    assert failure.value.alert
+    assert failure.value.alert.number == number
+
+
+def test_a_warning_in_the_clear_is_no_end() -> None:
+    """The twin: RFC 8446 section 6 has two alerts that end nothing by themselves."""
+    client, server = _pair()
+    client.handshake()
+    _carry(client, server)
+    server.handshake()
+    server.receive(b"\x15\x03\x03\x00\x02\x01\x5a")
+    assert not server.handshake()
+
+
+def test_a_failure_of_this_side_is_no_alert_that_came_after_it() -> None:
+    _, server = _pair()
+    server.receive(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00")
+    server.receive(b"\x15\x03\x03\x00\x02\x02\x28")
+    with pytest.raises(TlsError) as failure:
+        server.handshake()
+    assert failure.value.alert is None
+
+
 def test_a_cancelled_handshake_ends_with_the_close_that_follows() -> None:
     """RFC 8446 section 6.1: user_canceled is a warning, and close_notify comes after it."""
     client, server = _pair()
