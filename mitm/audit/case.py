@@ -1,9 +1,10 @@
 """What a client is tried with: one certificate and what a correct client does with it."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -115,8 +116,8 @@ def select(recipes: Iterable[S], only: Sequence[str] = (), exclude: Sequence[str
 
     Args:
         recipes: to choose from, or cases.
-        only: names, severities (`must`), weaknesses (`CWE-297`), or paths of files that are among
-            them; empty for all.
+        only: names, severities (`must`), weaknesses (`CWE-297`), paths of files that are among
+            them, or namespaces (`rfc5280::nc`, `webpki::`); empty for all.
         exclude: the same, for those to leave out.
 
     Raises:
@@ -125,10 +126,7 @@ def select(recipes: Iterable[S], only: Sequence[str] = (), exclude: Sequence[str
     known = list(recipes)
     for word in (*only, *exclude):
         if not any(_matches(recipe, word) for recipe in known):
-            if word in SEVERITIES or _is_cwe(word):
-                raise UserError(f"no certificate of the catalogue goes by {word!r}")
-            names = {recipe.name: content.CERTS for recipe in known}
-            content.find("certificate, severity or CWE", names, word)
+            _refuse(word, [recipe.name for recipe in known])
     chosen = [
         recipe
         for recipe in known
@@ -140,11 +138,26 @@ def select(recipes: Iterable[S], only: Sequence[str] = (), exclude: Sequence[str
     return chosen
 
 
+def _refuse(word: str, names: Sequence[str]) -> NoReturn:
+    """Say that a word means none of these, with what may have been meant."""
+    if word in SEVERITIES or _is_cwe(word):
+        raise UserError(f"no certificate of the catalogue goes by {word!r}")
+    namespaces = sorted({name.partition("::")[0] for name in names if "::" in name})
+    if namespaces:
+        near = difflib.get_close_matches(word, [*namespaces, *names], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"namespaces: {', '.join(namespaces)}"
+        raise UserError(f"unknown test case, namespace, severity or CWE {word!r}: {hint}")
+    content.find("certificate, severity or CWE", dict.fromkeys(names, content.CERTS), word)
+    raise UserError(f"{word} is none of the certificates to choose from")
+
+
 def _matches(recipe: _Selectable, word: str) -> bool:
     if _is_cwe(word):
         return int(word[4:]) in recipe.cwe
     if content.is_path(word):
         return Path(word).stem == recipe.name
+    if recipe.name.startswith(f"{word.removesuffix('::')}::"):
+        return True
     return word in (recipe.name, recipe.severity)
 
 

@@ -6,6 +6,7 @@ things only: whom to trust, which name to expect, and the time that its clock sh
 case asks for beyond these cannot be played live.
 """
 
+import re
 import ssl
 from collections import Counter
 from datetime import datetime
@@ -13,12 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from cryptography import x509
 
 from mitm.address import LOCALHOST
 from mitm.audit.case import Case, Suite, forge_suite
 from mitm.errors import UserError
 from mitm.pki import Chain
+from mitm.pki.own import name_in
 from mitm.pki.recipe import Severity
 
 # Not what is dialled: a client that takes its name from there would reject every test case for its
@@ -34,6 +35,18 @@ _NEEDED_FEATURES = {
 # What a TLS client requires of a server's certificate without being told (RFC 5280 section
 # 4.2.1.12), and so the only purpose that a test case can ask for.
 _SERVER_AUTH = "serverAuth"
+
+# Rules that bind CAs, and no client: the CA/Browser Forum has no others, and RFC 5280 says where it
+# speaks to CAs.
+_BINDS_CAS = re.compile(
+    r"\bCABF\b|\bCA/B\b|\bCA/Browser\b|\bBaseline Requirements\b"
+    r"|\b(conforming|conformant) CAs?\b|\bCAs? MUST\b|\bonly in a CA certificate\b",
+    re.IGNORECASE,
+)
+
+# Described by the CA's duty, but path validation makes it the client's as well (RFC 5280 section
+# 6.1.4 (k)): without it, the holder of any certificate is a CA.
+_BINDS_CLIENTS = frozenset({"rfc5280::intermediate-ca-missing-basic-constraints"})
 
 _FIX = "Leave path validation to a current TLS library, and switch none of it off"
 
@@ -57,6 +70,7 @@ class TestCase(msgspec.Struct, frozen=True):
     untrusted_intermediates: tuple[str, ...]
     peer_certificate: str
     expected_result: Literal["SUCCESS", "FAILURE"]
+    conflicts_with: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     importance: str = "undetermined"
     peer_certificate_key: str | None = None
@@ -135,7 +149,7 @@ def _case(test: TestCase) -> Case:
         expect="reject" if rejects else "accept",
         severity=_severity(test),
         cwe=(295,) if rejects else (),
-        rule=f"x509-limbo, {test.id}",
+        rule=_rule(test),
         fix=_FIX if rejects else "",
         lesson=test.description.strip() + "\n",
         chain=chain,
@@ -172,11 +186,30 @@ def obstacles(test: TestCase) -> list[str]:
     return reasons
 
 
+def _rule(test: TestCase) -> str:
+    rule = f"x509-limbo, {test.id}"
+    if test.conflicts_with:
+        rule += f"; no client does both as this asks and as {' or '.join(test.conflicts_with)} does"
+    return rule
+
+
 def _severity(test: TestCase) -> Severity:
-    # Features stand for what the standards leave open, or for what nobody enforces.
-    if test.features or test.importance == "low":
+    """How far a test case binds a client: by its importance, and by whom it speaks to."""
+    # Features stand for what the standards leave open, or for what nobody enforces. Of two that
+    # conflict, sound clients choose one.
+    if test.features or test.conflicts_with:
         return "info"
-    return "should" if test.importance == "medium" else "must"
+    match test.importance:
+        case "critical" | "high":
+            return "must"
+        case "medium":
+            return "should"
+        case "low":
+            return "info"
+    # Most are undetermined.
+    if test.id not in _BINDS_CLIENTS and _BINDS_CAS.search(" ".join(test.description.split())):
+        return "info"
+    return "must"
 
 
 def _chain(test: TestCase) -> Chain:
@@ -190,17 +223,8 @@ def _chain(test: TestCase) -> Chain:
         certificates=sent,
         key_pem=test.peer_certificate_key.encode(),
         anchor_pem="".join(pem.strip() + "\n" for pem in test.trusted_certs).encode(),
-        subjects=tuple(_name(certificate, "subject") for certificate in sent),
-        issuer=_name(sent[0], "issuer"),
+        subjects=tuple(name_in(certificate, "subject") for certificate in sent),
+        issuer=name_in(sent[0], "issuer"),
         host=LOCALHOST,
         server_name=test.expected_peer_name.value if test.expected_peer_name else "",
     )
-
-
-def _name(certificate: bytes, which: Literal["subject", "issuer"]) -> str:
-    """A name out of a certificate; what is wrong with that may keep it from being read."""
-    try:
-        parsed = x509.load_der_x509_certificate(certificate)
-        return (parsed.subject if which == "subject" else parsed.issuer).rfc4514_string()
-    except ValueError:
-        return f"({which} that cannot be read)"

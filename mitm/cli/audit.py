@@ -69,7 +69,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--exclude", multiple=True, metavar="WORD", help="Certificates to leave out.")
 @click.option(
-    "--limbo", type=_FILE, help="Try the test cases of a suite of x509-limbo's in their place."
+    "--limbo", type=_FILE, help="Try test cases of x509-limbo's in their place: docs/limbo.md."
 )
 @click.option("--strict", is_flag=True, help="Count what good clients do, and too strict ones.")
 @click.option(

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mitm import audit
+from mitm.audit import select
 from mitm.audit.limbo import CONTROL_NAME, load_limbo
 from mitm.errors import UserError
 from tests.programs import mitm_demo
@@ -90,6 +93,97 @@ def test_severity_follows_importance_and_what_is_optional_binds_nobody(
 ) -> None:
     case = only_case(tmp_path, features=features, importance=importance)
     assert (case.severity, case.unsupported) == (severity, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [
+        # The CA/Browser Forum's rules, and RFC 5280's for CAs.
+        ("webpki::aki::root-with-aki-all-fields", "info"),
+        ("webpki::cn::ipv4-leading-zeros-mismatch", "info"),
+        ("rfc5280::aki::leaf-missing-aki", "info"),
+        ("rfc5280::nc::not-allowed-in-ee-noncritical", "info"),
+        # A client can be of either mind.
+        ("rfc5280::eku::ee-without-eku", "info"),
+        # What every client has to do.
+        ("webpki::san::mismatch-domain-san", "must"),
+        ("rfc5280::eku::ee-wrong-eku", "must"),
+        ("rfc5280::nc::excluded-dns-match-second", "must"),
+        ("pathlen::intermediate-violates-pathlen-0", "must"),
+    ],
+)
+def test_what_binds_cas_binds_no_client(name: str, severity: str) -> None:
+    (case,) = (case for case in load_limbo(SAMPLE).cases if case.name == name)
+    assert case.severity == severity
+
+
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        ("Forbidden under the [CA/B BR profile].", "info"),
+        ("This breaks the CA/Browser Forum's rules.", "info"),
+        ("Conforming\nCAs MUST mark this extension as non-critical.", "info"),
+        ("CAs MUST NOT include the field.", "info"),
+        ("The client SHOULD NOT match it.", "must"),
+        ("An intermediate CA that must not sign.", "must"),
+    ],
+)
+def test_a_rule_is_told_by_whom_it_binds(tmp_path: Path, text: str, severity: str) -> None:
+    assert only_case(tmp_path, description=text).severity == severity
+    # Somebody has determined how much depends on it: that counts.
+    assert only_case(tmp_path, description=text, importance="critical").severity == "must"
+
+
+def test_a_cas_duty_that_is_the_clients_as_well_binds_it(tmp_path: Path) -> None:
+    said = "Conforming CAs MUST include this extension in all CA certificates."
+    name = "rfc5280::intermediate-ca-missing-basic-constraints"
+    assert only_case(tmp_path, id=name, description=said).severity == "must"
+    other = "rfc5280::root-missing-basic-constraints"
+    assert only_case(tmp_path, id=other, description=said).severity == "info"
+
+
+def test_conflicts_are_kept_and_told(tmp_path: Path) -> None:
+    assert only_case(tmp_path, conflicts_with=[]).rule == f"x509-limbo, {SOUND}"
+    case = only_case(tmp_path, conflicts_with=["webpki::a", "webpki::b"], importance="critical")
+    assert case.severity == "info"
+    assert case.rule == (
+        f"x509-limbo, {SOUND}; no client does both as this asks and as webpki::a or webpki::b does"
+    )
+
+
+def test_test_cases_are_chosen_by_namespace_as_well() -> None:
+    cases = load_limbo(SAMPLE).cases
+    for word in ("rfc5280::nc", "rfc5280::nc::"):
+        names = [case.name for case in select(cases, [word])]
+        assert names == [name for name in TESTS if name.startswith("rfc5280::nc::")]
+    some = select(cases, ["webpki::", "rfc5280::serial"], ["webpki::san"])
+    assert some == [
+        case
+        for case in cases
+        if case.name.startswith(("webpki::", "rfc5280::serial::"))
+        and not case.name.startswith("webpki::san::")
+    ]
+    # A part of a name is no namespace.
+    with pytest.raises(UserError):
+        select(cases, ["rfc5280::n"])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("rfc5280::nc::permitted-dn-mtach", "did you mean 'rfc5280::nc::permitted-dn-match'?"),
+        ("rfc5820", "did you mean 'rfc5280'?"),
+        ("zzz", "namespaces: crl, pathlen, pathological, rfc5280, webpki"),
+        ("self-signed", "unknown test case, namespace, severity or CWE 'self-signed'"),
+        ("CWE-1", "goes by 'CWE-1'"),
+    ],
+)
+def test_an_unknown_word_is_answered_in_one_short_line(word: str, said: str) -> None:
+    for only, exclude in (([word], []), ([], [word])):
+        with pytest.raises(UserError) as caught:
+            select(load_limbo(SAMPLE).cases, only, exclude)
+        assert said in str(caught.value)
+        assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(
@@ -203,6 +297,21 @@ def test_any_value_of_a_field_is_read_or_refused_in_one_line(
         assert (case.chain is None) == bool(case.unsupported)
 
 
+def test_no_library_warns_of_an_odd_certificate(tmp_path: Path) -> None:
+    """Warnings are errors in these tests; this certificate brings one if it is merely loaded."""
+    pem = TESTS["rfc5280::serial::negative"]["peer_certificate"]
+    with pytest.warns(CryptographyDeprecationWarning):
+        x509.load_pem_x509_certificate(pem.encode())
+    chain = only_case(tmp_path, untrusted_intermediates=[pem]).chain
+    assert chain is not None
+    assert chain.subjects[1] == x509_subject(pem)
+
+
+def x509_subject(pem: str) -> str:
+    with pytest.warns(CryptographyDeprecationWarning):
+        return x509.load_pem_x509_certificate(pem.encode()).subject.rfc4514_string()
+
+
 def test_a_certificate_that_nobody_can_parse_is_presented_all_the_same(tmp_path: Path) -> None:
     rubbish = ssl.DER_cert_to_PEM_cert(b"\x30\x03\x02\x01\x00")
     case = only_case(tmp_path, untrusted_intermediates=[rubbish])
@@ -295,6 +404,13 @@ with socket.create_connection((host, port)) as plain:
         connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
         connection.recv(1)
 """
+
+
+def test_a_stock_client_passes_the_sample_and_a_careless_one_does_not(tmp_path: Path) -> None:
+    careless = CLIENT.replace("check_hostname = True", "check_hostname = False")
+    assert audit_by_command(tmp_path, CLIENT, *TESTS)["code"] == 0
+    report = audit_by_command(tmp_path, careless, *TESTS)
+    assert (report["code"], report["failing"]) == (1, ["webpki::san::mismatch-domain-san"])
 
 
 def audit_by_command(folder: Path, client: str, *names: str) -> dict[str, Any]:
