@@ -34,7 +34,7 @@ from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
 from mitm.audit.stack import stack_of_command
 from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server
-from mitm.cli import audit_table, report
+from mitm.cli import audit_table, completion, report
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, capture_options
 from mitm.errors import UserError
@@ -46,11 +46,25 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
-@click.option(
-    "--client", metavar="NAME", help="A client of the lab, or its folder, in place of a command."
+@click.argument(
+    "command",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="-- COMMAND...",
+    shell_complete=completion.files,
 )
-@click.option("--policy", metavar="POLICY", help="How that client is to decide whom to trust.")
+@click.option(
+    "--client",
+    metavar="NAME",
+    help="A client of the lab, or its folder, in place of a command.",
+    shell_complete=completion.client_names,
+)
+@click.option(
+    "--policy",
+    metavar="POLICY",
+    help="How that client is to decide whom to trust.",
+    shell_complete=completion.policy_names,
+)
 @click.option("--name", metavar="NAME", help=f"The name that the client expects.  [{LOCALHOST}]")
 @click.option("--respond", metavar="STATUS", help="The gRPC status that calls are answered with.")
 @click.option("--upstream", metavar="HOST:PORT", help="Your own server, to answer the calls.")
@@ -66,8 +80,15 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     metavar="WORD",
     help="Certificates to try, by name, severity (must), weakness (CWE-297) or file (./mine.md).",
+    shell_complete=completion.words,
 )
-@click.option("--exclude", multiple=True, metavar="WORD", help="Certificates to leave out.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="WORD",
+    help="Certificates to leave out.",
+    shell_complete=completion.words,
+)
 @click.option(
     "--limbo", type=_FILE, help="Try test cases of x509-limbo's in their place: docs/limbo.md."
 )

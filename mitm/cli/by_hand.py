@@ -11,6 +11,7 @@ import click
 
 from mitm import content, pki
 from mitm.address import LOCALHOST, Address, guard, is_loopback, must_be_a_name, parse
+from mitm.cli import completion
 from mitm.cli.modes import allow_host_option
 from mitm.errors import UserError
 from mitm.lab import load_client
@@ -21,7 +22,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--only", metavar="NAME", help="One certificate of the catalogue, or a file.")
+@click.option(
+    "--only",
+    metavar="NAME",
+    help="One certificate of the catalogue, or a file.",
+    shell_complete=completion.certificate_names,
+)
 @click.option("--name", default=LOCALHOST, show_default=True, help="The name to make them for.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 def certs(directory: Path, only: str | None, name: str, force: bool) -> None:
@@ -83,14 +89,26 @@ def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[st
 
 @click.command()
 @click.option("--target", required=True, metavar="HOST:PORT", help="What to dial.")
-@click.option("--policy", required=True, metavar="POLICY", help="How to decide whom to trust.")
+@click.option(
+    "--policy",
+    required=True,
+    metavar="POLICY",
+    help="How to decide whom to trust.",
+    shell_complete=completion.policy_names,
+)
 @click.option("--ca", type=_FILE, help="For ca-file: the CA, PEM.")
 @click.option("--pin", type=_FILE, help="For pinned: the server's own certificate, PEM.")
 @click.option("--server-name", metavar="NAME", help="The name to check, if not the target's.")
 @click.option("--id", "id_", type=int, metavar="N", help="The user to ask for.")
 @click.option("--token", help="Sent as `authorization: Bearer TOKEN`.")
 @click.option("--timeout", type=float, metavar="SECONDS")
-@click.option("--client", default="python", metavar="NAME", help="Client program, or its folder.")
+@click.option(
+    "--client",
+    default="python",
+    metavar="NAME",
+    help="Client program, or its folder.",
+    shell_complete=completion.client_names,
+)
 @allow_host_option
 def call(
     target: str,

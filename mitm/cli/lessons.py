@@ -1,48 +1,130 @@
 """`mitm-demo list` and `mitm-demo show`: what there is to play, and the lessons behind it."""
 
 import itertools
+import json
+from collections.abc import Iterator
 
 import click
+import msgspec
+from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
+from rich.text import Text
 
 from mitm import content, pki
 from mitm.audit import catalogue
-from mitm.cli import report
+from mitm.cli import completion, report
 from mitm.lab import Scenario, clients, load_client, load_scenario, scenarios
+
+# Columns of a terminal from which on a table of five columns has room for space beside its lines.
+_WIDE = 100
 
 
 @click.command(name="list")
 @click.argument("kind", type=click.Choice(["scenarios", "certs", "clients"]), required=False)
-def list_content(kind: str | None) -> None:
-    """List scenarios, certificates and clients, or those of one kind.
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, of all kinds.")
+def list_content(kind: str | None, as_json: bool) -> None:
+    """List scenarios, certificates and clients, or those of one kind with more about each.
 
     \b
     mitm-demo list
     mitm-demo list certs
+    mitm-demo list certs --json
     """
+    if as_json:
+        for about in _all():
+            if kind in (None, about["kind"]):
+                click.echo(json.dumps(about, ensure_ascii=False))
+        return
     console = report.console()
-    for name, table in (
-        ("scenarios", _scenarios),
-        ("certs", _certificates),
-        ("clients", _clients),
-    ):
-        if kind in (None, name):
-            console.print(table())
+    match kind:
+        case "scenarios":
+            console.print(_scenarios())
+        case "certs":
+            console.print(_certificates(console))
+        case "clients":
+            console.print(_clients())
+        case _:
+            console.print(_overview())
+
+
+def _all() -> Iterator[dict[str, object]]:
+    """What there is, for programs."""
+    for scenario in _in_order():
+        yield {
+            "kind": "scenarios",
+            "name": scenario.name,
+            "title": scenario.title,
+            "server": scenario.server,
+            "policy": scenario.policy,
+            "certificate": scenario.certificate.name,
+            "expected": msgspec.to_builtins(scenario.expected),
+            "point": scenario.point,
+        }
+    for recipe in _by_place():
+        yield {
+            "kind": "certs",
+            "name": recipe.name,
+            "title": recipe.title,
+            "family": recipe.family,
+            "severity": recipe.severity,
+            "expect": recipe.expect,
+            "cwe": recipe.cwe,
+            "rule": recipe.rule,
+            "fix": recipe.fix,
+        }
+    for client in map(load_client, clients()):
+        yield {
+            "kind": "clients",
+            "name": client.name,
+            "title": client.title,
+            "policies": client.policies,
+            "requires": client.requires,
+        }
+
+
+def _in_order() -> list[Scenario]:
+    return sorted(map(load_scenario, scenarios()), key=lambda scenario: scenario.order)
+
+
+def _by_place() -> list[pki.Recipe]:
+    return sorted(catalogue(), key=lambda recipe: recipe.place)
+
+
+def _overview() -> Table:
+    """All of it on one screen: certificates are too many to be named."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    grid.add_row(Text("Scenarios", style="bold"), "mitm-demo list scenarios")
+    for scenario in _in_order():
+        grid.add_row(f"  {scenario.name}", scenario.title)
+    grid.add_row(Text("Certificates", style="bold"), "mitm-demo list certs")
+    families = itertools.groupby(_by_place(), key=lambda recipe: recipe.family)
+    counts = ", ".join(f"{family} {sum(1 for _ in recipes)}" for family, recipes in families)
+    grid.add_row("", counts)
+    grid.add_row(Text("Clients", style="bold"), "mitm-demo list clients")
+    for client in map(load_client, clients()):
+        grid.add_row(f"  {client.name}", client.title)
+    grid.add_row(Text("A lesson", style="bold"), "mitm-demo show NAME")
+    grid.add_row(Text("For programs", style="bold"), "mitm-demo list --json")
+    return grid
 
 
 def _scenarios() -> Table:
     table = _table("Scenarios", "name", "title", "control", "under attack")
-    for scenario in sorted(map(load_scenario, scenarios()), key=lambda s: s.order):
+    for scenario in _in_order():
         expected = scenario.expected
         table.add_row(scenario.name, scenario.title, expected.genuine, expected.intercepted)
     return table
 
 
-def _certificates() -> Table:
-    table = _table("Certificates", "name", "severity", "CWE", "a correct\nclient", "title")
-    by_place = sorted(catalogue(), key=lambda recipe: recipe.place)
-    for family, recipes in itertools.groupby(by_place, key=lambda recipe: recipe.family):
+def _certificates(console: Console) -> Table:
+    heads = ("name", "severity", "CWE", "a correct\nclient", "title")
+    table = _table("Certificates", *heads)
+    if console.width < _WIDE:
+        table.padding = (0, 0)
+    for family, recipes in itertools.groupby(_by_place(), key=lambda recipe: recipe.family):
         table.add_section()
         table.add_row(family.title(), style="bold")
         for recipe in recipes:
@@ -60,7 +142,7 @@ def _clients() -> Table:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.lesson_names)
 def show(name: str) -> None:
     """Show the lesson of a scenario or a certificate.
 
@@ -105,5 +187,5 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for number, column in enumerate(columns):
         # Names are there to be typed: they are never cut.
-        table.add_column(column, no_wrap=number == 0)
+        table.add_column(column, no_wrap=number == 0, overflow="fold")
     return table

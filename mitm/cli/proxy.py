@@ -12,7 +12,7 @@ import click
 from mitm import content, pki
 from mitm.address import LOCALHOST, Address, guard, is_ip, normal, parse
 from mitm.capture import EventPrinter
-from mitm.cli import report
+from mitm.cli import completion, report
 from mitm.cli.decoding import Descriptors, decoding_options
 from mitm.cli.loop import in_loop
 from mitm.cli.modes import Position, allow_host_option, mode_options, position
@@ -43,6 +43,7 @@ _CERTIFICATE_FILES = {".pem", ".crt", ".cer", ".der", ".p12", ".pfx"}
     show_default=True,
     metavar="NAME|FILE",
     help="A certificate of the catalogue, or a PEM chain of your own.",
+    shell_complete=completion.certificate_names,
 )
 @click.option("--key", type=_FILE, help="The key to a PEM chain of your own.")
 @click.option(

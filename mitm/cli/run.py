@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mitm.cli import report
+from mitm.cli import completion, report
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, recording_options
 from mitm.cli.scenario_view import ScenarioView
@@ -15,8 +15,14 @@ from mitm.lab import Client, Played, Scenario, load_client, load_scenario, play,
 
 
 @click.command()
-@click.argument("scenario", nargs=-1)
-@click.option("--client", default="python", metavar="NAME", help="Client program, or its folder.")
+@click.argument("scenario", nargs=-1, shell_complete=completion.scenario_names)
+@click.option(
+    "--client",
+    default="python",
+    metavar="NAME",
+    help="Client program, or its folder.",
+    shell_complete=completion.client_names,
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),

@@ -6,23 +6,62 @@ from pathlib import Path
 import pytest
 
 from mitm import content
-from mitm.lab import scenarios
+from mitm.lab import clients, load_client, scenarios
 from tests.programs import mitm_demo, refused, run, scenario_file
 
+KINDS = ("scenarios", "certs", "clients")
 COMMANDS = ("run", "audit", "list", "show", "proxy", "certs", "serve", "call", "doctor")
 
 
-def test_list_names_every_scenario_certificate_and_client() -> None:
-    result = mitm_demo("list")
+def test_list_fits_a_screen_and_says_how_to_see_more() -> None:
+    result = mitm_demo("list", COLUMNS="80")
     assert result.code == 0, result.err
-    names = [*scenarios(), *content.markdown_files(content.CERTS), "python"]
-    for name in names:
+    lines = result.out.splitlines()
+    assert len(lines) < 24
+    assert max(map(len, lines)) <= 80
+    for name in (*scenarios(), *clients()):
         assert f" {name} " in result.out
+    for more in ("list scenarios", "list certs", "list clients", "show NAME", "list --json"):
+        assert f"mitm-demo {more} " in result.out
+
+
+def test_list_by_kind_names_every_scenario_certificate_and_client() -> None:
+    out = "".join(mitm_demo("list", kind).out for kind in KINDS)
+    for name in (*scenarios(), *content.markdown_files(content.CERTS), *clients()):
+        assert f" {name} " in out
+
+
+def test_list_as_json_tells_all_that_options_need() -> None:
+    result = mitm_demo("list", "--json")
+    assert result.code == 0, result.err
+    named = {kind: [each for each in result.json_lines if each["kind"] == kind] for kind in KINDS}
+    assert sum(map(len, named.values())) == len(result.json_lines)
+    assert {each["name"] for each in named["scenarios"]} == {*scenarios()}
+    assert {each["name"] for each in named["certs"]} == {*content.markdown_files(content.CERTS)}
+    assert {each["name"] for each in named["clients"]} == {*clients()}
+    (python,) = (each for each in named["clients"] if each["name"] == "python")
+    assert python["policies"] == list(load_client("python").policies)
+    (wrong_host,) = (each for each in named["certs"] if each["name"] == "wrong-host")
+    assert (wrong_host["severity"], wrong_host["cwe"]) == ("must", [297])
+    assert wrong_host["expect"] == "reject"
+    assert mitm_demo("list", "certs", "--json").json_lines == named["certs"]
+
+
+def test_a_narrow_terminal_cuts_no_name() -> None:
+    for kind in KINDS:
+        result = mitm_demo("list", kind, COLUMNS="80")
+        assert max(map(len, result.out.splitlines())) <= 80
+        assert "…" not in result.out
+    listed = mitm_demo("list", "certs", COLUMNS="60").out
+    for name in content.markdown_files(content.CERTS):
+        assert f"│{name}" in listed
+    policies = mitm_demo("list", "clients", COLUMNS="60").out.replace("│", " ").replace(",", " ")
+    assert {*load_client("python").policies} <= {*policies.split()}
 
 
 # One certificate of each kind stands for all: they are shown by the same few lines.
 def test_list_shows_one_kind_if_asked_to() -> None:
-    listed = {kind: mitm_demo("list", kind).out for kind in ("scenarios", "certs", "clients")}
+    listed = {kind: mitm_demo("list", kind).out for kind in KINDS}
     names = {"scenarios": "skip-verify", "certs": "wrong-host", "clients": "python"}
     for kind, out in listed.items():
         assert {k for k, name in names.items() if f" {name} " in out} == {kind}

@@ -1,0 +1,63 @@
+"""What the shell completes: scenarios, certificates, clients and policies, by name or path."""
+
+import os
+from collections.abc import Callable, Iterable
+
+import click
+from click.shell_completion import CompletionItem
+
+from mitm import content
+from mitm.audit import catalogue
+from mitm.lab import clients, scenarios
+from mitm.lab.policies import POLICIES
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _names(known: Callable[[], Iterable[str]], path: str = "") -> Complete:
+    """Complete by names, or what looks like a path as a `file` or `dir`."""
+
+    def complete(
+        context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        if path and (incomplete.startswith(".") or os.sep in incomplete):
+            return [CompletionItem(incomplete, type=path)]
+        return [CompletionItem(name) for name in known() if name.startswith(incomplete)]
+
+    return complete
+
+
+def _certificates() -> list[str]:
+    return list(content.markdown_files(content.CERTS))
+
+
+def _selectors() -> list[str]:
+    """The words by which certificates are chosen: names, severities, weaknesses."""
+    recipes = catalogue()
+    severities = dict.fromkeys(recipe.severity for recipe in recipes)
+    weaknesses = sorted({number for recipe in recipes for number in recipe.cwe})
+    return [*_certificates(), *severities, *(f"CWE-{number}" for number in weaknesses)]
+
+
+def words(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the last word of a list with commas."""
+    before, comma, last = incomplete.rpartition(",")
+    return [
+        CompletionItem(f"{before}{comma}{word}") for word in _selectors() if word.startswith(last)
+    ]
+
+
+def files(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Leave it to the shell: a program, and its arguments."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+scenario_names = _names(scenarios, "file")
+certificate_names = _names(_certificates, "file")
+client_names = _names(clients, "dir")
+policy_names = _names(lambda: POLICIES)
+lesson_names = _names(lambda: [*scenarios(), *_certificates()], "file")
