@@ -1,29 +1,16 @@
 """Foreign text made harmless; stolen credentials shown to have been read, not left lying about."""
 
+import base64
+import json
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import parse_qsl
 
-# Names under which credentials travel in HTTP and gRPC metadata, alone or as the last words of a
-# longer name: `x-api-key`, `x-goog-iam-authorization-token`.
-_SECRET = (
-    "-authorization",
-    "-cookie",
-    "-token",
-    "-secret",
-    "-password",
-    "-passwd",
-    "-api-key",
-    "-apikey",
-    "-access-key",
-    "-private-key",
-    "-session",
-    "-session-id",
-    "-sessionid",
-    "-jwt",
-    "-credential",
-    "-credentials",
-)
+from mitm.credentials import is_credential
+
 _SHOWN = 4
+_MASK = "…"
 
 # Characters that are quoted of what a client said. grpcio's reason for a refused certificate begins
 # with where it was going, and says after 200 what was wrong with it.
@@ -32,21 +19,111 @@ QUOTED = 500
 # What stands between words, and in no token.
 _BETWEEN = re.compile(r"[\s\"',;{}\[\]()<>]")
 
-_MASK = "…"
-
 # What is shorter stands in many a sentence that has nothing to do with it.
 _SHORTEST = 6
 
-# RFC 9110 section 11.4: scheme and credentials; and the user's part of a URL.
-_IN_TEXT = re.compile(
-    r"(?i)\b(bearer|basic|digest)\s+[^\s\"',;]{6,}|(?<=://)[^\s/@]+(?=@)"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+# Levels of JSON that are written. Protobuf's own parsers go as deep; readers of JSON differ.
+DEEPEST = 100
+
+# Letters and marks that show nothing, and are printable all the same: fillers, and what Unicode has
+# as Default_Ignorable_Code_Point (but U+FE0E and U+FE0F, with which emoji are written).
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
 )
+
+# What build servers obey where a line begins with it, and a line may be wrapped anywhere: GitHub's
+# workflow commands, and those of Azure and TeamCity.
+_COMMAND = re.compile(
+    r"::(?=(?:add-mask|add-matcher|add-path|debug|echo|endgroup|error|group|notice|remove-matcher"
+    r"|save-state|set-env|set-output|stop-commands|warning)\b[^:]*::)|#(?=#(?:\[|vso\[|teamcity\[))",
+    re.IGNORECASE,
+)
+
+# RFC 9110 section 11.4: scheme and credentials; the user's part of a URL; a key in PEM; a JSON Web
+# Token (RFC 7519); and tokens that say by their beginning whose they are.
+_IN_TEXT = re.compile(
+    r"(?i:\b(bearer|basic|digest)\s+[^\s\"',;]{6,}|(?<=://)[^\s/@]+(?=@))"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|\beyJ[\w-]{6,}\.[\w-]+\.[\w-]*"
+    r"|\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|AKIA|AIza|sk-|ya29\.)[\w.-]{16,}"
+)
+
+# `name=value`, `name: value`, `"name": "value"`, `('name', 'value')`, `--name value`.
+_NAMED = re.compile(
+    r"(?<![\w.-])(?P<dashes>--?)?(?P<name>[A-Za-z_][\w.-]{1,63})(?![\w.-])"
+    r"(?P<between>[\"']?\s{0,4}[=:]\s{0,4}|[\"'],\s{0,4}(?:value=)?(?=[\"'])|(?(dashes)\s{1,4}|(?!)))"
+)
+_VALUE = re.compile(r"\"[^\"\r\n]*|'[^'\r\n]*|[^\s\"'&;,)}\]>]+")
+_SCHEME = re.compile(r"[\"']?[A-Za-z][\w-]*\s+(?=\S{6})")
+# All of these are for one reader: what is in between is secret whatever it is called.
+_COOKIES = re.compile(r"(?i)(\b(?:set-)?cookie2?[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+")
+_KEY_IN_QUERY = re.compile(r"(?<=[?&]key=)[^\s&\"'#]+")
+_PASSWORD = re.compile(r"(?i)pass(?:word|wd|phrase)|pwd|secret")
 
 
 def plain(text: str) -> str:
-    """Text from a peer, fit for a terminal: control characters are spelled out, not obeyed."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """Foreign text, fit for a terminal, a log or XML: what is not seen is spelled out, not obeyed.
+
+    Control characters, line breaks, bidirectional controls, spaces that are none, halves of
+    surrogate pairs and whatever nobody has assigned are not printable (Unicode's categories C and
+    Z). What is left is a line, and a subset of XML's characters (XML 1.0 section 2.2).
+    """
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else _spelled(c) for c in text)
+    if not text.isascii():
+        text = _INVISIBLE.sub(lambda m: _spelled(m[0]), text)
+    return _COMMAND.sub(lambda m: _in_hexadecimal(m[0][0]) + m[0][1:], text)
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _in_hexadecimal(character: str) -> str:
+    return f"\\x{ord(character):02x}"
+
+
+def as_json(value: object, *, indent: int | None = None) -> str:
+    """Whatever there is to tell, as JSON that every parser takes, and no terminal obeys (RFC 8259).
+
+    It is ASCII, so that no encoding of an output can spoil it. What JSON has not is told as text:
+    NaN and the infinities by their names, as Protobuf does; half a surrogate pair spelled out.
+
+    Args:
+        value: of dicts, lists, tuples, text, numbers, truth values and None.
+        indent: spaces of a level; None for one line.
+    """
+    return json.dumps(_sound(value, DEEPEST), indent=indent, allow_nan=False)
+
+
+def as_text(value: object) -> str:
+    """A value as a line of JSON for a person: other alphabets as they are, and nothing to obey."""
+    return plain(json.dumps(_sound(value, DEEPEST), ensure_ascii=False))
+
+
+def _sound(value: object, levels: int) -> object:
+    match value:
+        case str():
+            return value if value.isascii() else _without_surrogates(value)
+        case None | bool() | int():
+            return value
+        case float():
+            if math.isfinite(value):
+                return value
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case bytes() | bytearray():
+            return base64.b64encode(value).decode()
+    if levels == 0:
+        return _MASK
+    if isinstance(value, Mapping):
+        return {str(_sound(str(k), 1)): _sound(each, levels - 1) for k, each in value.items()}
+    if isinstance(value, Iterable):
+        return [_sound(each, levels - 1) for each in value]
+    return _sound(str(value), levels)
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def masked(name: str, value: str) -> str:
@@ -56,12 +133,10 @@ def masked(name: str, value: str) -> str:
         name: the header's name.
         value: its value.
     """
-    # Metadata of bytes ends in -bin (gRPC over HTTP/2, "Requests").
-    words = "-" + name.lower().replace("_", "-").removesuffix("-bin")
-    if not words.endswith(_SECRET):
-        return value
+    if not is_credential(name):
+        return without_secrets(value, ())
     scheme, space, secret = "", "", value
-    if words.endswith("-authorization") and " " in value:
+    if name.lower().replace("_", "-").endswith("authorization") and " " in value:
         # RFC 9110 section 11.4. In a cookie what stands before a space is as secret as the rest.
         scheme, space, secret = value.partition(" ")
     # A short secret would be given away by its beginning.
@@ -70,16 +145,62 @@ def masked(name: str, value: str) -> str:
 
 
 def secrets_in(name: str, value: str) -> Iterator[str]:
-    """The parts of a value that are secret, if its name says that it is a credential."""
-    if masked(name, value) != value:
-        yield from (part for part in re.split(r"[\s;=]+", value) if len(part) >= _SHORTEST)
+    """The parts of a value that are secret: of a credential, or of a path with one in its query."""
+    if is_credential(name):
+        parts = re.split(r"[\s;=]+", value)
+        if parts[0].lower() == "basic" and len(parts) > 1:
+            parts += _decoded(parts[1])
+        yield from (part for part in parts if len(part) >= _SHORTEST)
+    elif "?" in value:
+        for each, secret in parse_qsl(value.partition("?")[2]):
+            yield from secrets_in("api-key" if each == "key" else each, secret)
+
+
+def _decoded(credentials: str) -> list[str]:
+    """The password of RFC 7617's user and password."""
+    try:
+        text = base64.b64decode(credentials + "==").decode()
+    except ValueError:
+        return []
+    return [text.partition(":")[2]]
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
     """A text with these secrets, and whatever looks like one, left out."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _MASK)
-    return _IN_TEXT.sub(lambda m: f"{m[1]} {_MASK}" if m[1] else _MASK, text)
+    text = _IN_TEXT.sub(lambda m: f"{m[1]} {_MASK}" if m[1] else _MASK, text)
+    text = _COOKIES.sub(rf"\g<1>{_MASK}", text)
+    text = _KEY_IN_QUERY.sub(_MASK, text)
+    return "".join(_without_named(text))
+
+
+def _without_named(text: str) -> Iterator[str]:
+    """The parts of a text between values that go with the name of a credential."""
+    start = at = 0
+    while match := _NAMED.search(text, at):
+        at = match.end("name")
+        value = _VALUE.match(text, match.end()) if is_credential(match["name"]) else None
+        if value is None:
+            continue
+        begin = value.start()
+        if "auth" in match["name"].lower() and (scheme := _SCHEME.match(text, begin)):
+            begin = scheme.end()
+            value = _VALUE.match(text, begin)
+        if value and _is_told(match, value[0]):
+            quote = value[0][0] if value[0][0] in "\"'" else ""
+            yield f"{text[start:begin]}{quote}{_MASK}"
+            start = at = value.end()
+    yield text[start:]
+
+
+def _is_told(match: re.Match[str], value: str) -> bool:
+    """Whether what stands behind a credential's name is its value, and not a word about it."""
+    if ":" not in match["between"] or value[0] in "\"'":
+        return True
+    # `Unexpected token: end` is no token; `password: swordfish` is a password.
+    word = value.isalpha() and len(value) < 4 * _SHOWN
+    return len(value) >= _SHORTEST and (not word or bool(_PASSWORD.search(match["name"])))
 
 
 def shortened(text: str, limit: int = QUOTED) -> str:

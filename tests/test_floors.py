@@ -16,6 +16,7 @@ import mitm
 # that there can be no circle.
 FLOORS = [
     "mitm.errors",
+    "mitm.credentials",
     "mitm.masking",
     "mitm.last_words",
     "mitm.content",

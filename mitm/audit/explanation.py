@@ -44,8 +44,8 @@ def explain(finding: Finding) -> str:
         "lesson": _first_paragraph(case.lesson),
         "more": f"mitm-demo show {case.name.partition(':')[0]}",
     }
-    title = f"{case.name}: {case.title}"
-    lines = [f"{_sentence(cause.says)}.", title] if cause else [title]
+    title = plain(f"{case.name}: {case.title}")
+    lines = [plain(f"{_sentence(cause.says)}."), title] if cause else [title]
     lines += [_row(label, text) for label, text in rows.items() if text]
     return "\n".join(lines)
 
@@ -197,7 +197,7 @@ def _said(finding: Finding) -> str:
 
 def _row(label: str, text: str) -> str:
     indent = " " * (_LABEL + 2)
-    first = f"  {label:<{_LABEL}}"
+    first = f"  {plain(label):<{_LABEL}}"
     return textwrap.fill(
         plain(text), _WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
     )

@@ -1,17 +1,21 @@
 """Events as lines for a person, live: time, connection, stream, who to whom, and what."""
 
-import json
-
 from rich.console import Console
 from rich.text import Text
 
 from mitm import events
 from mitm.events import Direction, Event
-from mitm.masking import masked, plain
+from mitm.masking import as_text, masked, plain, shortened, without_secrets
 from mitm.messages.status import binary_metadata, percent_decoded, status_name, timeout_in_words
 
+# Characters of a value; bytes of what is not decoded.
 _VALUE_LIMIT = 400
 _RAW_LIMIT = 32
+
+# Characters of a line, and fields of one header block that are shown. A few bytes can stand for
+# thousands of fields (RFC 7541 section 4), and a console costs more than what it is told of.
+_LINE_LIMIT = 2000
+_FIELDS = 50
 
 # Whose word a message's content is, where it is not the service's own descriptors.
 _SOURCES = {
@@ -53,7 +57,7 @@ class EventPrinter:
                 self._print_heading(event)
                 return
             case events.LegEnded():
-                self._console.print(Text(plain(f"  → {event.verdict}: {event.reason}")))
+                self._console.print(Text(_line(f"  → {event.verdict}: {event.reason}")))
                 return
         if self._start is None:
             self._start = event.time
@@ -65,8 +69,8 @@ class EventPrinter:
             line.append(f"#{event.connection:<3} ")
             line.append(f"{stream or '':>4}  ")
             line.append(f"{who:<16} ", style="bold")
-            # What is from a peer is plain already; in a recording the rest can be anybody's too.
-            line.append(plain(text), style=style)
+            # Here, for all of them: in a recording, anything can be anybody's.
+            line.append(_line(text), style=style)
             self._console.print(line, soft_wrap=True)
 
     def _print_heading(self, event: events.LegStarted) -> None:
@@ -75,7 +79,7 @@ class EventPrinter:
             heading = f"Control: client ──▶ server, at {event.target}"
         else:
             heading = f"Attack: client ──▶ attacker ──▶ server, client dials {event.target}"
-        self._console.print(Text(plain(heading), style="bold underline"))
+        self._console.print(Text(_line(heading), style="bold underline"))
         if event.leg == "genuine":
             why = "  the same client, undisturbed: without this, an abort would prove nothing"
             self._console.print(Text(why, style="dim"))
@@ -88,11 +92,11 @@ class EventPrinter:
             case events.Destination():
                 return [("client", f"wants to reach {event.address}", "")]
             case events.Tunnelled():
-                what = f"{plain(event.name)} is not under test: passed on unread"
+                what = f"{event.name} is not under test: passed on unread"
                 return [("attacker", f"{what}, to {event.address}", "dim")]
             case events.ClientHello():
-                name = _cut(plain(event.server_name or "no name"), _VALUE_LIMIT)
-                alpn = plain(", ".join(event.alpn)) or "none"
+                name = _cut(event.server_name or "no name", _VALUE_LIMIT)
+                alpn = ", ".join(event.alpn) or "none"
                 versions = ", ".join(event.versions)
                 what = f"ClientHello: for {name}, ALPN {alpn}, {versions}, "
                 return [("client", what + f"{len(event.cipher_suites)} cipher suites", "")]
@@ -101,17 +105,17 @@ class EventPrinter:
             case events.UpstreamConnected(stand_in=True):
                 return [("attacker", "dials no server: it answers by itself", "yellow")]
             case events.UpstreamConnected():
-                alpn = plain(event.alpn or "none")
+                alpn = event.alpn or "none"
                 how = f"{event.version}, ALPN {alpn}" if event.version else "no TLS"
                 return [("attacker", f"dials the server at {event.address} ({how})", "")]
             case events.UpstreamFailed():
-                return [("attacker", f"cannot reach {event.address}: {plain(event.reason)}", "red")]
+                return [("attacker", f"cannot reach {event.address}: {event.reason}", "red")]
             case events.CertificatePresented(subjects=()):
                 what = f"presents {event.certificate}: no certificate, an answer in plaintext"
                 return [("attacker", what, "yellow")]
             case events.CertificatePresented():
-                what = f"presents {event.certificate}: {plain(event.subjects[0])}"
-                return [("attacker", f"{what}, issued by {plain(event.issuer)}", "yellow")]
+                what = f"presents {event.certificate}: {event.subjects[0]}"
+                return [("attacker", f"{what}, issued by {event.issuer}", "yellow")]
             case events.HandshakeCompleted():
                 what = f"completes the handshake: {event.version}, {event.cipher}"
                 return [("client", what, "yellow")]
@@ -126,17 +130,17 @@ class EventPrinter:
                 return [(_WAYS[event.direction], _describe_message(event), "bold")]
             case events.Frame() if self._frames and event.type not in _CARRIERS:
                 flags = f" {'|'.join(event.flags)}" if event.flags else ""
-                what = f"{event.type}{flags} {plain(event.detail)}".rstrip()
+                what = f"{event.type}{flags} {event.detail}".rstrip()
                 return [(_WAYS[event.direction], what, "dim")]
             case events.Rewritten():
                 return _describe_change(event)
             case events.NotRewritten():
                 what = "the connection" if not event.stream else "this"
-                why = plain(event.reason)
+                why = event.reason
                 return [("attacker", f"leaves {what} as it is: {why}", "yellow")]
             case events.ParseFailed():
                 rest = "messages no longer" if event.stream else "no longer"
-                what = f"{rest} parsed, still relayed: {plain(event.reason)}"
+                what = f"{rest} parsed, still relayed: {event.reason}"
                 return [(_WAYS[event.direction], what, "yellow")]
             case events.Closed():
                 return [(event.by, describe_close(event), "")]
@@ -146,20 +150,21 @@ class EventPrinter:
         way = _WAYS[event.direction]
         headers = dict(event.headers)
         if event.kind == "request":
-            what = f"calls {plain(event.method)}"
+            what = f"calls {without_secrets(event.method, ())}"
         elif "grpc-status" in headers:
             what = f"{event.kind}: {_describe_status(headers)}"
         else:
-            what = f"{event.kind} {plain(headers.get(':status', ''))}".rstrip()
+            what = f"{event.kind} {headers.get(':status', '')}".rstrip()
         lines = [(way, what, "cyan")]
-        for name, value in event.headers:
-            if name not in _ROUTINE:
-                shown = masked(name, value)
-                style = "red" if shown != value else "dim"
-                if shown == value:
-                    shown = _in_words(name, value, event.details)
-                text = _cut(f"{plain(name)}: {plain(shown)}", _VALUE_LIMIT)
-                lines.append((way, f"  {text}", style))
+        fields = [field for field in event.headers if field[0] not in _ROUTINE]
+        for name, value in fields[:_FIELDS]:
+            shown = masked(name, value)
+            style = "red" if shown != value else "dim"
+            if shown == value:
+                shown = _in_words(name, value, event.details)
+            lines.append((way, f"  {_cut(f'{name}: {shown}', _VALUE_LIMIT)}", style))
+        if left_out := len(fields[_FIELDS:]):
+            lines.append((way, f"  … and {left_out} more", "dim"))
         return lines
 
 
@@ -167,7 +172,7 @@ def _describe_message(event: events.Message) -> str:
     guessed = event.decoded_by == "guess"
     name = (not guessed and event.type.rpartition(".")[2]) or "message"
     if event.value is not None:
-        shown = plain(json.dumps(event.value, ensure_ascii=False))
+        shown = as_text(event.value)
         text = f"{name} {_cut(shown, _VALUE_LIMIT)}"
     else:
         text = f"{name} of {event.size} bytes"
@@ -175,9 +180,9 @@ def _describe_message(event: events.Message) -> str:
         text += f" raw {_cut(event.raw.hex(), 2 * _RAW_LIMIT)}"
     remarks = [_SOURCES[event.decoded_by]] if event.decoded_by in _SOURCES else []
     if guessed and event.type:
-        remarks = [f"guessed: no {plain(event.type)}"]
+        remarks = [f"guessed: no {event.type}"]
     if event.compressed:
-        how = plain(event.encoding)
+        how = event.encoding
         remarks.append("compressed" + (f" with {_cut(how, _RAW_LIMIT)}" if how else ""))
     if event.truncated:
         remarks.append("cut")
@@ -188,7 +193,7 @@ def _describe_status(headers: dict[str, str]) -> str:
     status, said = headers["grpc-status"], percent_decoded(headers.get("grpc-message", ""))
     name = status_name(status)
     words = status if name == status else f"{status} {name}"
-    return plain(f"grpc-status {words}" + (f": {said}" if said else ""))
+    return f"grpc-status {words}" + (f": {without_secrets(said, ())}" if said else "")
 
 
 def _in_words(name: str, value: str, details: dict[str, object] | None) -> str:
@@ -196,7 +201,7 @@ def _in_words(name: str, value: str, details: dict[str, object] | None) -> str:
     if name == "grpc-timeout":
         return timeout_in_words(value)
     if name == "grpc-status-details-bin" and details is not None:
-        return json.dumps(details, ensure_ascii=False)
+        return as_text(details)
     if name.endswith("-bin") and (decoded := binary_metadata(value)) is not None:
         return ", ".join(each.hex() or "(nothing)" for each in decoded)
     return value
@@ -210,9 +215,14 @@ def _describe_change(event: events.Rewritten) -> list[tuple[str, str, str]]:
     for when, fields in (("from", event.before), ("to", event.after)):
         if event.part != "message":
             fields = {n: masked(n, str(value)) for n, value in fields.items()}
-        shown = plain(json.dumps(fields, ensure_ascii=False)) if fields else "nothing"
+        shown = as_text(fields) if fields else "nothing"
         lines.append(("attacker", f"  {when:<4} {_cut(shown, _VALUE_LIMIT)}", "magenta"))
     return lines
+
+
+def _line(text: str) -> str:
+    """A text as one line of a terminal; cut before, too, since what is spelled out is longer."""
+    return shortened(plain(shortened(text, _LINE_LIMIT)), _LINE_LIMIT)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -236,4 +246,4 @@ def describe_close(event: events.Closed) -> str:
         "tunnelled": "unread",
         "established": f"after {event.client_bytes} application bytes from the client",
     }[event.phase]
-    return f"{how}, {when}" + (f": {plain(event.reason)}" if event.reason else "")
+    return f"{how}, {when}" + (f": {event.reason}" if event.reason else "")

@@ -7,6 +7,7 @@ import msgspec
 
 from mitm.capture.private_file import PrivateFile
 from mitm.events import Event
+from mitm.masking import as_json
 
 # Bytes that are gathered for one write, at most.
 _BATCH = 65_536
@@ -33,7 +34,13 @@ class JsonLines(PrivateFile):
 
     def __call__(self, event: Event) -> None:
         """Write one event, now or with those of the same moment."""
-        self._encode(event, self._lines, -1)
+        before = len(self._lines)
+        try:
+            self._encode(event, self._lines, -1)
+        except (ValueError, RecursionError):
+            # Half a surrogate pair, say, or what is nested too deep.
+            del self._lines[before:]
+            self._lines += as_json(msgspec.to_builtins(event)).encode()
         self._lines += b"\n"
         self._gathered += 1
         if self._gathered == 1:

@@ -26,6 +26,6 @@ def read_events(lines: Iterable[bytes], name: str) -> Iterator[Event]:
             yield decode(line)
     except OSError as error:
         raise UserError(f"cannot read {name}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         what = "no event" if line.endswith(b"\n") else "cut off"
         raise UserError(f"{name}: line {count} is {what}: {error}") from None

@@ -1,6 +1,5 @@
 """What `run` shows: the cast, the evidence, the verdict and the lesson; and the same as JSON."""
 
-import json
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -14,7 +13,7 @@ from rich.text import Text
 from mitm.events import ScenarioStarted
 from mitm.evidence import Altered
 from mitm.lab import Client, Played, Scenario
-from mitm.masking import plain
+from mitm.masking import as_text, plain
 from mitm.verdict import LegResult, told
 
 _STYLES = {
@@ -27,7 +26,8 @@ _STYLES = {
 
 def console() -> Console:
     """A console on stdout: coloured on a terminal, plain in a pipe; rich honours NO_COLOR."""
-    return Console(highlight=False)
+    # Brackets in foreign text are no markup of ours, nor :words: emoji.
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def cast(console: Console, script: ScenarioStarted) -> None:
@@ -77,13 +77,13 @@ def outcome(console: Console, outcome: Played) -> None:
     if outcome.script.fix:
         fix = "\n".join(map(plain, outcome.script.fix.split("\n")))
         console.print(Text("How to fix it", style="bold underline"))
-        console.print(Padding(Markdown(fix), (0, 2)))
+        console.print(Padding(Markdown(fix, hyperlinks=False), (0, 2)))
         console.print()
 
 
 def _verdict(result: LegResult, expected: str) -> Text:
     line = Text()
-    line.append(result.verdict, style=_STYLES.get(result.verdict, "bold yellow"))
+    line.append(plain(result.verdict), style=_STYLES.get(result.verdict, "bold yellow"))
     if result.verdict == expected:
         line.append(", as expected", style="green")
     else:
@@ -93,7 +93,7 @@ def _verdict(result: LegResult, expected: str) -> Text:
 
 def _said(result: LegResult) -> str:
     """What the client program printed, or what became of it."""
-    answer = json.dumps(result.client.answer, ensure_ascii=False) if result.client.answer else ""
+    answer = as_text(result.client.answer) if result.client.answer else ""
     return answer or told(result.client)
 
 
@@ -106,7 +106,7 @@ def _evidence(result: LegResult) -> Iterator[tuple[str, str, str]]:
         else:
             handshake = "TLS handshake refused" if ending.phase == "handshake" else "no TLS"
         how = f"alert {ending.alert}" if ending.alert else _HOW.get(ending.how, ending.how)
-        yield "seen", f"connection {ending.connection}: {handshake}; {ending.by} {how}", ""
+        yield "seen", plain(f"connection {ending.connection}: {handshake}; {ending.by} {how}"), ""
     for call in result.evidence.calls:
         yield "read", plain(call.method), "red"
         for name, value in call.metadata.items():
@@ -114,7 +114,7 @@ def _evidence(result: LegResult) -> Iterator[tuple[str, str, str]]:
                 yield "", f"{plain(name)}: {plain(value)}", "red"
         for way, messages in (("sent", call.requests), ("answered", call.responses)):
             for message in messages:
-                yield "", f"{way} {plain(json.dumps(message, ensure_ascii=False))}", "red"
+                yield "", f"{way} {as_text(message)}", "red"
     for served in result.server_calls:
         yield "server", plain(f"recorded {served.method} {served.status} from {served.peer}"), ""
 
@@ -126,7 +126,7 @@ def _side_by_side(altered: Altered) -> Table:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
-    name = altered.type.rpartition(".")[2] or altered.part
+    name = plain(altered.type.rpartition(".")[2] or altered.part)
     table.add_row(
         Text(name, style="bold"),
         Text(f"the {altered.sender} sent", style="bold"),
@@ -143,7 +143,7 @@ def _side_by_side(altered: Altered) -> Table:
 
 
 def _shown(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else as_text(value)
 
 
 _HOW = {

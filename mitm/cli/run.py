@@ -1,6 +1,5 @@
 """`mitm-demo run`: play scenarios."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mitm.cli.recording import Recording, recording_options
 from mitm.cli.scenario_view import ScenarioView
 from mitm.events import Event
 from mitm.lab import Client, Played, Scenario, load_client, load_scenario, play, scenarios
+from mitm.masking import as_json
 
 
 @click.command()
@@ -31,13 +31,13 @@ from mitm.lab import Client, Played, Scenario, load_client, load_scenario, play,
     metavar="SECONDS",
     help="Time that the client is given for each leg.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a scenario, one a line.")
+@click.option("--json", "json_", is_flag=True, help="One JSON object a scenario, one a line.")
 @recording_options
 def run(
     scenario: tuple[str, ...],
     client: str,
     timeout: float,
-    as_json: bool,
+    json_: bool,
     events: Path | None,
     pcap: Path | None,
     keylog: Path | None,
@@ -67,7 +67,7 @@ def run(
     others = [each for each in loaded if each not in playable]
     if not playable:
         chosen.must_know(loaded[0].policy)
-    show = None if as_json else ScenarioView(report.console())
+    show = None if json_ else ScenarioView(report.console())
     with Recording(events, pcap, keylog) as recording:
         outcomes = in_loop(_play_all(playable, chosen, timeout, show, recording))
     if show:
@@ -75,7 +75,7 @@ def run(
         report.not_played(report.console(), others, chosen)
     else:
         for each in others:
-            click.echo(json.dumps(report.not_played_as_json(each, chosen), ensure_ascii=False))
+            click.echo(as_json(report.not_played_as_json(each, chosen)))
     if not all(outcome.matched for outcome in outcomes):
         return 1
     return 3 if scenario and others else 0
@@ -100,6 +100,6 @@ async def _play_all(
         )
         outcomes.append(outcome)
         if not show:
-            click.echo(json.dumps(report.as_json(outcome), ensure_ascii=False))
+            click.echo(as_json(report.as_json(outcome)))
             sys.stdout.flush()
     return outcomes

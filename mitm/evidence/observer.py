@@ -16,7 +16,7 @@ from mitm.evidence.records import (
     Evidence,
     Observation,
 )
-from mitm.masking import masked, secrets_in
+from mitm.masking import masked, secrets_in, without_secrets
 
 # Calls that are kept as evidence, and bytes of their messages. A client that makes more has shown
 # long before what it does; 64 KiB of gzip can hold 64 MiB.
@@ -29,7 +29,7 @@ class _Reading:
     """One call, as it is being put together."""
 
     def __init__(self, request: events.Headers) -> None:
-        self.method = request.method
+        self.method = without_secrets(request.method, ())
         self.metadata: dict[str, list[str]] = {}
         for name, value in request.headers:
             if not name.startswith(":"):
@@ -98,9 +98,9 @@ class Observer:
         key = (event.connection, event.stream)
         if event.kind == "request":
             for name, value in event.headers:
-                if masked(name, value) != value:
+                if not name.startswith(":") and masked(name, value) != value:
                     self._credentials[name] = None
-                    self._secrets.update(secrets_in(name, value))
+                self._secrets.update(secrets_in(name, value))
             if len(self._calls) < MAX_CALLS:
                 self._calls[key] = _Reading(event)
         elif event.direction == "server":

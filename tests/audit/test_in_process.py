@@ -188,7 +188,7 @@ def test_what_was_read_of_a_function_is_not_in_its_error() -> None:
         try:
             clients.checks(server)
         finally:
-            raise LookupError(f"{'x' * 150} Bearer {token} why")
+            raise LookupError(f"{'x' * 150} Bearer {token} ?api_key={token} why")
 
     report = audit.run(client, only=["self-signed"])
     for each in (*report.controls, *report.findings):

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import msgspec
 
+from mitm import masking
 from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import OUTCOMES, Finding, Report
@@ -20,7 +21,7 @@ from mitm.evidence import Evidence, method_of
 def as_json(report: Report, conclusion: Conclusion) -> str:
     """The report, indented, so that two of them can be compared line by line."""
     varying = _varying(report)
-    return json.dumps(
+    return masking.as_json(
         {
             "tool": {"name": "mitm-demo", "version": version("mitm-demo")},
             "client": report.subject.name,

@@ -49,7 +49,8 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
 
 
 def _test(suite: Element, finding: Finding, name: str) -> Element:
-    return SubElement(suite, "testcase", classname=f"mitm-demo.{finding.case.severity}", name=name)
+    classname = f"mitm-demo.{finding.case.severity}"
+    return SubElement(suite, "testcase", classname=classname, name=plain(name))
 
 
 def _add_properties(suite: Element, report: Report, causes: Sequence[Cause]) -> None:

@@ -1,6 +1,5 @@
 """The report as SARIF 2.1.0 (OASIS), which code scanning services read."""
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import Finding, Report
 from mitm.audit.program import program_of
+from mitm.masking import as_json
 from mitm.pki.recipe import Severity
 
 # The schema's own `id`, by which a reader tells the version.
@@ -73,7 +73,7 @@ def as_sarif(report: Report, conclusion: Conclusion, words: Sequence[str], *, st
         "results": results,
         "columnKind": "unicodeCodePoints",
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+    return as_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
 
 
 def _rule(case: Case) -> dict[str, object]:
