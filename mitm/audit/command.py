@@ -1,13 +1,25 @@
 """The client under test as a command: placeholders, environment, time limit, last words."""
 
 import asyncio
+import difflib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import get_args
 
-from mitm.audit.listener import Endpoint
+from mitm.audit.listener import Endpoint, Placeholder
 from mitm.evidence import ClientRun
 from mitm.programs import run, secrets_of
 from mitm.surroundings import straight
+
+PLACEHOLDERS: tuple[Placeholder, ...] = get_args(Placeholder)
+
+# What could be meant as one. JSON, and most of what else stands in braces, is more than a word; a
+# shell's variables have a sign before them.
+_IN_BRACES = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")
+
+# How alike two words are: `taget` and `target` 0.9, `server` and `target` 0.5.
+_ALIKE = 0.5
 
 
 class Command:
@@ -17,9 +29,9 @@ class Command:
     background is ended as well, unless it has moved to a session of its own.
 
     Args:
-        words: program and arguments. `{target}`, `{host}`, `{port}`, `{name}`, `{ca}` and `{pin}`
-            are filled in; the same stand in the environment as `MITM_TARGET` and so on. A proxy
-            that is set there is kept, but not for what is to be dialled.
+        words: program and arguments. `{target}`, `{host}`, `{port}`, `{name}`, `{url_name}`, `{ca}`
+            and `{pin}` are filled in; the same stand in the environment as `MITM_TARGET` and so on.
+            A proxy that is set there is kept, but not for what is to be dialled.
         time_limit: seconds until it counts as hung and is ended, with its children.
     """
 
@@ -40,8 +52,33 @@ class Command:
         ended = await run(_fill(self._words, values), environment, self._time_limit, enough)
         return ClientRun.of_program(ended, self._time_limit).without_secrets(self._secrets)
 
+    def doubts(self, *, reached: bool) -> tuple[str, ...]:
+        """What may be wrong with the command line, if its client does not get through.
 
-def _fill(words: Sequence[str], values: dict[str, str]) -> list[str]:
+        Args:
+            reached: whether it has connected.
+        """
+        named = dict.fromkeys(name for word in self._words for name in _IN_BRACES.findall(word))
+        unknown = [name for name in named if name not in PLACEHOLDERS]
+        doubts = [_unknown(name) for name in unknown]
+        told = {"target", "port"} & named.keys() or any("MITM_" in word for word in self._words)
+        if not reached and not told:
+            doubts.append(
+                "The command has no {target}: write it where the client takes the address, and "
+                "{ca} where it takes the CA, or let it read MITM_TARGET and MITM_CA"
+            )
+        return tuple(doubts)
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), PLACEHOLDERS, n=1, cutoff=_ALIKE)
+    if near:
+        return f"{{{name}}} is no placeholder and was not filled in: did you mean {{{near[0]}}}?"
+    known = ", ".join(f"{{{placeholder}}}" for placeholder in PLACEHOLDERS)
+    return f"{{{name}}} is no placeholder and was not filled in; those that are: {known}"
+
+
+def _fill(words: Sequence[str], values: Mapping[Placeholder, str]) -> list[str]:
     """Fill in placeholders; other braces, such as those of JSON, are left alone."""
     filled = []
     for word in words:

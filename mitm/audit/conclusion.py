@@ -55,7 +55,8 @@ def conclude(
     fixed = tuple(f.case.name for f in report.findings if baseline.fixed(f))
     code, reason = _exit_code(report, failing, known)
     failed = next((c for c in report.controls if c.outcome != "pass"), None)
-    return Conclusion(code, reason, _advice(failed) if failed else (), failing, known, fixed)
+    advice = report.doubts + _advice(failed) if failed else ()
+    return Conclusion(code, reason, advice, failing, known, fixed)
 
 
 def _exit_code(

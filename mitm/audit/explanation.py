@@ -61,7 +61,7 @@ def explain_failure(report: Report, *, strict: bool = False) -> str:
     if conclusion.exit_code == 0:
         return ""
     if not report.conclusive:
-        return explain_control(report.controls[-1])
+        return explain_control(report.controls[-1], report.doubts)
     counts = ", ".join(
         f"{report.count(outcome)} {outcome}" for outcome in OUTCOMES if report.count(outcome)
     )
@@ -145,13 +145,27 @@ def _remedied(reason: str, option: str) -> str:
     return f"cannot be presented: {reason}"
 
 
-def explain_control(control: Finding) -> str:
-    """Why nothing is proved if the genuine certificate came to anything but `pass`."""
+def explain_control(control: Finding, doubts: Sequence[str] = ()) -> str:
+    """Why nothing is proved if the genuine certificate came to anything but `pass`.
+
+    Args:
+        control: what came of it.
+        doubts: what may be wrong with how the client was run.
+    """
     who = control.noun
     fix = f"let the {who} connect to the target that it is given, and trust its CA file"
-    rows = {"happened": control.reason, f"{who} said": _said(control), "fix": fix}
+    rows = [("happened", control.reason), (f"{who} said", _said(control))]
+    rows += [("", line) for line in further_lines(control)]
+    rows += [("fix", text) for text in doubts or (fix,)]
     head = f"Nothing is proved: the {who} does not get through with the genuine certificate."
-    return "\n".join([head, *(_row(label, text) for label, text in rows.items() if text)])
+    return "\n".join([head, *(_row(label, text) for label, text in rows if text)])
+
+
+def further_lines(control: Finding) -> tuple[str, ...]:
+    """The last lines of a client that did not get through, beside the one that says why."""
+    if control.outcome == "pass":
+        return ()
+    return tuple(line for line in control.last_lines if line not in control.said)
 
 
 def remarks(report: Report, *, strict: bool = False) -> list[str]:

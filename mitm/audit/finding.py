@@ -100,11 +100,13 @@ class Report(msgspec.Struct, frozen=True):
         findings: one for each certificate, in the order of their names, and behind it one for the
             crash that it caused, if it did.
         subject: who was audited.
+        doubts: what may be wrong with how the client was run, if a control failed.
     """
 
     controls: tuple[Finding, ...]
     findings: tuple[Finding, ...]
     subject: Subject
+    doubts: tuple[str, ...] = ()
 
     @property
     def conclusive(self) -> bool:

@@ -54,7 +54,8 @@ def run(
     Args:
         client: a function of an `Endpoint`, called in a thread of its own; an async function of
             one, run in an event loop of its own; or a command as a list of words, in which
-            `{target}`, `{host}`, `{port}`, `{name}`, `{ca}` and `{pin}` are filled in.
+            `{target}`, `{host}`, `{port}`, `{name}`, `{url_name}`, `{ca}` and `{pin}` are filled
+            in.
         only: certificates to try, by name, severity (`must`) or weakness (`CWE-297`), or a file of
             one's own by its path (`./mine.md`); empty for the whole catalogue.
         exclude: certificates to leave out, by the same words.

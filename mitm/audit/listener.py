@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -28,6 +28,9 @@ DRAIN_SECONDS = 5.0
 # call that it has begun in the background. One that raised has given up.
 LINGER_SECONDS = 2.0
 GIVEN_UP_SECONDS = 0.1
+
+
+Placeholder = Literal["target", "host", "port", "name", "url_name", "ca", "pin"]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -53,6 +56,11 @@ class Endpoint(msgspec.Struct, frozen=True):
         return str(Address(self.host, self.port))
 
     @property
+    def url_name(self) -> str:
+        """The name as it stands in a URL: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+        return f"[{self.name}]" if ":" in self.name else self.name
+
+    @property
     def ca_pem(self) -> bytes:
         """The CA to trust, PEM."""
         return self.ca_file.read_bytes()
@@ -62,13 +70,14 @@ class Endpoint(msgspec.Struct, frozen=True):
         """The genuine leaf, PEM."""
         return self.pin_file.read_bytes()
 
-    def placeholders(self) -> dict[str, str]:
+    def placeholders(self) -> dict[Placeholder, str]:
         """What a command line may name, by its name."""
         return {
             "target": self.target,
             "host": self.host,
             "port": str(self.port),
             "name": self.name,
+            "url_name": self.url_name,
             "ca": str(self.ca_file),
             "pin": str(self.pin_file),
         }

@@ -110,7 +110,10 @@ def stack_said(evidence: Evidence | None, hint: str) -> str:
         evidence: of the control.
         hint: what is known of it otherwise.
     """
-    return "; ".join(filter(None, (user_agent(evidence), hint)))
+    agent = user_agent(evidence)
+    if kind_of_stack(agent) and hint in _TITLES.values():
+        return agent
+    return "; ".join(filter(None, (agent, hint)))
 
 
 def kind_of_stack(said: str) -> Stack:

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from mitm import pki
 from mitm.audit.case import Case, Suite
+from mitm.audit.command import Command
 from mitm.audit.finding import Finding, Report, Subject, with_crashes
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.audit.stack import stack_said
@@ -102,7 +103,9 @@ async def run_audit(
     first = await attempt(suite.control)
     subject = structs.replace(subject, stack=stack_said(first.evidence, subject.stack))
     if first.outcome != "pass":
-        return Report((first,), (), subject)
+        reached = first.evidence is not None and bool(first.evidence.connections)
+        doubts = client.doubts(reached=reached) if isinstance(client, Command) else ()
+        return Report((first,), (), subject, doubts)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(attempt(case, first.observation)) for case in suite.cases]

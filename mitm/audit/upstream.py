@@ -7,9 +7,16 @@ from pathlib import Path
 from mitm.address import Address
 from mitm.audit.listener import Upstream
 from mitm.errors import UserError
+from mitm.wire.http2 import PREFACE
 
 # Seconds for the connection and the TLS handshake.
 _SECONDS = 10.0
+
+# Seconds in which a server that has just accepted a connection answers HTTP/2's preface.
+_ANSWER_SECONDS = 2.0
+
+_SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # RFC 9113 section 6.5, empty
+_FRAME_TYPE = 3  # its place in a frame, section 4.1
 
 
 async def own_server(address: Address, ca_file: Path | None, name: str | None = None) -> Upstream:
@@ -44,13 +51,64 @@ async def own_server(address: Address, ca_file: Path | None, name: str | None = 
         raise UserError(
             f"--upstream {address}: its certificate does not verify: {error.verify_message}{hint}"
         ) from None
-    except ssl.SSLError as error:
-        reason = (error.reason or str(error)).lower().replace("_", " ")
-        raise UserError(f"--upstream {address}: no TLS handshake with it: {reason}") from None
-    except TimeoutError:
-        raise UserError(f"--upstream {address}: no answer within {_SECONDS:g} s") from None
-    except OSError as error:
-        reason = error.strerror or "it closed the connection"
-        raise UserError(f"--upstream {address}: not reached: {reason}") from None
+    except OSError as error:  # ssl.SSLError and TimeoutError among them
+        if await _speaks_plaintext(address):
+            raise UserError(
+                f"--upstream {address}: it was reached, but speaks no TLS: if that is as it should "
+                "be, add --upstream-plaintext"
+            ) from None
+        raise _refusal(address, error) from None
     writer.transport.abort()
     return Upstream(address, tls=True)
+
+
+async def plaintext_server(address: Address) -> Upstream:
+    """Make sure that a server takes connections, and speaks no TLS.
+
+    Args:
+        address: where it is.
+
+    Raises:
+        UserError: it is not there, or does not answer HTTP in plaintext.
+    """
+    try:
+        async with asyncio.timeout(_SECONDS):
+            _, writer = await asyncio.open_connection(*address)
+    except OSError as error:
+        raise _refusal(address, error) from None
+    writer.transport.abort()
+    if not await _speaks_plaintext(address):
+        raise UserError(
+            f"--upstream {address}: it does not answer HTTP in plaintext: if it speaks TLS, leave "
+            "out --upstream-plaintext"
+        )
+    return Upstream(address, tls=False)
+
+
+async def _speaks_plaintext(address: Address) -> bool:
+    """Whether a server answers HTTP/2, or HTTP/1.1, without TLS.
+
+    A server of HTTP/2 begins with SETTINGS (RFC 9113 section 3.4); one of HTTP/1.1 answers the
+    preface with a status line, since it is made to be none of its requests.
+    """
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection(*address)
+            try:
+                writer.write(PREFACE + _SETTINGS)
+                answer = await reader.readexactly(len(_SETTINGS))
+            finally:
+                writer.transport.abort()
+    except (OSError, EOFError):
+        return False
+    return answer.startswith(b"HTTP/1.") or answer[_FRAME_TYPE] == _SETTINGS[_FRAME_TYPE]
+
+
+def _refusal(address: Address, error: OSError) -> UserError:
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or str(error)).lower().replace("_", " ")
+        return UserError(f"--upstream {address}: no TLS handshake with it: {reason}")
+    if isinstance(error, TimeoutError):
+        return UserError(f"--upstream {address}: no answer within {_SECONDS:g} s")
+    reason = error.strerror or "it closed the connection"
+    return UserError(f"--upstream {address}: not reached: {reason}")

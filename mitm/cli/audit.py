@@ -33,7 +33,7 @@ from mitm.audit.program import program_of
 from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
 from mitm.audit.stack import stack_of_command
 from mitm.audit.trial import RunClient
-from mitm.audit.upstream import own_server
+from mitm.audit.upstream import own_server, plaintext_server
 from mitm.cli import audit_table, completion, report
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, capture_options
@@ -68,6 +68,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--name", metavar="NAME", help=f"The name that the client expects.  [{LOCALHOST}]")
 @click.option("--respond", metavar="STATUS", help="The gRPC status that calls are answered with.")
 @click.option("--upstream", metavar="HOST:PORT", help="Your own server, to answer the calls.")
+@click.option(
+    "--upstream-plaintext", is_flag=True, help="That server speaks no TLS; the client still does."
+)
 @click.option("--ca", type=_FILE, help="The CA that signed its certificate, PEM.  [the system's]")
 @click.option(
     "--allow-host",
@@ -121,6 +124,7 @@ def audit(
     name: str | None,
     respond: str | None,
     upstream: str | None,
+    upstream_plaintext: bool,
     ca: Path | None,
     allow_host: tuple[str, ...],
     only: tuple[str, ...],
@@ -158,6 +162,7 @@ def audit(
     {target}          where to connect, host:port; {host} and {port} are its parts
     {ca}              file of the CA to trust, PEM
     {name}            the name to expect in the certificate, if it is not {host}
+    {url_name}        the same for a URL: an IPv6 address in brackets
     {pin}             file of the genuine certificate, for a client that trusts that alone
 
     Exit code: 0 nothing found, 1 a forged certificate was accepted, 2 wrong input, 3 inconclusive:
@@ -169,6 +174,10 @@ def audit(
             "--ca is for --upstream; the client's own options stand behind its command: "
             "mitm-demo audit -- ./my-client --ca {ca}"
         )
+    if upstream_plaintext and not upstream:
+        raise UserError("--upstream-plaintext is for --upstream: name your server with it")
+    if upstream_plaintext and ca:
+        raise UserError("--upstream-plaintext shows no certificate: leave out --ca")
     if upstream and respond:
         raise UserError("--respond is for the stand-in server: --upstream answers for itself")
     if limbo and name:
@@ -189,7 +198,10 @@ def audit(
             tap=tap,
         )
         if upstream:
-            return await audit_by(await own_server(guard(parse(upstream), allow_host), ca, name))
+            address = guard(parse(upstream), allow_host)
+            if upstream_plaintext:
+                return await audit_by(await plaintext_server(address))
+            return await audit_by(await own_server(address, ca, name))
         async with stand_in(status_code(respond or "OK")) as server:
             return await audit_by(server)
 

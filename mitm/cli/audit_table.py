@@ -11,7 +11,7 @@ from mitm import content
 from mitm.audit import Finding, Report
 from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion, listed
-from mitm.audit.explanation import proved_by, untried
+from mitm.audit.explanation import further_lines, proved_by, untried
 from mitm.audit.finding import Outcome
 from mitm.masking import plain
 
@@ -66,8 +66,10 @@ def _show_head(console: Console, report: Report, conclusion: Conclusion) -> None
         style = "green" if control.outcome == "pass" else "bold red"
         told = Text(plain(control.reason))
         if control.outcome != "pass" and control.said not in control.reason:
-            told.append(f"\nthe {control.noun} said: {plain(control.said)}", style="dim")
+            told.append(f"\nthe {control.noun} said: {plain(control.said)}")
         rows.add_row("", when, Text(control.outcome, style=style), told)
+        for line in further_lines(control):
+            rows.add_row("", "", "", Text(plain(line), style="dim"))
     console.print(rows)
     for advice in conclusion.advice:
         _show(console, advice, "bold", 2)

@@ -224,6 +224,19 @@ def test_sarif_points_at_the_file_that_was_run(
 
     assert uri("python3", "my tests/client.py", "{target}") == "my%20tests/client.py"
     assert uri("/usr/bin/curl", "https://{target}") == "curl"
+    # Whatever wraps it; and what it is given is not what is run.
+    (tmp_path / "ca.pem").touch()
+    program = tmp_path / "client"
+    program.touch()
+    program.chmod(0o755)
+    assert uri("env", "A=b", "./client", "{target}") == "client"
+    assert uri("timeout", "-k", "1", "5", "nice", "./client") == "client"
+    assert uri("sh", "-c", "A=b ./client {target}") == "client"
+    assert uri("unknown-wrapper", "-x", "./client") == "client"
+    assert uri("env", "A=b", "curl", "--cacert", "ca.pem") == "curl"
+    assert uri("env", "A=b", "/opt/client", "{target}") == "client"
+    assert uri("go", "run", "./my tests", "{target}") == "my%20tests"
+    assert uri("java", "-jar", "target/client.jar") == "client.jar"
     assert uri("/usr/bin/curl", "x" * 5000) == "curl"
 
 

@@ -1,8 +1,10 @@
 """The user's own server in place of the stand-in: it must be the right one."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from mitm import pki
 from mitm.address import Address
 from mitm.audit import catalogue, forge_suite, select, stand_in
-from mitm.audit.upstream import own_server
+from mitm.audit.upstream import own_server, plaintext_server
 from mitm.errors import UserError
 from mitm.messages import Schema
 from mitm.proxy import Interceptor
@@ -77,7 +79,7 @@ def test_the_right_server_is_taken(
         ("forged", "api.test", "does not verify"),
         ("api.test", None, "does not verify: IP address mismatch"),
         ("127.0.0.1", "api.test", "does not verify"),
-        (None, None, "no TLS handshake with it"),
+        (None, None, "it was reached, but speaks no TLS: *add --upstream-plaintext"),
     ],
 )
 def test_another_server_is_refused(
@@ -89,8 +91,54 @@ def test_another_server_is_refused(
             with pytest.raises(UserError) as error:
                 await own_server(address, anchor(tmp_path, chains["api.test"]), name)
             assert str(error.value).startswith(f"--upstream {address}: ")
-            assert said in str(error.value)
+            assert fnmatch(str(error.value), f"*{said}*")
             assert "\n" not in str(error.value)
+
+    run(main())
+
+
+@asynccontextmanager
+async def closing_at_once(greeting: bytes) -> AsyncIterator[Address]:
+    """A server of HTTP/1.1 in plaintext, or of nothing at all."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(greeting)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield Address(*server.sockets[0].getsockname()[:2])
+
+
+def test_a_server_in_plaintext_is_taken_if_that_is_asked_for() -> None:
+    async def main() -> None:
+        async with serving(None) as address:
+            upstream = await plaintext_server(address)
+            assert (upstream.address, upstream.tls) == (address, False)
+        async with closing_at_once(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
+            assert not (await plaintext_server(address)).tls
+            with pytest.raises(UserError, match="add --upstream-plaintext"):
+                await own_server(address, None)
+
+    run(main())
+
+
+# A server of TLS, to what is no ClientHello: unexpected_message (RFC 8446 section 6.2).
+ALERT = bytes.fromhex("1503010002020a")
+
+
+def test_a_server_that_speaks_no_plaintext_is_refused_then() -> None:
+    async def main() -> None:
+        async with closing_at_once(ALERT) as address:
+            with pytest.raises(UserError, match="leave out --upstream-plaintext"):
+                await plaintext_server(address)
+        async with closing_at_once(b"") as address:
+            with pytest.raises(
+                UserError, match=r"not reached: it closed the connection|no TLS handshake"
+            ):
+                await own_server(address, None)
+        with pytest.raises(UserError, match="not reached: Connect"):
+            await plaintext_server(address)
 
     run(main())
 

@@ -189,6 +189,70 @@ def test_ones_own_server_answers_in_place_of_the_stand_in(tmp_path: Path) -> Non
         assert "its certificate does not verify" in refused(wrong)
 
 
+def test_ones_own_server_may_speak_plaintext_behind_the_certificate() -> None:
+    with serving() as (_, address):
+        upstream = ("--upstream", f"localhost:{address.rpartition(':')[2]}")
+        client = policy("ca-file", "--ca", "{ca}")
+        told_so = refused(audit(*upstream, *client))
+        assert "it was reached, but speaks no TLS" in told_so
+        assert "--upstream-plaintext" in told_so
+        result = audit("--json", *upstream, "--upstream-plaintext", *client)
+        assert result.code == 0, result.err
+        assert "Nicolas" in told(result)["controls"][0]["client_said"]
+        careless = audit(*upstream, "--upstream-plaintext", *policy("skip-verify"))
+        assert careless.code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("{taget}",), "{taget} is no placeholder and was not filled in: did you mean {target}?"),
+        (("{servername}", "{ca}"), "did you mean"),
+        (("{zzz}", "{target}"), "{zzz} is no placeholder and was not filled in; those that are:"),
+        (("localhost:1",), "The command has no {target}: write it where the client takes"),
+        (('{"a": 1}', "{}", "${HOME}", "{target}"), ""),
+        (("MITM_TARGET",), ""),
+    ],
+)
+def test_a_placeholder_that_is_none_is_told(words: tuple[str, ...], said: str) -> None:
+    result = mitm_demo("audit", "--", sys.executable, "-c", "", *words, COLUMNS="300")
+    assert result.code == 3
+    if said:
+        assert said in result.out
+    else:
+        assert "placeholder" not in result.out
+        assert "has no {target}" not in result.out
+
+
+def test_a_control_that_fails_shows_what_the_client_said_last() -> None:
+    program = """
+import sys
+print("loading settings", file=sys.stderr)
+print("no setting named 'ca_path'", file=sys.stderr)
+sys.exit("error: cannot go on")
+"""
+    result = mitm_demo("audit", "--", sys.executable, "-c", program, "{target}", COLUMNS="200")
+    assert result.code == 3
+    lines = [line.strip() for line in result.out.splitlines()]
+    first = next(n for n, line in enumerate(lines) if "error: cannot go on" in line)
+    assert lines[first + 1 : first + 3] == ["loading settings", "no setting named 'ca_path'"]
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is needed: apt install curl")
+def test_a_url_takes_an_ipv6_address_in_brackets() -> None:
+    url = "https://{url_name}:{port}/"
+    curl = ("curl", "-q", "-sS", "--noproxy", "*", "--cacert", "{ca}", url)
+    result = audit("--json", "--name", "::1", "--", *curl, only="attacker-ca,wrong-host")
+    assert result.code == 0, result.out
+    assert set(outcomes(told(result)).values()) == {"pass"}
+    careless = audit("--name", "::1", "--", *curl, "-k", only="attacker-ca,wrong-host")
+    assert careless.code == 1
+    # A name stays as it is; and the same stands in the environment.
+    shell = ("sh", "-c", f"exec curl -q -sS --cacert $MITM_CA {url.replace('{url_name}', '$U')}")
+    words = [word.replace("$U", "$MITM_URL_NAME").replace("{port}", "$MITM_PORT") for word in shell]
+    assert audit("--", *words, only="attacker-ca").code == 0
+
+
 def test_the_client_is_told_by_its_environment_as_well() -> None:
     program = SSL_CLIENT.replace(
         "sys.argv[1:]", "[os.environ[f'MITM_{n}'] for n in ('HOST', 'PORT', 'CA', 'NAME')]"
@@ -520,6 +584,11 @@ def test_a_recipe_that_has_the_name_of_another_is_refused(tmp_path: Path) -> Non
         (("--upstream", "localhost:1", "--respond", "OK", "--", "true"), "--respond is for"),
         (("--upstream", "example.com:443", "--", "true"), "add --allow-host example.com"),
         (("--upstream", "nonsense", "--", "true"), "write HOST:PORT"),
+        (("--upstream-plaintext", "--", "true"), "--upstream-plaintext is for --upstream"),
+        (
+            ("--upstream", "localhost:1", "--upstream-plaintext", "--ca", "x.pem", "--", "true"),
+            "leave out --ca",
+        ),
         (("--respond", "FINE", "--", "true"), "unknown gRPC status 'FINE'"),
         (("--only", "self-singed", "--", "true"), "did you mean 'self-signed'?"),
         (("--exclude", "must,should,info", "--", "true"), "no certificate is left"),

@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
+from mitm.audit.explanation import further_lines
 from mitm.audit.finding import Finding, Report
 from mitm.masking import plain
 
@@ -25,7 +26,7 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
     for control, when in zip(report.controls, ("first", "last"), strict=False):
         test = _test(suite, control, f"control: {control.case.name}, {when}")
         if control.outcome != "pass":
-            _say(test, "error", control, more=conclusion.advice)
+            _say(test, "error", control, more=[*further_lines(control), *conclusion.advice])
     for finding in report.findings:
         test = _test(suite, finding, finding.case.name)
         if finding.case.name in conclusion.failing:
