@@ -1,11 +1,13 @@
 """The cause of what a client accepts: true, one for each hole, with a fix in its own stack."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mitm.audit import Finding
-from mitm.audit.cause import Cause, causes_of, find_causes
+from mitm.audit.cause import Cause, CauseName, causes_of, find_causes
 from mitm.audit.stack import kind_of_stack
 from mitm.content import CERTS, markdown_files
 from mitm.pki import load_recipe
@@ -141,6 +143,12 @@ def test_certificates_of_ones_own_are_told_by_their_own_fix() -> None:
     causes = causes_of(own)
     assert [cause.fix for cause in causes] == [f.case.fix for f in own]
     assert {cause.name for cause in causes} == {"other"}
+
+
+def test_the_page_tells_every_cause() -> None:
+    page = (CERTS.parent / "docs" / "audit.md").read_text()
+    for name in get_args(CauseName):
+        assert f"`{name}`" in page
 
 
 # The client's own stack
