@@ -186,7 +186,10 @@ async def serve(listen: str, credentials: grpc.ServerCredentials | None) -> None
         try:
             await add(server)
         except ImportError:
-            print(f"server: without {service}: pip install {package}", file=sys.stderr)
+            # Of the same release: another would bring its own grpcio in the place of the one here.
+            release = ".".join(grpc.__version__.split(".")[:2])
+            install = f"pip install '{package}~={release}.0'"
+            print(f"server: without {service}: {install}", file=sys.stderr)
     port = bind(server, listen, credentials)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

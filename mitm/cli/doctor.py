@@ -1,61 +1,86 @@
-"""`mitm-demo doctor`: what is installed, what is missing, and what that would enable."""
+"""`mitm-demo doctor`: what is installed, what is missing or in the way, and what comes of it."""
 
+import os
 import platform
 import shutil
 import ssl
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mitm.cli import report
 from mitm.lab import clients, load_client
+from mitm.masking import plain
+from mitm.surroundings import proxies
 
-_PACKAGES = {
+_NAME = "mitm-demo"
+
+_NEEDED = {
     "grpcio": "server and Python client",
-    "cryptography": "forging certificates",
     "protobuf": "showing messages as JSON",
+    "cryptography": "forging certificates",
     "hpack": "reading headers",
-    "uvloop": "a faster interceptor; it works without",
+    "h2": "changing what passes",
+}
+_OPTIONAL = {
+    "uvloop": "a faster interceptor",
+    "grpcio-reflection": "serve: server reflection",
+    "grpcio-health-checking": "serve: health checks",
+    "grpcio-tools": "proxy --proto",
+    "pytest": "mitm_audit and forged_server",
 }
 _PROGRAMS = {
     "openssl": "looking at certificates by hand",
-    "tshark": "looking at captures by hand; Wireshark does as well",
+    "tshark": "looking at captures by hand, as Wireshark does",
     "h2load": "make bench (Debian: nghttp2-client)",
     "nghttpd": "make bench (Debian: nghttp2-server)",
     "nghttpx": "make bench (Debian: nghttp2-proxy)",
-    "ip": "three hosts in network namespaces (Debian: iproute2)",
+    "ip": "scripts/three-hosts.sh (Debian: iproute2)",
     "iptables": "proxy --mode transparent (Debian: iptables)",
 }
-_OPTIONAL = {"uvloop"}
 
 
 @click.command()
 def doctor() -> int:
-    """Tell what is installed, what is missing and what it would enable.
+    """Tell what is installed, what is missing or in the way, and what comes of it.
 
     \b
     mitm-demo doctor
 
-    Exit code: 1 if something is missing that every scenario needs.
+    Exit code: 1 if something is missing that every scenario needs, or another distribution is
+    imported by the same name.
     """
-    table = Table("what", "found", "for")
-    table.add_row("Python", platform.python_version(), "everything")
-    table.add_row("TLS library", ssl.OPENSSL_VERSION, "the interceptor")
-    broken = False
-    for name, purpose in _PACKAGES.items():
-        try:
-            found = Text(version(name))
-        except PackageNotFoundError:
-            found = Text("missing", style="red")
-            broken = broken or name not in _OPTIONAL
-        table.add_row(name, found, purpose)
+    _tell("Python", platform.python_version(), "everything")
+    _tell("TLS library", " ".join(ssl.OPENSSL_VERSION.split()[:2]), "the interceptor")
+    found = [_package(name, purpose, "red") for name, purpose in _NEEDED.items()]
+    for name, purpose in _OPTIONAL.items():
+        _package(name, purpose, "yellow")
     programs = dict(_PROGRAMS)
     for client in map(load_client, clients()):
         programs |= dict.fromkeys(client.requires, f"the client {client.name}")
     for name, purpose in programs.items():
         path = shutil.which(name)
-        table.add_row(name, Text(path) if path else Text("missing", style="yellow"), purpose)
-    report.console().print(table)
-    return 1 if broken else 0
+        _tell(name, path or "missing", purpose, "" if path else "yellow")
+    if named := proxies(os.environ):
+        _tell("proxy", ", ".join(named), "clients under test dial past it", "yellow")
+    others = sorted({*packages_distributions().get("mitm", ())} - {_NAME})
+    for other in others:
+        beside = f"import mitm is its name, too: pip uninstall {other}, or {_NAME} elsewhere"
+        _tell(other, version(other), beside, "red")
+    return 0 if all(found) and not others else 1
+
+
+def _package(name: str, purpose: str, if_missing: str) -> bool:
+    try:
+        _tell(name, version(name), purpose)
+    except PackageNotFoundError:
+        _tell(name, "missing", purpose, if_missing)
+        return False
+    return True
+
+
+def _tell(what: str, found: str, purpose: str, style: str = "") -> None:
+    """One line each, however long: a terminal wraps what it must."""
+    line = Text.assemble(f"{plain(what):<22}  ", (f"{plain(found):<20}", style), f"  {purpose}")
+    report.console().print(line, soft_wrap=True)

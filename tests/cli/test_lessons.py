@@ -1,6 +1,8 @@
 """`list`, `show`, `doctor` and the help texts."""
 
+import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -132,9 +134,45 @@ def test_doctor_tells_what_is_here_and_what_is_missing() -> None:
     assert "grpcio" in result.out
     bare = mitm_demo("doctor", PATH="")
     assert bare.code == 0
-    (row,) = (line for line in bare.out.splitlines() if " h2load " in line)
+    (row,) = (line for line in bare.out.splitlines() if line.startswith("h2load "))
     assert "missing" in row
     assert "make bench" in row
+
+
+def test_doctor_tells_versions_and_missing_packages_in_a_line_each() -> None:
+    result = mitm_demo("doctor", COLUMNS="80")
+    for package in ("grpcio", "protobuf", "cryptography"):
+        (row,) = (line for line in result.out.splitlines() if line.startswith(f"{package} "))
+        assert version(package) in row
+    assert "missing" not in result.out[: result.out.index("uvloop")]
+
+
+def test_doctor_tells_which_proxies_are_set_and_not_their_values() -> None:
+    quiet = {name: "" for name in os.environ if name.lower().endswith("_proxy")}
+    assert "proxy  " not in mitm_demo("doctor", **quiet).out
+    url = "http://me:s3cret@proxy.example"
+    result = mitm_demo("doctor", **quiet | {"https_proxy": url, "ALL_PROXY": url})
+    (row,) = (line for line in result.out.splitlines() if line.startswith("proxy "))
+    assert "ALL_PROXY, https_proxy" in row
+    assert "s3cret" not in result.out
+
+
+@pytest.mark.parametrize("module", ["mitm", "another"])
+def test_doctor_tells_if_another_distribution_is_imported_by_the_same_name(
+    tmp_path: Path, module: str
+) -> None:
+    metadata = tmp_path / "mitm-1.5.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mitm\nVersion: 1.5.0\n")
+    (metadata / "RECORD").write_text(f"{module}/__init__.py,,\n")
+    result = mitm_demo("doctor", PYTHONPATH=str(tmp_path))
+    rows = [line for line in result.out.splitlines() if line.startswith("mitm ")]
+    if module == "mitm":
+        assert result.code == 1
+        assert "1.5.0" in rows[0]
+        assert "pip uninstall mitm" in rows[0]
+    else:
+        assert (result.code, rows) == (0, [])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
