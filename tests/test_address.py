@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitm.address import Address, guard, is_ip, is_loopback, parse
+from mitm.address import Address, guard, is_host_name, is_ip, is_loopback, parse
 from mitm.errors import UserError
 
 
@@ -60,7 +60,17 @@ def test_no_text_raises_anything_else(text: str) -> None:
     assert address.host
 
 
-_LOOPBACK = ["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "127.8.9.10", "::1"]
+_LOOPBACK = [
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "127.0.0.1",
+    "127.8.9.10",
+    "::1",
+    "0:0:0:0:0:0:0:1",
+    "::ffff:127.0.0.1",
+    "::FFFF:7f00:1",
+]
 _ELSEWHERE = [
     "example.com",
     "localhost.example.com",
@@ -73,6 +83,8 @@ _ELSEWHERE = [
     "fe80::1",
     "127.1",  # not every resolver takes it for 127.0.0.1
     "2130706433",
+    "::ffff:192.0.2.1",
+    "localhost..",
     "",
 ]
 
@@ -96,6 +108,44 @@ def test_a_host_that_was_allowed_passes_and_no_other_does() -> None:
     for host in ("192.168.1.2", "example.com", "a.build.example.com"):
         with pytest.raises(UserError):
             guard(Address(host, 443), allowed)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host"),
+    [
+        ("Build.Example.COM", "build.example.com"),
+        ("build.example.com", "BUILD.example.com"),
+        ("build.example.com.", "build.example.com"),
+        ("build.example.com", "build.example.com."),
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("2001:db8::1", "2001:0db8:0000:0000:0000:0000:0000:0001"),
+        ("192.0.2.1", "::ffff:192.0.2.1"),
+    ],
+)
+def test_a_host_is_allowed_in_whatever_form_it_is_written(allowed: str, host: str) -> None:
+    assert guard(Address(host, 443), (allowed,)) == Address(host, 443)
+    with pytest.raises(UserError):
+        guard(Address(host, 443), ("x" + allowed,))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("api.example", True),
+        ("api.example.", True),
+        ("localhost", True),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("a..b", False),
+        (".", False),
+        ("", False),
+        ("a b", False),
+        ("h\u00f6st", False),
+        ("a,O=b", False),
+    ],
+)
+def test_a_host_name_is_told_from_anything_else(text: str, is_one: bool) -> None:
+    assert is_host_name(text) == is_one
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ speaks, and whether it goes to a host that is under test.
 """
 
 import asyncio
+import contextlib
 import socket
 from http import HTTPStatus
 from typing import Literal, NamedTuple
@@ -13,13 +14,14 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from mitm import events
-from mitm.address import Address, guard, is_host_name, is_ip, normal
+from mitm.address import Address, guard, is_host_name, is_ip, is_loopback, normal
 from mitm.errors import UserError, explain
 from mitm.proxy import connect, transparent
 from mitm.proxy.ending import Emit, EndError, so_far, unreachable
 from mitm.proxy.interception import Interception
 from mitm.proxy.peer import Peer
 from mitm.proxy.tap import dial, take_over
+from mitm.proxy.whereabouts import found_at, is_here, is_listened_on
 from mitm.tls import Hello, HelloReader, MalformedHelloError, tls_record
 from mitm.wire.http2 import PREFACE
 
@@ -30,6 +32,15 @@ DIAL_SECONDS = 10.0
 
 # Seconds that a client has to take a refusal and leave: nginx's lingering_timeout.
 REFUSAL_SECONDS = 5.0
+
+
+# Rounds of the event loop after which a connection that has come about is noted as dialled: asyncio
+# and uvloop take four or five.
+ROUNDS = 20
+
+# Seconds for which a connection to a server is known after its end. The same two addresses do not
+# come again for a minute (TIME_WAIT, RFC 9293 section 3.6.1).
+REMEMBERED_SECONDS = 10.0
 
 
 class Arrived(NamedTuple):
@@ -80,6 +91,8 @@ class Arrival:
         self._interception = interception
         self._emit = emit
         self._hidden = interception.mode != "reverse"
+        self._going_to: Address | None = None
+        self._dialled: list[tuple[Address, Address]] = []
         self.peers: list[Peer] = []
 
     async def come(self) -> Arrived:
@@ -96,6 +109,8 @@ class Arrival:
             raise EndError("client", "reset") from None
         client = Peer(*streams)
         self.peers.append(client)
+        with contextlib.suppress(OSError):
+            self._going_to = _comparable(Address(*self._accepted.getsockname()[:2]))
         if self._interception.upstream and self._interception.mode == "reverse":
             return await self._come_in_reverse(client, self._interception.upstream)
         return await self._come_by_way(client)
@@ -103,7 +118,7 @@ class Arrival:
     async def _come_in_reverse(self, client: Peer, address: Address) -> Arrived:
         hello = await self._sniff(client)
         self._tell(hello)
-        server, local = await self._dial(client, address)
+        server, local = await self._dial_upstream(client, address)
         name = hello.server_name if hello else None
         if name and not is_ip(name) and not is_host_name(name):
             name = None
@@ -133,7 +148,7 @@ class Arrival:
                 server.hide()
                 server.abort()
                 address = upstream
-                server, local = await self._dial(client, address)
+                server, local = await self._dial_upstream(client, address)
             self._show()
             self._tell(hello)
         else:
@@ -167,9 +182,19 @@ class Arrival:
                 destination = await self._read_request(client)
             else:
                 destination = transparent.original_destination(self._accepted)
+                self._going_to = _comparable(destination)
+                if is_here(self._address.host):
+                    # Whoever has dialled may be this loop, which has yet to notice that it has.
+                    for _ in range(ROUNDS):
+                        await asyncio.sleep(0)
             self._emit(events.Destination, address=str(destination))
-            address = self._way_to(destination)
-            server, local = await self._dial(client, address)
+            upstream = self._interception.upstream
+            if upstream and self._is_under_test(destination.host):
+                address = upstream
+                server, local = await self._dial(client, address, asked_for=False)
+            else:
+                address = guard(destination, self._interception.allowed)
+                server, local = await self._dial(client, address, asked_for=True)
         except transparent.NotRedirectedError as error:
             raise EndError("attacker", "error", str(error)) from None
         except UserError as error:
@@ -222,26 +247,39 @@ class Arrival:
         except TimeoutError:
             pass
 
-    def _way_to(self, destination: Address) -> Address:
-        """What to dial for a destination.
-
-        Raises:
-            UserError: it is not on this machine, and was not allowed.
-        """
-        if self._interception.upstream and self._is_under_test(destination.host):
-            return self._interception.upstream
-        return guard(destination, self._interception.allowed)
-
     def _is_under_test(self, name: str) -> bool:
         return normal(name) in self._interception.intercept
 
-    async def _dial(self, client: Peer, address: Address) -> tuple[Peer, Address]:
-        """Reach the server; give it, and the local address towards it."""
+    async def _dial_upstream(self, client: Peer, address: Address) -> tuple[Peer, Address]:
+        """Reach the server that was named beforehand."""
+        try:
+            return await self._dial(client, address, asked_for=False)
+        except UserError as error:
+            raise unreachable(client, address, str(error), self._emit) from None
+
+    async def _dial(
+        self, client: Peer, address: Address, *, asked_for: bool
+    ) -> tuple[Peer, Address]:
+        """Reach the server.
+
+        Args:
+            client: who is waiting for it.
+            address: whom to dial.
+            asked_for: whether it is the client that has named it.
+
+        Returns:
+            The server, and the local address towards it.
+
+        Raises:
+            UserError: it is not to be dialled.
+            EndError: it was not reached.
+        """
+        self._must_not_go_round()
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                reader, writer, local = await dial(
-                    address, self._interception.tap, hidden=self._hidden
-                )
+                found = await found_at(address, self._interception.allowed)
+                self._must_lead_elsewhere(address, found, asked_for=asked_for)
+                reader, writer, local, remote = await self._dial_first(found)
         except TimeoutError:
             reason = f"no answer within {DIAL_SECONDS:g} s"
             raise unreachable(client, address, reason, self._emit) from None
@@ -249,7 +287,59 @@ class Arrival:
             raise unreachable(client, address, explain(error), self._emit) from None
         server = Peer(reader, writer)
         self.peers.append(server)
+        self._dialled.append((_comparable(local), _comparable(remote)))
+        self._interception.dialled.update(self._dialled)
+        self._must_not_go_round()
         return server, local
+
+    async def _dial_first(
+        self, found: list[Address]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Address, Address]:
+        """Reach one of the addresses of a host, one after the other as RFC 6724 orders them."""
+        tap, hidden = self._interception.tap, self._hidden
+        for address in found[:-1]:
+            with contextlib.suppress(OSError):
+                return *await dial(address, tap, hidden=hidden), address
+        return *await dial(found[-1], tap, hidden=hidden), found[-1]
+
+    def _must_lead_elsewhere(
+        self, address: Address, found: list[Address], *, asked_for: bool
+    ) -> None:
+        """See that a dial neither comes back here nor opens this machine to another.
+
+        Raises:
+            UserError: it would.
+        """
+        if any(is_listened_on(each, self._interception.listeners) for each in found):
+            raise UserError(f"{address} is the interceptor itself: name the server behind it")
+        if not asked_for or is_loopback(self._address.host):
+            return
+        if any(is_here(each.host) for each in found):
+            raise UserError(
+                f"{address} is on the interceptor's own machine, which a client on another reaches "
+                "through it only where it is a host under test with --upstream"
+            )
+
+    def _must_not_go_round(self) -> None:
+        """See that the client is not this interceptor itself, which the kernel has led back here.
+
+        A connection is known by both its addresses. Where it was going is not changed for us by a
+        redirection: it is asked for.
+
+        Raises:
+            EndError: it is.
+        """
+        if (_comparable(self._address), self._going_to) in self._interception.dialled:
+            reason = "the interceptor has dialled itself: the way to the server leads back here"
+            raise EndError("attacker", "error", reason)
+
+    def forget(self) -> None:
+        """Forget whom this has dialled, a while after those connections are over.
+
+        What has come back here may only just have been accepted.
+        """
+        forget = self._interception.dialled.difference_update
+        asyncio.get_running_loop().call_later(REMEMBERED_SECONDS, forget, self._dialled)
 
     # What the client speaks
 
@@ -300,3 +390,7 @@ class Arrival:
             listening.cancel()
             results = await asyncio.gather(sniffing, listening, return_exceptions=True)
         return results[0] if isinstance(results[0], Hello) else None
+
+
+def _comparable(address: Address) -> Address:
+    return Address(normal(address.host), address.port)

@@ -87,6 +87,7 @@ class Connection:
             reason=end.reason or self._hint(end),
         )
         await self._let_go(at_once=stopped)
+        self._arrival.forget()
 
     def _hint(self, end: EndError) -> str:
         """What to do about an end that may have its reason in how the server is spoken to."""

@@ -16,7 +16,12 @@ Mode = Literal["reverse", "connect", "transparent"]
 
 
 class Interception(NamedTuple):
-    """What is to be done with each connection; see `Interceptor`."""
+    """What is to be done with each connection; see `Interceptor`.
+
+    Attributes:
+        dialled: both addresses of each connection to a server, the local one first.
+        listeners: where clients are expected.
+    """
 
     upstream: Address | None
     upstream_tls: bool | None
@@ -25,8 +30,10 @@ class Interception(NamedTuple):
     schema: Schema
     on_event: Callable[[Event], None]
     tap: Tap | None
+    dialled: set[tuple[Address, Address]]
     mode: Mode = "reverse"
     intercept: frozenset[str] = frozenset()
     allowed: frozenset[str] = frozenset()
     rules: Rules | None = None
     stand_in: bool = False
+    listeners: tuple[Address, ...] = ()

@@ -10,7 +10,7 @@ from typing import Self
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from mitm.address import Address, normal
+from mitm.address import LOCALHOST, Address, is_ip, normal
 from mitm.errors import UserError, explain
 from mitm.events import Event
 from mitm.messages import Schema
@@ -23,6 +23,7 @@ from mitm.proxy.observer import LOGGER, GuardedObserver, Losses
 from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import GuardedTap, Tap
 from mitm.proxy.transparent import take_foreign
+from mitm.proxy.whereabouts import found_at, is_listened_on
 from mitm.tls import Hello
 
 # Clients that wait to be accepted, on each address. A client beyond that comes a second late, when
@@ -77,8 +78,8 @@ class Interceptor:
             an HTTP/2 endpoint towards both peers.
         impersonate: answer in the place of the server, which is not dialled and need not be there:
             with an empty message, changed by the rules.
-        on_loss: is given a line when `on_event` has raised for the first time, or the tap; the
-            default is a warning of the logger `mitm`.
+        on_loss: is given a line when `on_event` has raised for the first time, or the tap, or when
+            file descriptors have run out; the default is a warning of the logger `mitm`.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class Interceptor:
             raise ValueError("there is nowhere to go on to without upstream")
         self._listen = listen
         self._losses = Losses(on_loss)
+        self._on_loss = on_loss
+        self._told_of_want = False
         self._interception = Interception(
             upstream,
             upstream_tls,
@@ -110,9 +113,10 @@ class Interceptor:
             schema,
             GuardedObserver(on_event, self._losses),
             GuardedTap(tap, self._losses) if tap else None,
+            set(),
             mode,
             frozenset(map(normal, intercept)),
-            frozenset(allow_hosts),
+            frozenset(map(normal, allow_hosts)),
             rules,
         )
         self._stand_in = StandIn() if impersonate else None
@@ -126,13 +130,12 @@ class Interceptor:
         Raises:
             UserError: the address cannot be listened on, because it is taken, say.
         """
+        self._listeners = await _listening(self._listen, self._interception.allowed)
         try:
-            self._listeners = await _listening(self._listen)
-        except (OSError, UnicodeError) as error:
-            raise UserError(
-                f"cannot listen on {self._listen}: {explain(error)}; "
-                "choose another address with --listen"
-            ) from None
+            await self._look_at_upstream()
+        except UserError:
+            self._close()
+            raise
         if self._interception.mode == "transparent":
             for listener in self._listeners:
                 take_foreign(listener)
@@ -151,8 +154,7 @@ class Interceptor:
         traceback: TracebackType | None,
     ) -> None:
         self._unwatch()
-        while self._listeners:
-            self._listeners.pop().close()
+        self._close()
         # Each connection takes its first step: a task that is cancelled before that never runs,
         # and could neither report the client nor close its socket.
         try:
@@ -164,6 +166,32 @@ class Interceptor:
             if self._stand_in:
                 await self._stand_in.__aexit__(exc_type, exc, traceback)
             self._interception.contexts.clear()
+
+    async def _look_at_upstream(self) -> None:
+        """See that the server is somebody else, as far as that is known by now.
+
+        Raises:
+            UserError: it is not, or `localhost` is another machine.
+        """
+        listeners = tuple(Address(*each.getsockname()[:2]) for each in self._listeners)
+        self._interception = self._interception._replace(listeners=listeners)
+        upstream = self._interception.upstream
+        if upstream is None or self._stand_in:
+            return
+        try:
+            found = await found_at(upstream, self._interception.allowed)
+        except (OSError, UnicodeError):
+            # It may be known by the time that a client comes, who is told if it is not.
+            return
+        if any(is_listened_on(each, listeners) for each in found):
+            raise UserError(
+                f"--upstream {upstream} is where the interceptor itself listens: name the server "
+                "behind it, or choose another address with --listen"
+            )
+
+    def _close(self) -> None:
+        while self._listeners:
+            self._listeners.pop().close()
 
     @property
     def address(self) -> Address:
@@ -209,13 +237,25 @@ class Interceptor:
                     client, address = listener.accept()
                 except (BlockingIOError, ConnectionAbortedError):
                     break
-                except OSError:
+                except OSError as error:
                     # Out of file descriptors or memory: accept(2). The client stays in the queue.
+                    self._tell_of_want(error)
                     self._unwatch()
                     asyncio.get_running_loop().call_later(ACCEPT_RETRY_SECONDS, self._watch)
                     return
                 self._accepted += 1
                 self._take(self._accepted, client, Address(*address[:2]))
+
+    def _tell_of_want(self, error: OSError) -> None:
+        if self._told_of_want:
+            return
+        self._told_of_want = True
+        # Nobody is left to tell of an error in the telling.
+        with contextlib.suppress(Exception):
+            self._on_loss(
+                f"new clients wait until others are gone: {explain(error)}; "
+                "'ulimit -n' is how many files and connections there may be"
+            )
 
     def _take(self, number: int, client: socket.socket, address: Address) -> None:
         task = asyncio.create_task(Connection(number, client, address, self._interception).run())
@@ -223,39 +263,59 @@ class Interceptor:
         task.add_done_callback(self._connections.discard)
 
 
-async def _listening(address: Address) -> list[socket.socket]:
+async def _listening(address: Address, allowed: Collection[str]) -> list[socket.socket]:
     """Sockets that listen on every address of a host, all on one port.
 
+    A client may try any of them: were one left out, it might find somebody else there.
+
     Raises:
-        OSError: one of them cannot be listened on.
+        UserError: one of them cannot be listened on.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    try:
+        found = await found_at(address, allowed)
+    except (OSError, UnicodeError) as error:
+        raise _not_listening(address, address, error) from None
+    if normal(address.host) == LOCALHOST:
+        # Clients take it for both, whatever a hosts file says (RFC 6761 section 6.3).
+        both = (Address(host, address.port) for host in ("127.0.0.1", "::1"))
+        found = list(dict.fromkeys([*found, *both]))
     while True:
         listeners: list[socket.socket] = []
         unavailable: OSError | None = None
-        try:
-            for family, *_, (host, port, *scope) in found:
-                if listeners:
-                    port = listeners[0].getsockname()[1]
-                try:
-                    where = (host, port, *scope)
-                    listener = socket.create_server(where, family=family, backlog=BACKLOG)
-                except OSError as error:
-                    # `localhost` is often ::1 as well where IPv6 is switched off.
-                    if error.errno != errno.EADDRNOTAVAIL:
-                        raise
+        for each in found:
+            port = listeners[0].getsockname()[1] if listeners else address.port
+            where = Address(each.host, port)
+            try:
+                listeners.append(_listener(where))
+            except OSError as error:
+                # `localhost` is often ::1 as well where IPv6 is switched off.
+                if error.errno in _NOT_HERE and len(found) > 1:
                     unavailable = error
                     continue
-                listener.setblocking(False)
-                listeners.append(listener)
-        except OSError as error:
-            for listener in listeners:
-                listener.close()
-            # The port that the kernel chose for the first address may be taken on the next.
-            if address.port == 0 and listeners and error.errno == errno.EADDRINUSE:
-                continue
-            raise
-        if unavailable and not listeners:
-            raise unavailable
-        return listeners
+                for listener in listeners:
+                    listener.close()
+                # The port that the kernel chose for the first address may be taken on the next.
+                if address.port == 0 and listeners and error.errno == errno.EADDRINUSE:
+                    break
+                raise _not_listening(address, where, error) from None
+        else:
+            if unavailable and not listeners:
+                raise _not_listening(address, address, unavailable)
+            return listeners
+
+
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+def _listener(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.create_server(address, family=family, backlog=BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def _not_listening(address: Address, where: Address, error: OSError | UnicodeError) -> UserError:
+    of = "" if where == address or is_ip(address.host) else f", which is {where}"
+    return UserError(
+        f"cannot listen on {address}{of}: {explain(error)}; choose another address with --listen"
+    )

@@ -92,7 +92,7 @@ async def take_over(
 async def dial(
     address: Address, tap: Tap | None, *, hidden: bool = False
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Address]:
-    """Streams to an address, and the local one that they go out from.
+    """Streams to an IP address, and the local one that they go out from.
 
     Args:
         address: whom to dial.

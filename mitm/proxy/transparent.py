@@ -11,6 +11,7 @@ import socket
 import struct
 
 from mitm.address import Address
+from mitm.proxy.whereabouts import is_ours
 
 # linux/netfilter_ipv4.h and linux/netfilter_ipv6/ip6_tables.h (IP6T_SO_ORIGINAL_DST).
 _SO_ORIGINAL_DST = 80
@@ -40,7 +41,7 @@ def original_destination(client: socket.socket) -> Address:
     if before and before != local:
         return before
     # Dialling on would lead back here, in a circle. After TPROXY the address is somebody else's.
-    if _is_ours(client.family, local.host):
+    if is_ours(local.host):
         raise NotRedirectedError(f"the client has dialled {local} itself, and was not redirected")
     return local
 
@@ -57,16 +58,6 @@ def _before_nat(client: socket.socket) -> Address | None:
         # ENOENT: connection tracking knows nothing of it. ENOPROTOOPT: it is not loaded.
         return None
     return Address(str(ipaddress.ip_address(host)), port)
-
-
-def _is_ours(family: int, host: str) -> bool:
-    """Whether an address is this machine's: only such a one can be bound to."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((host, 0))
-        except OSError:
-            return False
-    return True
 
 
 def take_foreign(listener: socket.socket) -> None:

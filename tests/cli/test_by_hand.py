@@ -280,6 +280,15 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
             assert f"cannot listen on {address}" in refused(mitm_demo(*command, address))
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
+def test_a_proxy_before_itself_is_refused(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ("proxy", "--listen", f"127.0.0.1:{port}", "--upstream", f"{host}:{port}")
+    line = refused(mitm_demo(*command))
+    assert f"--upstream {host}:{port} is where the interceptor itself listens" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "host"),
     [
