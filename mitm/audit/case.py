@@ -165,18 +165,26 @@ def _is_cwe(word: str) -> bool:
     return word[:4].upper() == "CWE-" and word[4:].isascii() and word[4:].isdigit()
 
 
-def forge_suite(recipes: Iterable[pki.Recipe], name: str = LOCALHOST) -> Suite:
+def names_under_test(name: str) -> list[str]:
+    """The name that clients are to expect, and those of this machine, which they dial."""
+    return list(dict.fromkeys((name, LOCALHOST, "127.0.0.1", "::1")))
+
+
+def forge_suite(
+    recipes: Iterable[pki.Recipe], name: str = LOCALHOST, lab: pki.Authority | None = None
+) -> Suite:
     """Forge certificates, all by the same two authorities, made for this.
 
     Args:
         recipes: which. The genuine one is the control, whether among them or not.
         name: the DNS name or IP address that the client is to expect.
+        lab: the CA that the client trusts, if it has that already; see `pki.Authorities`.
 
     Raises:
         UserError: the name is neither.
     """
     must_be_a_name(name)
-    authorities = pki.Authorities(list(dict.fromkeys((name, LOCALHOST, "127.0.0.1", "::1"))))
+    authorities = pki.Authorities(names_under_test(name), lab)
     now = datetime.now(UTC)
     control = _forge(pki.load_recipe(CONTROL), name, authorities, now)
     cases = tuple(_forge(r, name, authorities, now) for r in recipes if r.name != CONTROL)

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mitm.address import LOCALHOST, guard, parse
+from mitm.address import LOCALHOST, guard, must_be_a_name, parse
 from mitm.audit import (
     Command,
     Finding,
@@ -27,6 +27,7 @@ from mitm.audit import (
     with_own,
 )
 from mitm.audit.baseline import load_baseline
+from mitm.audit.case import names_under_test
 from mitm.audit.conclusion import conclude
 from mitm.audit.limbo import load_limbo
 from mitm.audit.program import program_of
@@ -37,6 +38,7 @@ from mitm.audit.upstream import own_server, plaintext_server
 from mitm.cli import audit_table, completion, report
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, capture_options
+from mitm.cli.signing import authority_options, own_authority
 from mitm.errors import UserError
 from mitm.lab import load_client
 from mitm.lab.audited import AuditedClient
@@ -95,6 +97,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--limbo", type=_FILE, help="Try test cases of x509-limbo's in their place: docs/limbo.md."
 )
+@authority_options
 @click.option("--strict", is_flag=True, help="Count what good clients do, and too strict ones.")
 @click.option(
     "--jobs",
@@ -130,6 +133,8 @@ def audit(
     only: tuple[str, ...],
     exclude: tuple[str, ...],
     limbo: Path | None,
+    authority: Path | None,
+    authority_key: Path | None,
     strict: bool,
     jobs: int | None,
     timeout: float,
@@ -153,6 +158,7 @@ def audit(
     mitm-demo audit --json -- ./my-client {target} {ca} > known.json
     mitm-demo audit --baseline known.json -- ./my-client {target} {ca}
     mitm-demo audit --only expired --pcap expired.pcapng -- ./my-client {target} {ca}
+    mitm-demo audit --authority ca.pem --authority-key ca.key -- ./my-client {target}
     mitm-demo audit --client python --policy ca-file
 
     The client is run once for each certificate; it should connect, make a call, and end. In its
@@ -182,10 +188,12 @@ def audit(
         raise UserError("--respond is for the stand-in server: --upstream answers for itself")
     if limbo and name:
         raise UserError("--name is not for --limbo, whose test cases have names of their own")
+    if limbo and (authority or authority_key):
+        raise UserError("--authority is not for --limbo, whose test cases have CAs of their own")
     known = load_baseline(baseline) if baseline else None
     junit_file = ReportFile("--junit", junit) if junit else None
     sarif_file = ReportFile("--sarif", sarif) if sarif else None
-    suite = _suite(limbo, name, _words(only), _words(exclude))
+    suite = _suite(limbo, name, _words(only), _words(exclude), (authority, authority_key))
 
     async def play(on_finding: Callable[[Finding], None], tap: Tap | None) -> Report:
         audit_by = partial(
@@ -253,13 +261,20 @@ def _words(options: Sequence[str]) -> list[str]:
 
 
 def _suite(
-    limbo: Path | None, name: str | None, only: Sequence[str], exclude: Sequence[str]
+    limbo: Path | None,
+    name: str | None,
+    only: Sequence[str],
+    exclude: Sequence[str],
+    authority: tuple[Path | None, Path | None],
 ) -> Suite:
     if limbo:
         suite = load_limbo(limbo)
         return Suite(suite.control, tuple(select(suite.cases, only, exclude)))
     known = with_own(catalogue(), [*only, *exclude])
-    return forge_suite(select(known, only, exclude), name or LOCALHOST)
+    name = name or LOCALHOST
+    must_be_a_name(name)
+    lab = own_authority(*authority, names_under_test(name))
+    return forge_suite(select(known, only, exclude), name, lab)
 
 
 def _cores() -> int:

@@ -17,6 +17,7 @@ from mitm.cli.decoding import Descriptors, decoding_options
 from mitm.cli.loop import in_loop
 from mitm.cli.modes import Position, allow_host_option, mode_options, position
 from mitm.cli.recording import Recording, recording_options
+from mitm.cli.signing import authority_options, own_authority
 from mitm.errors import UserError
 from mitm.events import Event
 from mitm.messages import Schema
@@ -39,13 +40,13 @@ _CERTIFICATE_FILES = {".pem", ".crt", ".cer", ".der", ".p12", ".pfx"}
 @mode_options
 @click.option(
     "--cert",
-    default="attacker-ca",
-    show_default=True,
     metavar="NAME|FILE",
-    help="A certificate of the catalogue, or a PEM chain of your own.",
+    help="A certificate of the catalogue, a recipe or a PEM chain of your own.  [default: "
+    "attacker-ca; with --authority: genuine]",
     shell_complete=completion.certificate_names,
 )
 @click.option("--key", type=_FILE, help="The key to a PEM chain of your own.")
+@authority_options
 @click.option(
     "--rewrite",
     "rewrites",
@@ -68,8 +69,10 @@ def proxy(
     intercept: tuple[str, ...],
     upstream: str | None,
     upstream_tls: bool | None,
-    cert: str,
+    cert: str | None,
     key: Path | None,
+    authority: Path | None,
+    authority_key: Path | None,
     rewrites: tuple[str, ...],
     impersonate: bool,
     events: Path | None,
@@ -84,6 +87,7 @@ def proxy(
     mitm-demo proxy
     mitm-demo proxy --upstream localhost:50051 --cert self-signed
     mitm-demo proxy --cert lab/attacker.pem --key lab/attacker.key
+    mitm-demo proxy --authority ca.pem --authority-key ca.key --cert expired
     mitm-demo proxy --pcap calls.pcapng --keylog calls.keys
     mitm-demo proxy --rewrite users.v1.User.name=Mallory
     mitm-demo proxy --rewrite metadata:x-role=admin --rewrite "status=NOT_FOUND:no such user"
@@ -104,7 +108,10 @@ def proxy(
         raise UserError(
             "--impersonate dials no server: leave out --upstream-tls, --upstream-plaintext"
         )
-    choose = _choice(cert, key, where)
+    if key and (authority or authority_key):
+        raise UserError("--authority signs what is made here: with --key there is nothing to sign")
+    cert = cert or ("genuine" if authority else "attacker-ca")
+    choose = _choice(cert, key, where, (authority, authority_key))
     schema = Descriptors(**descriptors).schema(where.upstream)
     attack = Attack(Rules(rewrites, schema), impersonate, upstream_tls)
     with Recording(events, pcap, keylog) as recording:
@@ -119,7 +126,9 @@ class Attack(NamedTuple):
     upstream_tls: bool | None
 
 
-def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], pki.Presentation]:
+def _choice(
+    cert: str, key: Path | None, where: Position, authority: tuple[Path | None, Path | None]
+) -> Callable[[Hello], pki.Presentation]:
     """The chains to present, by name: made from a recipe; or the one read from files."""
     if key:
         _must_be_a_file(cert)
@@ -127,15 +136,17 @@ def _choice(cert: str, key: Path | None, where: Position) -> Callable[[Hello], p
         return _always(_presented(cert, lambda: pki.Presentation(own)))
     _must_be_a_recipe(cert)
     recipe = pki.load_recipe(cert)
-    if recipe.needs_lab_ca:
+    names = where.intercept or _names_of_reverse(where)
+    lab = own_authority(*authority, names, signs=recipe.needs_lab_ca)
+    if recipe.needs_lab_ca and not lab:
         raise UserError(
             f"certificate {cert!r} is signed by the CA that the client trusts, and this command "
-            "has none: write the files with 'mitm-demo certs lab', then use --cert and --key"
+            f"has none: write the files with 'mitm-demo certs --only {cert} lab', then use --cert "
+            "and --key; or give it your own with --authority"
         )
     if where.intercept:
-        return _Forged(cert, recipe, where.intercept)
-    names = _names_of_reverse(where)
-    authorities = pki.Authorities(names)
+        return _Forged(cert, recipe, where.intercept, lab)
+    authorities = pki.Authorities(names, lab)
     return _always(_presented(cert, lambda: pki.present(recipe, names[0], authorities)))
 
 
@@ -146,10 +157,13 @@ class _Forged:
     the certificate: for such a name a chain is made when it is first asked for.
     """
 
-    def __init__(self, cert: str, recipe: pki.Recipe, names: Sequence[str]) -> None:
+    def __init__(
+        self, cert: str, recipe: pki.Recipe, names: Sequence[str], lab: pki.Authority | None
+    ) -> None:
         self._recipe = recipe
         self._names = names
-        authorities = pki.Authorities(names)
+        self._lab = lab
+        authorities = pki.Authorities(names, lab)
         self._presented = {
             name: _presented(cert, partial(pki.present, recipe, name, authorities))
             for name in names
@@ -160,6 +174,9 @@ class _Forged:
         name = normal(hello.server_name or "")
         if name in self._presented:
             return self._presented[name]
+        if self._lab:
+            # Its owner has been told for which names it signs.
+            return self._presented[self._names[0]]
         if name not in self._called:
             if len(self._called) >= MAX_CALLED:
                 self._called.clear()

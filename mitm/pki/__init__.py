@@ -5,6 +5,7 @@ from mitm.pki.chain import Chain
 from mitm.pki.files import write_chain, write_lab, write_private
 from mitm.pki.forge import forge
 from mitm.pki.own import certificates_from_file, chain_from_files
+from mitm.pki.own_authority import authority_from_files
 from mitm.pki.presentation import Presentation, present
 from mitm.pki.recipe import Recipe, Tls, load_recipe
 from mitm.pki.unsupported import Unsupported
@@ -17,6 +18,7 @@ __all__ = [
     "Recipe",
     "Tls",
     "Unsupported",
+    "authority_from_files",
     "certificates_from_file",
     "chain_from_files",
     "forge",

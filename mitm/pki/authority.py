@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,39 +21,65 @@ LIFETIME = timedelta(days=1)
 BACKDATED = timedelta(days=8)
 
 
-class Authority:
-    """A CA, made afresh: its key is held in memory alone, and it lives for a day.
+class Authority(NamedTuple):
+    """A CA that signs here; its key is held in memory alone.
 
-    Args:
-        common_name: what the CA is called.
-        names: DNS names and IP addresses that it may sign for, None for all.
+    Attributes:
+        certificate: its own.
+        key: the key to it.
+        pem: what goes into a client's CA file.
+        own: whether it is the user's own, which others may trust, and for longer than a day.
     """
 
-    def __init__(self, common_name: str, names: Sequence[str] | None) -> None:
-        self.key: CertificateIssuerPrivateKeyTypes = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.now(UTC)
-        subject = x509.Name.from_rfc4514_string(f"CN={common_name},O=mitm-demo: {WARNING}")
-        public = self.key.public_key()
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - BACKDATED)
-            .not_valid_after(now + LIFETIME)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(key_usage(["key_cert_sign", "crl_sign"]), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        )
-        if names is not None:
-            builder = builder.add_extension(constrained_to(names), critical=True)
-        self.certificate = builder.sign(self.key, hashes.SHA256())
+    certificate: x509.Certificate
+    key: CertificateIssuerPrivateKeyTypes
+    pem: bytes
+    own: bool = False
 
     @property
-    def pem(self) -> bytes:
-        """The CA's certificate, for a client's CA file."""
-        return self.certificate.public_bytes(Encoding.PEM)
+    def path_length(self) -> int | None:
+        """How many CAs may stand below it (RFC 5280 section 4.2.1.9); None for any number."""
+        extension = self.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        return extension.value.path_length
+
+
+def make_authority(common_name: str, names: Sequence[str] | None) -> Authority:
+    """Make a CA that lives for a day.
+
+    Args:
+        common_name: what it is called.
+        names: DNS names and IP addresses that it may sign for, None for all.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    subject = _subject(common_name)
+    public = key.public_key()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(key_usage(["key_cert_sign", "crl_sign"]), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+    if names is not None:
+        builder = builder.add_extension(constrained_to(names), critical=True)
+    certificate = builder.sign(key, hashes.SHA256())
+    return Authority(certificate, key, certificate.public_bytes(Encoding.PEM))
+
+
+def _subject(common_name: str) -> x509.Name:
+    return x509.Name.from_rfc4514_string(f"CN={common_name},O=mitm-demo: {WARNING}")
+
+
+_LAB = "Lab CA"
+
+# By this name recipes imitate the authority that the client trusts, whatever that is called.
+LAB_SUBJECT = _subject(_LAB)
 
 
 class Authorities:
@@ -60,14 +87,15 @@ class Authorities:
 
     Args:
         names: DNS names and IP addresses under test.
+        lab: the user's own in the place of the lab's, if the client trusts that.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], lab: Authority | None = None) -> None:
         self.names = tuple(names)
         # The client trusts this one, so its constraints would be one more reason to refuse what it
         # signs: a certificate for a wrong name is to be wrong in that alone.
-        self.lab = Authority("Lab CA", None)
-        self.attacker = Authority("Attacker CA", names)
+        self.lab = lab or make_authority(_LAB, None)
+        self.attacker = make_authority("Attacker CA", names)
 
     def __getitem__(self, which: str) -> Authority:
         return {"lab": self.lab, "attacker": self.attacker}[which]

@@ -75,6 +75,15 @@ def _with(tbs: bytes, position: int, replacement: bytes) -> bytes:
     return element(_SEQUENCE, b"".join(encoded))
 
 
+def public_key_info_of(certificate: bytes) -> bytes:
+    """The SubjectPublicKeyInfo of a certificate, without its tag and length."""
+    tbs, _, _ = split(certificate)
+    ((_, body, _),) = elements(tbs)
+    parts = list(elements(body))
+    # Before version 2 there was no version field.
+    return parts[6 if parts[0][0] == _VERSION_TAG else 5][1]
+
+
 def as_version_1(tbs: bytes) -> bytes:
     """The part to be signed as of X.509 version 1: no version field, no extensions."""
     ((_, body, _),) = elements(tbs)
@@ -97,9 +106,10 @@ def private_key_info(algorithm: bytes, scalar: bytes, point: bytes) -> bytes:
 
 
 def pem(label: str, data: bytes) -> bytes:
-    """Text around DER (RFC 7468)."""
-    text = base64.encodebytes(data)
-    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), text, label.encode())
+    """Text around DER (RFC 7468), in its lines of 64 characters."""
+    text = base64.b64encode(data).decode()
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
 
 
 def unpem(text: bytes) -> bytes:

@@ -5,17 +5,24 @@ from typing import Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mitm.address import LOCALHOST, is_ip, is_loopback
 from mitm.errors import UserError
 from mitm.pki import der, keys
-from mitm.pki.authority import LIFETIME, WARNING, Authorities, constrained_to, key_usage
+from mitm.pki.authority import (
+    LAB_SUBJECT,
+    LIFETIME,
+    WARNING,
+    Authorities,
+    constrained_to,
+    key_usage,
+)
 from mitm.pki.chain import Chain
 from mitm.pki.keys import Key
-from mitm.pki.names import distinguished, fill, general
+from mitm.pki.names import distinguished, fill, foreign, general
 from mitm.pki.recipe import (
     AuthorityLink,
     BasicConstraints,
@@ -52,6 +59,10 @@ def forge(recipe: Recipe, name: str, authorities: Authorities, now: datetime) ->
     test as well. Those that lead to the CA that it does trust are not: that would be a second flaw
     in a certificate for a wrong name. Their keys are gone when this returns.
 
+    Where the CA that the client trusts is the user's own, others may trust it, too, and for longer
+    than a day. So what it signs lives for a day, CAs below it are constrained, and leaves have no
+    names but those under test and such as are reserved, hence nobody's.
+
     Args:
         recipe: which certificate.
         name: DNS name or IP address under test; placeholders are made of it.
@@ -72,11 +83,13 @@ class _Signer(NamedTuple):
     """Who signs a link.
 
     Attributes:
+        key_id: by which the certificates that it signs name its key.
         anchored: whether its certificate leads to one that the client trusts.
     """
 
     name: x509.Name
     key: Key
+    key_id: x509.SubjectKeyIdentifier
     not_after: datetime
     anchored: bool
 
@@ -98,8 +111,11 @@ class _Forge:
         self._name = recipe.dialled(name)
         self._authorities = authorities
         self._now = now
+        self._own = authorities.lab.own
 
     def chain(self) -> Chain:
+        if self._own:
+            self._must_fit_the_authority()
         anchor = self._authorities.lab.pem
         above: list[_Made] = []
         for depth, link in reversed(list(enumerate(self._recipe.chain))):
@@ -127,26 +143,60 @@ class _Forge:
             tls=self._recipe.tls,
         )
 
+    def _must_fit_the_authority(self) -> None:
+        """See that the user's own authority can play the part of the lab's here.
+
+        Raises:
+            Unsupported: it cannot.
+        """
+        chain, path_length = self._recipe.chain, self._authorities.lab.path_length
+        if any(isinstance(link, Link) and link.trusted for link in chain):
+            raise Unsupported("it takes another root than the authority that is given")
+        top = chain[-1]
+        signed = [
+            n for n, link in enumerate(chain) if isinstance(link, Link) and link.signed_by == "lab"
+        ]
+        if isinstance(top, AuthorityLink) and top.authority == "lab":
+            signed.append(len(chain) - 2)
+        # The leaf is number 0, and each before the one that is signed stands below it.
+        if path_length is not None and max(signed, default=0) > path_length:
+            raise Unsupported(
+                f"the authority that is given may have {path_length} CAs below it, and this takes "
+                f"{max(signed)}"
+            )
+
     def _authority(self, link: AuthorityLink) -> _Made:
-        certificate = self._authorities[link.authority].certificate
+        authority = self._authorities[link.authority]
+        certificate = authority.certificate
+        # The client may hold nothing but the root above one of the user's own.
+        intermediate = authority.own and certificate.issuer != certificate.subject
         return _Made(
             certificate.public_bytes(Encoding.DER),
             certificate.issuer,
             self._authority_as_signer(link.authority),
-            link.send,
+            link.send or intermediate,
         )
 
     def _authority_as_signer(self, which: Literal["lab", "attacker"]) -> _Signer:
         authority = self._authorities[which]
         certificate = authority.certificate
+        try:
+            found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+            key_id = found.value
+        except x509.ExtensionNotFound:
+            key_id = _key_id(authority.key)
         return _Signer(
-            certificate.subject, authority.key, certificate.not_valid_after_utc, which == "lab"
+            certificate.subject,
+            authority.key,
+            key_id,
+            certificate.not_valid_after_utc,
+            which == "lab",
         )
 
     def _link(self, link: Link, depth: int, above: _Signer | None) -> _Made:
         key = keys.generate("ec-p256" if link.key == "rsa-512" else link.key)
         subject = self._subject(link, depth)
-        itself = _Signer(subject, key, self._now + LIFETIME, link.trusted)
+        itself = _Signer(subject, key, _key_id(key), self._now + LIFETIME, link.trusted)
         match link.signed_by:
             case "lab" | "attacker":
                 signer = self._authority_as_signer(link.signed_by)
@@ -160,7 +210,7 @@ class _Forge:
         return _Made(
             certificate,
             signer.name,
-            _Signer(subject, key, not_after, signer.anchored or link.trusted),
+            _Signer(subject, key, _key_id(key), not_after, signer.anchored or link.trusted),
             send=link.send if link.send is not None else depth == 0 or signer.key is not key,
         )
 
@@ -172,6 +222,11 @@ class _Forge:
         else:
             subject = self._distinguished(f"CN=Forged CA {depth}")
         if _signs(link, depth) and WARNING not in subject.rfc4514_string():
+            if self._own and subject == self._authorities.lab.certificate.subject:
+                raise Unsupported(
+                    "what imitates a CA here says DO NOT TRUST in its name, and the authority that "
+                    "is given does not"
+                )
             warning = x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, f"mitm-demo: {WARNING}")
             subject = x509.Name([*subject, warning])
         return subject
@@ -179,11 +234,22 @@ class _Forge:
     def _certificate(
         self, link: Link, depth: int, subject: x509.Name, key: Key, issuer: _Signer
     ) -> tuple[bytes, datetime]:
-        not_after = issuer.not_after
+        end = self._now + LIFETIME
+        not_after = min(issuer.not_after, end)
         if link.not_after:
             not_after = self._now + offset(link.not_after)
         if _signs(link, depth):
-            not_after = min(not_after, self._now + LIFETIME)
+            not_after = min(not_after, end)
+        # Who only takes its name has not signed it.
+        by_own = self._own and issuer.anchored
+        if by_own and not_after > end:
+            raise Unsupported("what the authority that is given signs lives for a day at the most")
+        if by_own and not (depth and _is_ca(link, depth)):
+            self._must_name_nobody_else(link, subject)
+        if "zero-signature" in link.breakages and not isinstance(
+            issuer.key, ec.EllipticCurvePrivateKey
+        ):
+            raise Unsupported("it takes an issuer with an ECDSA key")
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -195,9 +261,9 @@ class _Forge:
         )
         for extension, critical in self._extensions(link, depth, key, issuer):
             builder = builder.add_extension(extension, critical)
-        ed25519_key = isinstance(issuer.key, ed25519.Ed25519PrivateKey)
+        hashes_itself = isinstance(issuer.key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
         old = link.hash in ("sha1", "md5")
-        chosen = None if ed25519_key else _HASHES["sha256" if old else link.hash]
+        chosen = None if hashes_itself else _HASHES["sha256" if old else link.hash]
         certificate = builder.sign(issuer.key, chosen).public_bytes(Encoding.DER)  # type: ignore[arg-type]
         if old or link.version == 1 or link.key == "rsa-512":
             certificate = _signed_again(certificate, link, issuer.key)
@@ -208,7 +274,7 @@ class _Forge:
     def _extensions(
         self, link: Link, depth: int, key: Key, issuer: _Signer
     ) -> list[tuple[x509.ExtensionType, bool]]:
-        ca = _is_ca(link, depth)
+        ca, signs = _is_ca(link, depth), _signs(link, depth)
         extensions: list[tuple[x509.ExtensionType, bool]] = []
         basic = link.basic_constraints
         if basic is None:
@@ -235,12 +301,12 @@ class _Forge:
             extensions.append((san, link.san_critical))
         if isinstance(link.name_constraints, NameConstraints):
             extensions.append(self._constraints(link.name_constraints))
-        elif link.name_constraints is None and _signs(link, depth) and not issuer.anchored:
+        elif (self._own and ca) if issuer.anchored else (link.name_constraints is None and signs):
             extensions.append((constrained_to(self._authorities.names), True))
         extensions += [
             (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
             (
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()),
+                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer.key_id),
                 False,
             ),
         ]
@@ -256,6 +322,19 @@ class _Forge:
             )
             for raw in link.extensions
         ]
+
+    def _must_name_nobody_else(self, link: Link, subject: x509.Name) -> None:
+        """See that a leaf of the user's own authority is of no use elsewhere."""
+        common_names = subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        names = [str(name.value) for name in common_names]
+        names += [fill(name.partition(":")[2], self._name) for name in link.san or ()]
+        names += [bytes.fromhex(raw.der).decode("latin-1") for raw in link.extensions]
+        for name in names:
+            if foreign(name, self._authorities.names):
+                raise Unsupported(
+                    "it names a host that is neither under test nor reserved for tests, and the "
+                    "authority that is given signs for no other"
+                )
 
     def _constraints(self, constraints: NameConstraints) -> tuple[x509.ExtensionType, bool]:
         permitted = [self._general(n, network=True) for n in constraints.permitted]
@@ -275,7 +354,12 @@ class _Forge:
         return general(filled, network=network)
 
     def _distinguished(self, text: str) -> x509.Name:
-        return distinguished(fill(text, self._name))
+        name = distinguished(fill(text, self._name))
+        return self._authorities.lab.certificate.subject if name == LAB_SUBJECT else name
+
+
+def _key_id(key: Key) -> x509.SubjectKeyIdentifier:
+    return x509.SubjectKeyIdentifier.from_public_key(key.public_key())
 
 
 def _signs(link: Link, depth: int) -> bool:

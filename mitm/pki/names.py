@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Sequence
 
 from cryptography import x509
 
@@ -60,6 +61,55 @@ def fill(text: str, name: str) -> str:
         }[kind]
 
     return _PLACEHOLDER.sub(value, text)
+
+
+# Nobody has a host by these names: RFC 2606, RFC 6761.
+_NOBODYS_DOMAINS = (
+    "test",
+    "example",
+    "invalid",
+    "localhost",
+    "example.com",
+    "example.net",
+    "example.org",
+)
+
+# Nor by these addresses: RFC 5737, RFC 3849, and each machine's own.
+_NOBODYS_NETWORKS = [
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.2.0/24",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "2001:db8::/32",
+        "127.0.0.0/8",
+        "::1/128",
+    )
+]
+
+
+def foreign(text: str, under_test: Sequence[str]) -> str:
+    """A host in a text that is neither under test nor nobody's; "" if there is none.
+
+    Args:
+        text: a name of whatever form; a browser, or a careless program, may find a host in a part
+            of it.
+        under_test: DNS names and IP addresses. What is below a name belongs to its owner.
+    """
+    domains = [name.lower() for name in (*_NOBODYS_DOMAINS, *under_test)]
+    for part in re.split(r"[^\w.*:-]+", text.lower()):
+        host = part.strip(".:-")
+        if is_ip(host):
+            address = ipaddress.ip_address(host)
+            if host not in domains and not any(address in each for each in _NOBODYS_NETWORKS):
+                return host
+            continue
+        for piece in (piece.strip(".") for piece in host.split(":")):
+            # Without a dot it is no name in the DNS, nor is it with digits at its end.
+            known = any(f".{piece}".endswith(f".{domain}") for domain in domains)
+            if "." in piece and not piece.rpartition(".")[2].isdigit() and not known:
+                return piece
+    return ""
 
 
 def distinguished(text: str) -> x509.Name:

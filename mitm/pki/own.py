@@ -128,16 +128,7 @@ def key_for(certificates: Sequence[bytes], cert: Path, path: Path) -> PrivateKey
     Raises:
         UserError: it cannot be read, holds no key, or none that fits.
     """
-    blocks = _blocks(path, "private key", "pkey")
-    found = [block for block in blocks if block.is_key]
-    if not found:
-        raise UserError(f"{path} holds no PEM private key, only {_labels(blocks)}")
-    if all(block.encrypted for block in found):
-        raise UserError(
-            f"the key {path} is encrypted: take its password off: openssl pkey -in {path} "
-            "-out plain.key"
-        )
-    keys = [_loaded(block) for block in found if not block.encrypted]
+    keys = keys_from_file(path)
     wanted = public_key(certificates[0])
     for key in keys:
         # Of a kind that is not known here, OpenSSL will say whether it fits.
@@ -151,6 +142,24 @@ def key_for(certificates: Sequence[bytes], cert: Path, path: Path) -> PrivateKey
                 f"number {number} in it; put that first, and what signed it behind"
             )
     raise UserError(f"the key {path} does not fit the certificate {cert}")
+
+
+def keys_from_file(path: Path) -> list[PrivateKey]:
+    """The private keys of a PEM file.
+
+    Raises:
+        UserError: it cannot be read, or holds none that can be read without a password.
+    """
+    blocks = _blocks(path, "private key", "pkey")
+    found = [block for block in blocks if block.is_key]
+    if not found:
+        raise UserError(f"{path} holds no PEM private key, only {_labels(blocks)}")
+    if all(block.encrypted for block in found):
+        raise UserError(
+            f"the key {path} is encrypted: take its password off: openssl pkey -in {path} "
+            "-out plain.key"
+        )
+    return [_loaded(block) for block in found if not block.encrypted]
 
 
 def parsed(certificate: bytes) -> x509.Certificate | None:

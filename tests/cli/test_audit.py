@@ -9,11 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mitm import content
 from tests import programs
@@ -566,6 +571,96 @@ def test_a_recipe_that_has_the_name_of_another_is_refused(tmp_path: Path) -> Non
     taken = example(tmp_path, "expired.md")
     assert "another certificate is called 'expired'" in refused(audit("--", *SSL, only=str(taken)))
     assert "no certificate file at ./none.md" in refused(audit("--", *SSL, only="./none.md"))
+
+
+# An authority of one's own
+
+
+def own_ca(folder: Path) -> tuple[Path, Path]:
+    """A CA that a client has compiled in, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name.from_rfc4514_string("CN=Compiled In")
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert, key_file = folder / "ca.pem", folder / "ca.key"
+    cert.write_bytes(made.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return cert, key_file
+
+
+# It is never told whom to trust; and it looks whether anybody has left a key about.
+COMPILED_IN = (
+    """
+import pathlib, sys, tempfile
+compiled_in, key = sys.argv[4:6]
+sys.argv[4:6] = []
+assert pathlib.Path(sys.argv[3]).read_text() == pathlib.Path(compiled_in).read_text()
+secret = pathlib.Path(key).read_text().splitlines()[1]
+for file in pathlib.Path(tempfile.gettempdir()).rglob("*"):
+    assert not file.is_file() or secret not in file.read_text(errors="replace"), file
+sys.argv[3] = compiled_in
+"""
+    + SSL_CLIENT
+)
+
+
+def test_an_authority_of_ones_own_signs_for_a_client_that_has_it_compiled_in(
+    tmp_path: Path,
+) -> None:
+    cert, key = own_ca(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    client = (sys.executable, "-c", COMPILED_IN, "{host}", "{port}", "{ca}", cert, key, "{name}")
+    chosen = ("audit", "--json", "--only", f"{SOME},sha1-root,intermediate")
+    signed = ("--authority", cert, "--authority-key", key)
+    surroundings = {"TMPDIR": str(tmp_path / "tmp")}
+    result = mitm_demo(*chosen, *signed, "--", *client, **surroundings)
+    assert result.code == 0, result.out
+    assert outcomes(told(result)) == {
+        "attacker-ca": "pass",
+        "intermediate": "pass",
+        "mixed-case": "pass",
+        "sha1-root": "unsupported",
+        "wrong-host": "pass",
+    }
+    (line,) = result.err.splitlines()
+    assert line.startswith(f"mitm-demo: signing with the key of {cert} (CN=Compiled In), for local")
+    careless = mitm_demo(*chosen, *signed, "--", *client, "x", **surroundings)
+    assert told(careless)["failing"] == ["attacker-ca", "wrong-host"]
+    # The twin: signed by the lab's, nothing is accepted by it.
+    trusting = COMPILED_IN.replace("assert", "0 and")
+    client = (sys.executable, "-c", trusting, *client[3:])
+    assert mitm_demo(*chosen, "--", *client, **surroundings).code == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--authority", "{cert}"), "--authority and --authority-key go together"),
+        (("--authority-key", "{key}"), "--authority and --authority-key go together"),
+        (("--authority", "{key}", "--authority-key", "{key}"), "holds no PEM certificate"),
+        (("--authority", "none", "--authority-key", "{key}"), "cannot read none"),
+        (
+            ("--authority", "{cert}", "--authority-key", "{key}", "--limbo", "x"),
+            "--authority is not for --limbo",
+        ),
+    ],
+)
+def test_what_is_no_authority_is_one_line(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    cert, key = own_ca(tmp_path)
+    filled = [word.format(cert=cert, key=key) for word in words]
+    assert said in refused(audit(*filled, "--", *SSL))
 
 
 # Wrong input

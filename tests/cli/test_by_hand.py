@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.utils import CryptographyDeprecationWarning
 
+from tests.cli.test_audit import own_ca
 from tests.pki.oddities import with_serial
 from tests.programs import MITM_DEMO, NOWHERE, Result, mitm_demo, refused, running, serving
 
@@ -95,6 +96,25 @@ def test_a_recipe_may_be_called_anything(tmp_path: Path) -> None:
     recipe = tmp_path / "mine.recipe"
     recipe.write_text("\ufeff---\r\ntitle: T\r\nexpect: reject\r\nchain: [{}]\r\n---\r\nText.\r\n")
     assert proxied("--cert", recipe) == ""
+
+
+def test_proxy_signs_with_an_authority_of_ones_own(lab: Path, tmp_path: Path) -> None:
+    """The client trusts that CA, and is refused or read as the recipe says."""
+    ca, key = own_ca(tmp_path)
+    signed = ("--authority", ca, "--authority-key", key)
+    with serving("--cert", lab / "server.pem", "--key", lab / "server.key") as (_, upstream):
+        for cert, code in ((), 0), (("--cert", "expired"), 1):
+            command = ("proxy", "--listen", "127.0.0.1:0", "--upstream", upstream, *signed, *cert)
+            with running(MITM_DEMO, *command, PYTHONUNBUFFERED="1") as process:
+                assert process.stdout
+                line = process.stdout.readline()
+                assert f"presenting {cert[1] if cert else 'genuine'}" in line
+                assert call(line.split()[2].rstrip(","), "ca-file", "--ca", ca).code == code
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=30)
+            assert f"signing with the key of {ca}" in err
+    # What it has no part in is not said to be signed by it.
+    assert proxied(*signed, "--cert", "self-signed") == ""
 
 
 def test_what_a_library_thinks_of_an_odd_certificate_is_not_told(lab: Path, tmp_path: Path) -> None:
@@ -330,6 +350,16 @@ def test_a_host_that_was_allowed_is_listened_on() -> None:
         (("proxy", "--cert", "{lab}/server.der"), "it is DER; write it as PEM"),
         (("proxy", "--cert", "nowhere.crt"), "cannot read nowhere.crt"),
         (("proxy", "--key", "{lab}/server.key"), "'attacker-ca' is a certificate of the catalogue"),
+        (("proxy", "--authority", "{lab}/ca.pem"), "--authority and --authority-key go together"),
+        (
+            ("proxy", "--authority", "{lab}/ca.pem", "--authority-key", "{lab}/server.key"),
+            "does not fit the authority",
+        ),
+        (
+            ("proxy", "--authority", "{lab}/server.pem", "--authority-key", "{lab}/server.key"),
+            "is not a CA's certificate",
+        ),
+        (("proxy", "--cert", "expired"), "or give it your own with --authority"),
         (("proxy", "--listen", "50051"), "write HOST:PORT"),
         (("proxy", "--upstream", "localhost:99999"), "write HOST:PORT"),
         (("serve", "--cert", "{lab}/none.pem", "--key", "{lab}/server.key"), "cannot read"),

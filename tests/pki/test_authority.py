@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
-from mitm.pki import Authorities, Authority
-from mitm.pki.authority import constrained_to
+from mitm.pki import Authorities
+from mitm.pki.authority import constrained_to, make_authority
 
 
 @pytest.mark.parametrize("which", ["lab", "attacker"])
@@ -55,7 +55,7 @@ def test_a_form_of_name_that_is_not_under_test_is_excluded_altogether(
 
 
 def test_a_ca_can_be_made_for_all_names() -> None:
-    certificate = Authority("Any CA", None).certificate
+    certificate = make_authority("Any CA", None).certificate
     basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert basic.critical
     assert basic.value.ca
