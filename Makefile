@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench proto catalogue picture
+.PHONY: demo test lint bench proto catalogue limits picture
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
@@ -24,6 +24,9 @@ proto: .venv/ready-dev  ## generate descriptors, and types for mypy, from the .p
 
 catalogue: .venv/ready-dev  ## write the tables of certs/README.md from the recipes
 	$(BIN)/python docs/catalogue.py
+
+limits: .venv/ready-dev  ## write the limits of docs/transparency.md from the code
+	$(BIN)/python docs/limits.py
 
 picture: .venv/ready-dev  ## export the README's picture from a real run
 	$(BIN)/python docs/picture.py

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from mitm.lab import load_scenario, scenarios
-from tests.programs import MITM_DEMO, mitm_demo, run, running
+from mitm.proxy.greeting import HANDSHAKE_SECONDS
+from mitm.wire.grpc import MAX_MESSAGE_SIZE
+from mitm.wire.http2 import MAX_STREAMS
+from tests.programs import LIMIT, MITM_DEMO, NOWHERE, mitm_demo, run, running
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -54,6 +57,9 @@ def test_the_commands_of_a_block_work_one_after_the_other(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my-client").write_text(MY_CLIENT)
     (tmp_path / "my-client").chmod(0o755)
+    # As on a company's laptop, whose proxy knows nothing of what is dialled here.
+    monkeypatch.setenv("https_proxy", NOWHERE)
+    monkeypatch.delenv("no_proxy", raising=False)
     # A client under audit may be mitm-demo itself.
     monkeypatch.setenv("PATH", f"{Path(MITM_DEMO).parent}{os.pathsep}{os.environ['PATH']}")
     ports = {"50051", *re.findall(r"\b50\d\d\d\b", block)}
@@ -73,13 +79,20 @@ def test_the_commands_of_a_block_work_one_after_the_other(
                     MITM_DEMO, *words[1:], *listen, PYTHONUNBUFFERED="1", COLUMNS="250"
                 )
                 process = stack.enter_context(service)
-                stack.callback(process.send_signal, signal.SIGINT)
+                stack.callback(_end, process)
                 assert process.stdout
                 assert process.stdout.readline(), process.stderr and process.stderr.read()
             else:
                 program = MITM_DEMO if words[0] == "mitm-demo" else words[0]
                 result = run(program, *words[1:])
                 assert result.code == (int(expected[1]) if expected else 0), result
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End a service as a reader does, before anything is killed."""
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=LIMIT)
+    assert process.returncode in (0, 130), err
 
 
 def _free_port() -> str:
@@ -104,6 +117,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     for link in _LINK.findall(page.read_text()):
         if not link.startswith(("http://", "https://")):
             assert (page.parent / link).exists(), link
+
+
+def test_the_limits_are_those_of_the_code(tmp_path: Path) -> None:
+    fresh = tmp_path / "transparency.md"
+    result = run(sys.executable, ROOT / "docs" / "limits.py", fresh)
+    assert result.code == 0, result.err
+    page = (ROOT / "docs" / "transparency.md").read_text()
+    assert fresh.read_text() == page, "write it anew: make limits"
+    _, _, limits = page.partition("## Known limits")
+    for figure in (f"{MAX_MESSAGE_SIZE // 2**20} MiB", f"{MAX_STREAMS:,} open streams"):
+        assert figure in limits
+    assert f"{HANDSHAKE_SECONDS:g} seconds" in limits
 
 
 def test_the_readme_tells_the_verdicts_of_the_scenarios() -> None:
