@@ -150,9 +150,8 @@ def causes_of(
     """
     accepted = [finding for finding in findings if finding.outcome == "vulnerable"]
     sorter = _Sorter(findings, stack)
-    if control and _exposed(control):
-        return tuple(sorter.whole("no-tls", accepted))
-    causes = sorter.whole("plaintext-fallback", [each for each in accepted if _exposed(each)])
+    plaintext: CauseName = "no-tls" if control and _exposed(control) else "plaintext-fallback"
+    causes = sorter.whole(plaintext, [each for each in accepted if _exposed(each)])
     causes += sorter.sort([each for each in accepted if not _exposed(each)])
     return tuple(sorted(causes, key=lambda c: (SEVERITIES.index(c.severity), _ORDER.index(c.name))))
 

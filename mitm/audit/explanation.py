@@ -171,7 +171,19 @@ def further_lines(control: Finding) -> tuple[str, ...]:
 def remarks(report: Report, *, strict: bool = False) -> list[str]:
     """What a build should not fail for, but the client's owner should know, in lines."""
     told = {finding.case.name for finding in report.failing(strict=strict)}
-    lines = [
+    lines = []
+    for cause in find_causes(report):
+        names = {finding.case.name for finding in cause.findings}
+        # Sound clients differ in what is for information alone.
+        if cause.severity != "info" and not names & told:
+            lines.append(
+                plain(
+                    f"only stricter clients refuse {_named(cause.findings)} ({cause.severity}): "
+                    f"{cause.says}: {cause.fix}"
+                )
+            )
+        told |= names
+    lines += [
         line
         for finding in report.findings
         if finding.case.name not in told and (line := remark(finding))
@@ -185,7 +197,8 @@ def remark(finding: Finding) -> str:
     # Sound clients differ in what is for information alone.
     if finding.outcome in ("pass", "unsupported") or case.severity == "info":
         return ""
-    return plain(f"{case.name}: {finding.outcome} ({case.severity}): {finding.reason}")
+    who = "only stricter clients refuse it: " if finding.outcome == "vulnerable" else ""
+    return plain(f"{case.name}: {finding.outcome} ({case.severity}): {who}{finding.reason}")
 
 
 def describe_weight(case: Case) -> str:

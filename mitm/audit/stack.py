@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from mitm.audit.program import program_of
-from mitm.evidence import Evidence
+from mitm.evidence import Evidence, Kind, Observation
 from mitm.masking import plain
 
 Stack = Literal[
@@ -103,17 +103,33 @@ def user_agent(evidence: Evidence | None) -> str:
     return ""
 
 
-def stack_said(evidence: Evidence | None, hint: str) -> str:
-    """The stack of a client, by its calls with the genuine certificate.
+def stack_said(observation: Observation | None, hint: str) -> str:
+    """The stack of a client, by what it did with the genuine certificate.
 
     Args:
-        evidence: of the control.
+        observation: of the control.
         hint: what is known of it otherwise.
     """
-    agent = user_agent(evidence)
+    if observation is None:
+        return hint
+    agent = user_agent(observation.evidence)
     if kind_of_stack(agent) and hint in _TITLES.values():
         return agent
-    return "; ".join(filter(None, (agent, hint)))
+    library = hint or _by_client_hello(observation.kinds)
+    return "; ".join(filter(None, (agent, library)))
+
+
+def _by_client_hello(kinds: Sequence[Kind]) -> str:
+    """The TLS library that a ClientHello is of, "" if it does not tell.
+
+    Go's is the one that offers the cipher suites of TLS 1.3 behind those of TLS 1.2
+    (`defaultCipherSuitesTLS13` in crypto/tls).
+    """
+    for kind in kinds:
+        suites = [suite.startswith("TLS_") for suite in kind.offer[2]] if kind.offer else []
+        if suites and suites[-1] and not suites[0]:
+            return f"{_TITLES['go']}, by its ClientHello"
+    return ""
 
 
 def kind_of_stack(said: str) -> Stack:

@@ -38,7 +38,7 @@ _VOLATILE = [
         r"\b(ipv[46]:)?(127\.\d+\.\d+\.\d+|localhost|(\[|%5B)::1(\]|%5D)):\d{4,5}\b",
         r"(\[|%5B)::1(\]|%5D):\d{4,5}\b",
         # Whatever else is as long as a port, or the number of a process.
-        r"(?<![\w.])\d{4,}(?![\w.])",
+        r"(?<![\w.:])\d{4,}(?![\w.])",
     )
 ]
 

@@ -101,7 +101,7 @@ async def run_audit(
         return finding
 
     first = await attempt(suite.control)
-    subject = structs.replace(subject, stack=stack_said(first.evidence, subject.stack))
+    subject = structs.replace(subject, stack=stack_said(first.observation, subject.stack))
     if first.outcome != "pass":
         reached = first.evidence is not None and bool(first.evidence.connections)
         doubts = client.doubts(reached=reached) if isinstance(client, Command) else ()

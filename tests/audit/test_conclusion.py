@@ -22,7 +22,7 @@ from tests.audit.findings import MIXED, SUBJECT, finding, observed, report
         (report(finding("a", "vulnerable")), False, 1, "1 certificate treated wrongly: a"),
         (report(finding("a", "vulnerable", "should")), False, 0, "--strict counts more"),
         (report(finding("a", "vulnerable", "should")), True, 1, "treated wrongly: a"),
-        (report(finding("a", "vulnerable", "info")), True, 0, "nothing that must fail"),
+        (report(finding("a", "vulnerable", "info")), True, 0, "nothing that must fail a build"),
         (report(finding("a", "too-strict")), False, 0, "--strict counts more"),
         (report(finding("a", "too-strict")), True, 1, "treated wrongly: a"),
         (report(finding("a", "inconclusive")), False, 3, "nothing can be said of 1 certificate: a"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mitm import audit
+from mitm.audit.cause import find_causes
 
 PROGRAM = """
 package main
@@ -69,6 +70,12 @@ def test_what_openssl_declines_to_present_is_not_the_clients_merit(
     only = ["attacker-ca", "md5-signature", "tls-1.0"]
     report = audit.run(command, only=only, timeout=60)
     assert report.conclusive, report.controls
+    # It makes no call of gRPC, nor is it called `go`: its ClientHello tells.
+    assert report.subject.stack == ("Go, by its ClientHello" if version == "TLSv1.3" else "")
+    causes = find_causes(report)
+    assert ["InsecureSkipVerify" in cause.fix for cause in causes] == (
+        [version == "TLSv1.3"] if accepts else []
+    )
     findings = {finding.case.name: finding for finding in report.findings}
     assert findings["attacker-ca"].outcome == ("vulnerable" if accepts else "pass")
     assert findings["md5-signature"].outcome == "unsupported"

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import itertools
+import json
 import signal
 import socket
 import ssl
@@ -16,7 +17,10 @@ import pytest
 
 from mitm import Interceptor, audit, content
 from mitm.audit import listener
+from mitm.audit.conclusion import conclude
+from mitm.audit.reports import as_json
 from mitm.errors import UserError
+from tests.audit import mutants
 from tests.plugin import clients
 
 # Two that every client must reject and one that it must accept: what is tried besides these is
@@ -310,3 +314,17 @@ def test_both_ways_of_use_are_one_import_away() -> None:
     assert Interceptor.__doc__
     with pytest.raises(ImportError):
         from mitm import no_such_thing  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    "client",
+    [mutants.grpcio_first_use, mutants.ssl_or_plaintext, mutants.grpclib_unverified],
+    ids=lambda client: str(client.__name__),
+)
+def test_two_audits_of_one_client_say_the_same(client: Callable[[audit.Endpoint], None]) -> None:
+    """Whatever ran first, and however its connections ended."""
+    only = ["attacker-ca", "wrong-host", "expired", "nul-in-cn", "malformed-san", "rsa-leaf"]
+    reports = [audit.run(client, only=only, timeout=40, jobs=jobs) for jobs in (1, 3)]
+    first, second = (as_json(report, conclude(report)) for report in reports)
+    assert first == second
+    assert json.loads(first)["causes"]

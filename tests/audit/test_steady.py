@@ -15,7 +15,7 @@ from mitm.evidence import Call
     [
         ("exit code 1: 2026-11-26T17:27:40.321426Z no", "exit code 1: … no"),
         ("exit code 1: 2026/11/26 17:27:40 rpc error: x", "exit code 1: … rpc error: x"),
-        ("I1126 17:27:40.321426   22026 ssl.cc:2563] no", "… ssl.cc:…] no"),
+        ("I1126 17:27:40.321426   22026 ssl.cc:2563] no", "… ssl.cc:2563] no"),
         ("17:27:40,321 ERROR x", "… ERROR x"),
         ("at 1764178060.5 or 1764178060123", "at … or …"),
         ("gave up after 1.52s", "gave up after …"),
@@ -35,6 +35,8 @@ from mitm.evidence import Call
         ("exit code 60: curl: (60) SSL certificate problem", None),
         ("UNAVAILABLE: x509: certificate signed by unknown authority", None),
         ("error:1000007d:SSL routines: CERTIFICATE_VERIFY_FAILED", None),
+        ("error:10000410:SSL routines: no, ssl3_record.c:1350:", None),
+        ("00E0A1B2C37F0000:error:0A00007B:SSL routines", "…:error:0A00007B:SSL routines"),
         ("HTTP 404 from server 1.85.3, TLSv1.3", None),
     ],
 )

@@ -15,7 +15,7 @@ from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import OUTCOMES, Finding, Report
 from mitm.audit.steady import steady, steady_metadata, steady_reason
-from mitm.evidence import Evidence, method_of
+from mitm.evidence import Ending, Evidence, method_of
 
 
 def as_json(report: Report, conclusion: Conclusion) -> str:
@@ -101,19 +101,29 @@ def _connections(evidence: Evidence) -> list[object]:
     """The kinds of endings that there were.
 
     Who closes a connection first once all is said, how, and how often a client tries again is a
-    race. So is a second connection that a client opens to another address, and never uses.
+    race. So is a second connection that a client opens to another address, and never uses; and the
+    one that a client which tries again has only just opened when it is ended.
     """
-    shown = [each for each in evidence.connections if each.phase != "hello"]
+    shown = [
+        each
+        for each in evidence.connections
+        if _gave_in(each) or (each.how != "open" and each.phase != "hello")
+    ]
     return _distinct(
         {
             "accepted": each.accepted,
-            "by": "" if each.accepted else each.by,
-            "phase": each.phase,
+            "by": "" if each.accepted or _gave_in(each) else each.by,
+            "phase": "established" if _gave_in(each) else each.phase,
             "alert": each.alert,
             "reached": each.reached,
         }
         for each in shown or evidence.connections
     )
+
+
+def _gave_in(ending: Ending) -> bool:
+    """Whether the client sent data."""
+    return ending.reached not in ("nothing", "preface")
 
 
 def _distinct(values: Iterable[object]) -> list[object]:
