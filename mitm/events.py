@@ -149,7 +149,13 @@ class ClientHello(Event, frozen=True, tag="client-hello"):
 
 
 class Plaintext(Event, frozen=True, tag="plaintext"):
-    """The client speaks HTTP/2 with prior knowledge and no TLS (RFC 9113 section 3.3)."""
+    """The client speaks no TLS.
+
+    Attributes:
+        protocol: what it speaks: HTTP/2 with prior knowledge (RFC 9113 section 3.3), or HTTP/1.1.
+    """
+
+    protocol: Literal["HTTP/2", "HTTP/1.1"] = "HTTP/2"
 
 
 class UpstreamConnected(Event, frozen=True, tag="upstream-connected"):

@@ -101,7 +101,8 @@ class EventPrinter:
                 what = f"ClientHello: for {name}, ALPN {alpn}, {versions}, "
                 return [("client", what + f"{len(event.cipher_suites)} cipher suites", "")]
             case events.Plaintext():
-                return [("client", "speaks HTTP/2 without TLS: no certificate is needed", "red")]
+                what = f"speaks {event.protocol} without TLS: no certificate is needed"
+                return [("client", what, "red")]
             case events.UpstreamConnected(stand_in=True):
                 return [("attacker", "dials no server: it answers by itself", "yellow")]
             case events.UpstreamConnected():

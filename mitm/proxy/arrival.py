@@ -23,6 +23,7 @@ from mitm.proxy.peer import Peer
 from mitm.proxy.tap import dial, take_over
 from mitm.proxy.whereabouts import found_at, is_here, is_listened_on
 from mitm.tls import Hello, HelloReader, MalformedHelloError, tls_record
+from mitm.wire import http1
 from mitm.wire.http2 import PREFACE
 
 # Seconds. nginx gives a client 60 s for its header, Envoy 15 s for transport sockets. On one
@@ -64,7 +65,7 @@ class Arrived(NamedTuple):
 
 
 class UnknownProtocolError(EndError):
-    """The client speaks neither TLS nor HTTP/2; what it says is application data in plaintext."""
+    """The client speaks neither TLS nor HTTP; what it says is application data in plaintext."""
 
     def __init__(self, received: bytes | bytearray) -> None:
         super().__init__("attacker", "not-tls", f"neither TLS nor HTTP/2; {so_far(received)}")
@@ -93,6 +94,7 @@ class Arrival:
         self._hidden = interception.mode != "reverse"
         self._going_to: Address | None = None
         self._dialled: list[tuple[Address, Address]] = []
+        self._heard: Peer | None = None  # the client, once what it says is of a host under test
         self.peers: list[Peer] = []
 
     async def come(self) -> Arrived:
@@ -115,9 +117,16 @@ class Arrival:
             return await self._come_in_reverse(client, self._interception.upstream)
         return await self._come_by_way(client)
 
+    @property
+    def unheard(self) -> bytes:
+        """What the client has said in plaintext, if it is data and nobody has looked at it."""
+        said = bytes(self._heard.unread) if self._heard else b""
+        return said if _is_data(said) else b""
+
     async def _come_in_reverse(self, client: Peer, address: Address) -> Arrived:
+        self._heard = client
         hello = await self._sniff(client)
-        self._tell(hello)
+        self._tell(client, hello)
         server, local = await self._dial_upstream(client, address)
         name = hello.server_name if hello else None
         if name and not is_ip(name) and not is_host_name(name):
@@ -127,6 +136,7 @@ class Arrival:
     async def _come_by_way(self, client: Peer) -> Arrived:
         destination, address, server, local = await self._approach(client)
         if self._is_under_test(destination.host):
+            self._heard = client
             try:
                 hello = await self._sniff(client)
             except UnknownProtocolError:
@@ -150,7 +160,7 @@ class Arrival:
                 address = upstream
                 server, local = await self._dial_upstream(client, address)
             self._show()
-            self._tell(hello)
+            self._tell(client, hello)
         else:
             for peer in self.peers:
                 peer.hide()
@@ -161,11 +171,12 @@ class Arrival:
         for peer in self.peers:
             peer.show()
 
-    def _tell(self, hello: Hello | None) -> None:
+    def _tell(self, client: Peer, hello: Hello | None) -> None:
         if hello:
             self._emit(events.ClientHello, **msgspec.structs.asdict(hello))
-        else:
-            self._emit(events.Plaintext)
+            return
+        http2 = client.unread.startswith(PREFACE)
+        self._emit(events.Plaintext, protocol="HTTP/2" if http2 else "HTTP/1.1")
 
     # Where to
 
@@ -350,10 +361,11 @@ class Arrival:
             raise EndError("client", how, so_far(client.unread) if how == "eof" else "")
 
     async def _sniff(self, client: Peer) -> Hello | None:
-        """Hear until it is clear what the client speaks: TLS, or HTTP/2 in plaintext (None).
+        """Hear until it is clear what the client speaks: TLS, or HTTP in plaintext (None).
 
         Raises:
-            UnknownProtocolError: it is neither, not even the beginning of it.
+            UnknownProtocolError: it is neither, not even the beginning of it, or a request of which
+                no more comes than that.
             EndError: the client has left, or what began as TLS is none.
         """
         reader = HelloReader()
@@ -365,11 +377,20 @@ class Arrival:
                         return None
                     if not PREFACE.startswith(said):
                         if not tls_record(said):
-                            raise UnknownProtocolError(client.unread)
-                        if hello := reader.read(client.unread):
+                            opens = http1.opens(client.unread)
+                            if opens:
+                                return None
+                            if opens is False:
+                                raise UnknownProtocolError(client.unread)
+                        elif hello := reader.read(client.unread):
                             return hello
                     await self._hear(client)
-        except TimeoutError:
+        except (TimeoutError, EndError) as error:
+            if _is_data(client.unread):
+                # Of a request no more has come than this.
+                raise UnknownProtocolError(client.unread) from None
+            if isinstance(error, EndError):
+                raise
             reason = f"no complete ClientHello within {HELLO_SECONDS:g} s; {so_far(client.unread)}"
             raise EndError("attacker", "time-limit", reason) from None
         except MalformedHelloError as error:
@@ -394,3 +415,8 @@ class Arrival:
 
 def _comparable(address: Address) -> Address:
     return Address(normal(address.host), address.port)
+
+
+def _is_data(said: bytes | bytearray) -> bool:
+    """Whether what a client says is application data: no TLS, and no beginning of HTTP/2."""
+    return not PREFACE.startswith(bytes(said[: len(PREFACE)])) and not tls_record(said)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import re
 import socket
 import time
 from typing import Literal
@@ -13,16 +12,14 @@ import msgspec
 from mitm import events, pki
 from mitm.address import Address
 from mitm.events import Direction, Event
-from mitm.proxy import arrival, greeting
-from mitm.proxy.arrival import Arrival, Arrived, UnknownProtocolError
-from mitm.proxy.connect import HEAD_LIMIT
+from mitm.proxy import greeting
+from mitm.proxy.arrival import Arrival, Arrived
 from mitm.proxy.ending import EndError, end_of
 from mitm.proxy.interception import Interception
 from mitm.proxy.peer import Peer
 from mitm.proxy.relay import Relay
 from mitm.proxy.rewriting import Rewriting
 from mitm.proxy.watcher import Watcher
-from mitm.wire.http1 import REQUEST_LINE, UNFINISHED
 from mitm.wire.http2 import PREFACE
 
 # Seconds that a peer has to take the last bytes sent to it, once the connection is over: nginx's
@@ -31,7 +28,6 @@ CLOSE_SECONDS = 5.0
 
 _LOGGER = logging.getLogger("mitm")
 _OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
-_HEAD_END = re.compile(rb"\n\r?\n")
 
 
 class Connection:
@@ -76,6 +72,7 @@ class Connection:
             # It must not be the end of the record as well, nor be quoted in it.
             _LOGGER.debug("connection %d", self._number, exc_info=True)
             end = EndError("attacker", "error", f"unforeseen: {type(error).__name__}")
+        self._look_at_unheard()
         seen = self._watcher.seen if self._watcher else {"client": 0, "server": 0}
         self._emit(
             events.Closed,
@@ -111,11 +108,7 @@ class Connection:
             self._socket.close()
 
     async def _intercept(self) -> None:
-        try:
-            arrived = self._arrived = await self._arrival.come()
-        except UnknownProtocolError:
-            await self._read_plaintext(self._arrival.peers[0])
-            raise
+        arrived = self._arrived = await self._arrival.come()
         if not arrived.under_test:
             self._phase = "tunnelled"
             await self._relay(Relay(None), arrived)
@@ -172,20 +165,11 @@ class Connection:
             on_event=self._interception.on_event,
         )
 
-    async def _read_plaintext(self, client: Peer) -> None:
-        """Look at what a client sends in plaintext that is turned away: it is evidence.
-
-        A request of HTTP/1.1 is read to the end of its head, which may hold credentials.
-        """
-        self._watcher = self._a_watcher(client)
-        said = b""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(arrival.HELLO_SECONDS):
-                while data := await client.receive():
-                    said += data
-                    self._watcher.feed("client", data)
-                    if not _is_half_a_request(said):
-                        break
+    def _look_at_unheard(self) -> None:
+        """Look at what a client has said in plaintext and nobody took: it is evidence."""
+        if self._watcher is None and (said := self._arrival.unheard):
+            self._watcher = self._a_watcher(self._arrival.peers[0])
+            self._watcher.feed("client", said)
 
     # The driver of the relay: two tasks, each of which reads from one of the peers.
 
@@ -247,12 +231,3 @@ class Connection:
         if event is events.CertificatePresented:
             self._phase = "handshake"
         self._interception.on_event(event(time=time.time(), connection=self._number, **fields))
-
-
-def _is_half_a_request(said: bytes) -> bool:
-    """Whether this may be HTTP/1.1 of which a part of the head is still to come."""
-    if len(said) >= HEAD_LIMIT:
-        return False
-    if REQUEST_LINE.match(said):
-        return not _HEAD_END.search(said)
-    return UNFINISHED.fullmatch(said) is not None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from mitm.events import ApplicationData, Direction, Event, ParseFailed
 from mitm.messages import Schema
 from mitm.wire import Http1Parser, Http2Parser
-from mitm.wire.http1 import REQUEST_LINE, UNFINISHED
+from mitm.wire.http1 import opens
 from mitm.wire.http2 import PREFACE
 
 SAMPLE_SIZE = 64
@@ -42,6 +42,7 @@ class Watcher:
         self._on_event = on_event
         self._parser: Http2Parser | Http1Parser | None = None
         self._held: list[tuple[Direction, bytes, float]] | None = None
+        self._opening = bytearray()  # what the client has said of that
         if alpn == "h2":
             self._parser = Http2Parser(connection, schema)
         else:
@@ -66,6 +67,8 @@ class Watcher:
         self.seen[direction] += len(data)
         if self._held is not None:
             self._held.append((direction, data, now))
+            if direction == "client":
+                self._opening += data
             self._decide()
         else:
             self._parse(direction, data, now)
@@ -76,15 +79,18 @@ class Watcher:
         Whatever else they are is no failure: the bytes alone are evidence.
         """
         assert self._held is not None
-        opening = b"".join(data for direction, data, _ in self._held if direction == "client")
-        undecided = PREFACE.startswith(opening[: len(PREFACE)]) or UNFINISHED.fullmatch(opening)
+        opening = self._opening
+        http1 = opens(opening)
         if opening.startswith(PREFACE):
             self._parser = Http2Parser(self._connection, self._schema)
-        elif REQUEST_LINE.match(opening):
+        elif http1:
             self._parser = Http1Parser(self._connection, self._schema)
-        elif undecided and sum(self.seen.values()) < HELD_LIMIT:
+        elif (http1 is None or PREFACE.startswith(bytes(opening[: len(PREFACE)]))) and sum(
+            self.seen.values()
+        ) < HELD_LIMIT:
             return
         held, self._held = self._held, None
+        opening.clear()
         for direction, data, received in held:
             self._parse(direction, data, received)
 

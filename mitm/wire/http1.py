@@ -24,8 +24,18 @@ from mitm.wire.header_blocks import MAX_HEADER_LIST, HeaderList
 from mitm.wire.http2 import METHOD_KEPT, Http2Parser, Upgrade
 
 # A request line, and what is not one yet.
-REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) (\S+) HTTP/1\.[01]\r?\n")
-UNFINISHED = re.compile(rb"([A-Z][A-Z-]*)?( [^\r\n]*)?\r?")
+_REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) (\S+) HTTP/1\.[01]\r?\n")
+_UNFINISHED = re.compile(rb"([A-Z][A-Z-]*)?( [^\r\n]*)?\r?")
+
+# How long a request line may be before a connection is taken for something else. RFC 9112 section 3
+# asks for 8,000 bytes at least; Node.js takes 16 KiB of headers.
+MAX_REQUEST_LINE = 16 * 1024
+
+# Bytes by which a beginning is told; what comes behind them matters at the end of the line.
+_TELLING = 64
+
+# The method of HTTP/2's preface, and of nothing else (RFC 9113 section 11.6).
+_PREFACE_METHOD = b"PRI "
 
 # Requests without an answer yet (RFC 9112 section 9.3.2). Browsers do not send any, and servers
 # answer them one after the other.
@@ -37,6 +47,28 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[^\r\n]*)?\r?\n")
 # A length that some would take for one and others would not (RFC 9112 section 5.1): where the next
 # message begins is anybody's guess.
 _DOUBTFUL_LENGTH = re.compile(rb"(?im)^(content-length|transfer-encoding)[ \t]+:")
+
+
+def opens(said: bytes | bytearray) -> bool | None:
+    """Whether what a client says begins with a request line (RFC 9112 section 3).
+
+    Args:
+        said: its first bytes.
+
+    Returns:
+        None if that cannot be told yet.
+    """
+    if said.startswith(_PREFACE_METHOD):
+        return False
+    if b"\n" in said:
+        return _REQUEST_LINE.match(said) is not None
+    if len(said) > MAX_REQUEST_LINE or not _UNFINISHED.fullmatch(said[:_TELLING]):
+        return False
+    return None
+
+
+class _WaitingError(ProtocolError):
+    """The client's bytes break a rule that had to wait for the server's."""
 
 
 class _Exchange:
@@ -123,20 +155,12 @@ class Http1Parser:
         if self.failed or self._over:
             return
         try:
-            asking = self._asking
             yield from self._take(direction, data, time)
-            if asking and not self._asking and not self._over:
-                # It was answered. What the client has said meanwhile is HTTP/1.1 or HTTP/2.
-                direction = "client"
-                waiting = bytes(self._sides["client"].buffer)
-                self._sides["client"].buffer.clear()
-                if self._http2:
-                    yield from self._http2.feed("client", waiting, time)
-                else:
-                    yield from self._take("client", waiting, time)
         except ProtocolError as error:
             self.failed = True
             self._reset()
+            if isinstance(error, _WaitingError):
+                direction = "client"
             yield self._failure(direction, str(error), time)
 
     def _take(self, direction: Direction, data: bytes, time: float) -> Iterator[Event]:
@@ -147,6 +171,19 @@ class Http1Parser:
             yield from self._read(direction, side, time)
         if len(side.buffer) + len(side.head) > MAX_HEADER_LIST:
             raise ProtocolError(f"headers longer than {MAX_HEADER_LIST} bytes")
+
+    def _take_waiting(self, time: float) -> Iterator[Event]:
+        """Read what the client has said while it had no answer: HTTP/1.1, or HTTP/2."""
+        buffer = self._sides["client"].buffer
+        waiting = bytes(buffer)
+        buffer.clear()
+        if self._http2:
+            yield from self._http2.feed("client", waiting, time)
+            return
+        try:
+            yield from self._take("client", waiting, time)
+        except ProtocolError as error:
+            raise _WaitingError(str(error)) from None
 
     def _waits(self, direction: Direction, side: _Side) -> bool:
         """Whether what the client says may be HTTP/2 already."""
@@ -228,7 +265,7 @@ class Http1Parser:
     def _request(
         self, side: _Side, line: bytes, headers: HeaderList, wrong: str, time: float
     ) -> Iterator[Event]:
-        matched = REQUEST_LINE.fullmatch(line)
+        matched = _REQUEST_LINE.fullmatch(line)
         if not matched:
             raise ProtocolError("not a request line (RFC 9112 section 3)")
         method, path = (part.decode("utf-8", "backslashreplace") for part in matched.groups())
@@ -268,11 +305,13 @@ class Http1Parser:
             yield self._headers("server", exchange, "informational", headers, time)
         if status == 101:
             self._go_over(exchange, dict(headers))
+            if self._http2:
+                yield from self._take_waiting(time)
         if 100 <= status < 200:
             return
         self._waiting.popleft()
-        if exchange.upgrade:
-            exchange.upgrade, self._asking = None, False
+        answered = exchange.upgrade is not None
+        self._asking = self._asking and not answered
         # From here on it is another protocol (RFC 9110 section 9.3.6).
         self._over = exchange.http_method == "CONNECT" and 200 <= status < 300
         asked = exchange.readers["server"]
@@ -283,6 +322,8 @@ class Http1Parser:
             yield from self._lose("server", exchange, wrong, time)
         if not side.body and not side.chunked:
             yield from self._end("server", side, time)
+        if answered and not self._over:
+            yield from self._take_waiting(time)
 
     def _go_over(self, exchange: _Exchange, fields: dict[str, str]) -> None:
         """Another protocol begins (RFC 9110 section 15.2.2), which may be HTTP/2.

@@ -131,7 +131,6 @@ def test_plaintext_http2_is_recognised_however_it_is_cut(
 
 
 RUBBISH = {
-    "http/1.1": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "half a preface": b"PRI * HTTP/1.1\r\n\r\n",
     "a byte": b"\0",
     "a ServerHello": b"\x16\x03\x01\x00\x04\x02\x00\x00\x00",

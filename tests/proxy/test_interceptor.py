@@ -384,7 +384,8 @@ def test_draining_waits_for_a_client_that_has_come_and_gone_unnoticed(
             with dial_now(listening.address) as client:
                 client.sendall(b"GET / HTTP/1.1\r\n\r\n")
             await listening.drain(LIMIT)
-            assert seen.one(events.Closed).how == "not-tls"
+            closed = seen.one(events.Closed)
+            assert (closed.how, closed.client_bytes) == ("error", 18)
 
     run(main(), loop)
 
