@@ -6,7 +6,7 @@
 server. Both are imported when they are asked for: this package is loaded in every run of pytest.
 """
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from mitm import audit
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Interceptor", "audit"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "Interceptor":
         from mitm.proxy import Interceptor
 

@@ -53,7 +53,7 @@ KNOWS_NO = {
     "mitm.wire": _IO,
     "mitm.pki": _SOCKETS | {"mitm.events"},
     # The loop is no socket: what happens in one turn of it is written in one go.
-    "mitm.capture": (_SOCKETS - {"asyncio"}) | {"mitm.proxy"},
+    "mitm.capture": (_SOCKETS - {"asyncio", "select"}) | {"mitm.proxy"},
     "mitm.evidence": _IO | _PRINTING,
     "mitm.verdict": _IO | _PRINTING,
 }

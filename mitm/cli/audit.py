@@ -37,7 +37,8 @@ from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server, plaintext_server
 from mitm.cli import audit_table, completion, report
 from mitm.cli.loop import in_loop
-from mitm.cli.recording import Recording, capture_options
+from mitm.cli.recording import Recording, capture_options, must_differ
+from mitm.cli.seconds import Seconds
 from mitm.cli.signing import authority_options, own_authority
 from mitm.errors import UserError
 from mitm.lab import load_client
@@ -107,7 +108,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -191,6 +192,7 @@ def audit(
     if limbo and (authority or authority_key):
         raise UserError("--authority is not for --limbo, whose test cases have CAs of their own")
     known = load_baseline(baseline) if baseline else None
+    must_differ({"--junit": junit, "--sarif": sarif, "--pcap": pcap, "--keylog": keylog})
     junit_file = ReportFile("--junit", junit) if junit else None
     sarif_file = ReportFile("--sarif", sarif) if sarif else None
     suite = _suite(limbo, name, _words(only), _words(exclude), (authority, authority_key))
@@ -219,15 +221,24 @@ def audit(
     ):
         audited = in_loop(play(on_finding, recording.tap))
     conclusion = conclude(audited, strict=strict, **({"baseline": known} if known else {}))
-    if junit_file:
-        junit_file.write(as_junit(audited, conclusion))
-    if sarif_file:
-        sarif_file.write(as_sarif(audited, conclusion, words, strict=strict))
+    # What one file cannot take is no reason to keep the rest from anybody.
+    refusals = []
+    for file, text in (
+        (junit_file, partial(as_junit, audited, conclusion)),
+        (sarif_file, partial(as_sarif, audited, conclusion, words, strict=strict)),
+    ):
+        try:
+            if file:
+                file.write(text())
+        except UserError as error:
+            refusals.append(error)
     if json_:
         click.echo(as_json(audited, conclusion))
     else:
         audit_table.show(report.console(), audited, conclusion)
-    return conclusion.exit_code
+    for refusal in refusals:
+        raise refusal
+    return recording.exit_code(conclusion.exit_code)
 
 
 def _client(

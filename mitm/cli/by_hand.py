@@ -13,9 +13,13 @@ from mitm import content, pki
 from mitm.address import LOCALHOST, Address, guard, is_loopback, must_be_a_name, parse
 from mitm.cli import completion
 from mitm.cli.modes import allow_host_option
+from mitm.cli.seconds import Seconds
 from mitm.errors import UserError
 from mitm.lab import load_client
 from mitm.lab.clients import surroundings
+
+# What fits the field.
+_INT64 = click.IntRange(-(2**63), 2**63 - 1)
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -99,9 +103,9 @@ def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[st
 @click.option("--ca", type=_FILE, help="For ca-file: the CA, PEM.")
 @click.option("--pin", type=_FILE, help="For pinned: the server's own certificate, PEM.")
 @click.option("--server-name", metavar="NAME", help="The name to check, if not the target's.")
-@click.option("--id", "id_", type=int, metavar="N", help="The user to ask for.")
+@click.option("--id", "id_", type=_INT64, metavar="N", help="The user to ask for.")
 @click.option("--token", help="Sent as `authorization: Bearer TOKEN`.")
-@click.option("--timeout", type=float, metavar="SECONDS")
+@click.option("--timeout", type=Seconds(), metavar="SECONDS")
 @click.option(
     "--client",
     default="python",

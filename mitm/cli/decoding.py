@@ -9,6 +9,7 @@ import click
 from mitm import content
 from mitm.address import Address
 from mitm.cli.loop import in_loop
+from mitm.cli.streams import tell
 from mitm.descriptors import load_descriptor_set
 from mitm.descriptors.protoc import compile_protos
 from mitm.errors import UserError
@@ -75,7 +76,7 @@ class Descriptors(NamedTuple):
                 raise UserError("--reflection needs to know whom to ask: add --upstream HOST:PORT")
             self._reflect(upstream, schema)
         for reason in schema.unusable:
-            _say(f"descriptors left out: {reason}; messages of its types are guessed")
+            tell(f"descriptors left out: {reason}; messages of its types are guessed")
         schema.add(load_descriptor_set(content.PROTO / "users.binpb"), "descriptors")
         return schema
 
@@ -87,8 +88,4 @@ class Descriptors(NamedTuple):
         try:
             schema.add(in_loop(reflect(upstream)), "reflection")
         except UserError as error:
-            _say(f"--reflection: {error}; messages are guessed where nothing else is known")
-
-
-def _say(line: str) -> None:
-    click.echo(f"mitm-demo: {line}", err=True)
+            tell(f"--reflection: {error}; messages are guessed where nothing else is known")

@@ -1,17 +1,41 @@
 """The event loop that commands run in."""
 
 import asyncio
+import resource
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from mitm.errors import UserError
+
 T = TypeVar("T")
+
+# A run of a scenario takes some 40 files. libuv aborts if it finds none for an event loop.
+_FILES = 64
 
 
 def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the fastest event loop there is."""
+    """Run a coroutine on the fastest event loop there is.
+
+    Raises:
+        UserError: too few files may be open for any.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        if allowed < _FILES:
+            raise UserError(
+                f"no more than {allowed} files may be open here: allow {_FILES} at least, "
+                f"with 'ulimit -n {_FILES}' say"
+            )
+        with asyncio.Runner(loop_factory=_factory()) as runner:
+            return runner.run(coroutine)
+    finally:
+        # Ctrl-C may have come before it was begun.
+        coroutine.close()
+
+
+def _factory() -> Any:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(coroutine)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(coroutine)
+        return None
+    return uvloop.new_event_loop

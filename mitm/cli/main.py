@@ -1,81 +1,167 @@
-"""The entry point: commands, and what becomes of errors."""
+"""The entry point: how a command ends, whatever becomes of it. The commands stand in `group`.
 
+Nothing is imported before Ctrl-C can be answered, not even `typing`.
+"""
+
+import errno
 import os
 import signal
 import sys
-import warnings
-from types import FrameType
-from typing import NoReturn
 
-import click
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import NoReturn
 
-from mitm.cli.audit import audit
-from mitm.cli.by_hand import call, certs, serve
-from mitm.cli.doctor import doctor
-from mitm.cli.lessons import list_content, show
-from mitm.cli.proxy import proxy
-from mitm.cli.replay import replay
-from mitm.cli.run import run
-from mitm.errors import UserError
+USER_ERROR = 2
+# A verdict has codes of its own, and a crash is none (BSD's sysexits.h: EX_SOFTWARE).
+UNFORESEEN = 70
+# 128 and the signal, as shells have it for programs that a signal has ended.
+INTERRUPTED = 128 + signal.SIGINT
+READER_GONE = 128 + signal.SIGPIPE
+
+# The variable that asks for the traceback of what was not foreseen.
+DEBUG = "MITM_DEBUG"
 
 
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Read on: mitm-demo list, mitm-demo show skip-verify, mitm-demo COMMAND --help",
-)
-@click.version_option(package_name="mitm-demo")
-def cli() -> None:
-    """Show, and prove, whether a gRPC client checks who it talks to.
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
-    \b
-    mitm-demo run skip-verify        attack a client that trusts any issuer
-    mitm-demo run                    all scenarios, then a summary
-    mitm-demo show skip-verify       the lesson behind a scenario
-    mitm-demo audit -- ./my-client {target} {ca}
-                                     try every forged certificate on your own client
+
+def main() -> "NoReturn":
+    """Run the command line.
+
+    Whatever goes wrong is one line on stderr. Exit code 2 is for what a user can mend, 70 for what
+    was not foreseen.
     """
+    # So early, nothing has begun that would have to be ended.
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
+    from mitm.cli import streams
+
+    streams.prepare()
+    try:
+        code = _main()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BaseException as error:
+        code = _unforeseen(error)
+    # From here on there is nothing left to interrupt.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code = _of_output(code)
+    # All is told. What libraries say while the interpreter ends is for nobody.
+    if not os.environ.get(DEBUG):
+        streams.be_quiet()
+    sys.exit(code)
 
 
-for _command in (run, replay, audit, list_content, show, proxy, certs, serve, call, doctor):
-    cli.add_command(_command)
+def _main() -> int:
+    import warnings
 
+    import click
 
-def main() -> NoReturn:
-    """Run the command line; exits with 2 and one line on stderr for what a user can mend."""
+    from mitm.cli import streams
+    from mitm.cli.group import cli
+    from mitm.errors import UserError
+
+    # A library's warnings are for programmers, who ask for them (-W, PYTHONWARNINGS). To load odd
+    # certificates, with a negative serial number say, is what this program is for.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    _log_in_lines()
     # Programs that a script starts with & ignore SIGINT (POSIX, "Asynchronous Lists"): they could
     # be ended neither by that nor by what is made of SIGTERM below.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
-    # A library's warnings are for programmers, who ask for them (-W, PYTHONWARNINGS). To load odd
-    # certificates, with a negative serial number say, is what this program is for.
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
     try:
         code = cli.main(standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        sys.exit(2)
+        streams.tell_as_it_is(error.format_message())
+        return USER_ERROR
     except click.ClickException as error:
-        code = _complain(error.format_message())
+        return _complain(error.format_message())
+    except click.Abort:
+        return INTERRUPTED
     except UserError as error:
-        code = _complain(str(error))
-    except (KeyboardInterrupt, click.Abort):
-        code = 130
-    except BrokenPipeError:
-        # The reader of a pipe has left (`| head`). Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    sys.exit(code or 0)
+        return _complain(str(error))
+    return int(code or 0)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _complain(message: str) -> int:
+    from mitm.cli import streams
+
+    streams.tell(message)
+    return USER_ERROR
+
+
+def _unforeseen(error: BaseException) -> int:
+    """Tell of what is a mistake of this program's, or of its surroundings."""
+    import traceback
+    from pathlib import Path
+
+    from mitm.cli import streams
+    from mitm.errors import UserError
+    from mitm.masking import shortened, without_secrets
+
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if os.environ.get(DEBUG):
+        streams.tell_as_it_is("".join(traceback.format_exception(error)))
+    if isinstance(error, UserError):
+        return _complain(str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if any(isinstance(e, OSError) and e.errno in _TOO_MANY for e in _behind(error)):
+        return _complain("too many open files: allow more, with 'ulimit -n 1024' say")
+    where = ""
+    for frame in traceback.extract_tb(error.__traceback__)[-1:]:
+        where = f" in {Path(frame.filename).name}, line {frame.lineno}"
+    # The text may quote what a client or a server has said.
+    text = shortened(without_secrets(" ".join(str(error).split()), ()))
+    told = f"{type(error).__name__}{where}" + (f": {text}" if text else "")
+    streams.tell(
+        f"unforeseen: {told}; this is a mistake of mitm-demo's own, and proves nothing: "
+        f"with {DEBUG}=1 it shows its traceback"
+    )
+    return UNFORESEEN
+
+
+def _behind(error: BaseException | None) -> "Iterator[BaseException]":
+    """An error, and those that it was raised in the middle of."""
+    while error:
+        yield error
+        error = error.__context__
+
+
+def _of_output(code: int) -> int:
+    """The exit code, with what has become of the output: it is whole, or it is an error."""
+    from mitm.cli import streams
+
+    error = streams.finish()
+    if error is None:
+        return code
+    if isinstance(error, BrokenPipeError | ConnectionResetError):
+        # It has all that it wanted (`| head`).
+        return READER_GONE
+    return _complain(f"cannot write standard output: {error.strerror}")
+
+
+def _interrupt(number: int, frame: "FrameType | None") -> None:
     """End on SIGTERM and SIGHUP as on Ctrl-C: in order."""
     signal.raise_signal(signal.SIGINT)
 
 
-def _complain(message: str) -> int:
-    line = " ".join(message.split())
-    click.echo(f"mitm-demo: {line}", err=True)
-    return 2
+def _log_in_lines() -> None:
+    """Have what libraries log told in lines; tracebacks only where they are asked for."""
+    import logging
+
+    from mitm.cli import streams
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            streams.tell(record.getMessage() + (f": {error!r}" if error else ""))
+
+    if not os.environ.get(DEBUG):
+        logging.basicConfig(handlers=[Lines()], level=logging.WARNING)
+        sys.unraisablehook = lambda unraisable: None

@@ -18,6 +18,7 @@ from mitm.cli.loop import in_loop
 from mitm.cli.modes import Position, allow_host_option, mode_options, position
 from mitm.cli.recording import Recording, recording_options
 from mitm.cli.signing import authority_options, own_authority
+from mitm.cli.streams import tell
 from mitm.errors import UserError
 from mitm.events import Event
 from mitm.messages import Schema
@@ -262,7 +263,7 @@ def _intercept(
         allow_hosts=where.allowed,
         rules=attack.rules,
         impersonate=attack.impersonate,
-        on_loss=lambda line: click.echo(f"mitm-demo: {line}", err=True),
+        on_loss=tell,
     )
 
     async def go_on() -> None:

@@ -1,6 +1,9 @@
 """What commands write down besides what they show: events, packets, TLS secrets."""
 
-from collections.abc import Callable
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -8,6 +11,8 @@ from typing import Any, Self, TypeVar
 import click
 
 from mitm.capture import JsonLines, Recorder
+from mitm.cli.streams import tell
+from mitm.errors import UserError
 from mitm.events import Event
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,6 +44,35 @@ _KEY_LOG = (
 )
 
 
+def must_differ(outputs: Mapping[str, Path | None]) -> None:
+    """Insist that no two outputs go into one file, where they would overwrite each other.
+
+    Args:
+        outputs: by their options; None for none.
+
+    Raises:
+        UserError: two of them are one.
+    """
+    seen: dict[object, str] = {}
+    with contextlib.suppress(OSError):
+        about = os.fstat(1)
+        if stat.S_ISREG(about.st_mode):
+            seen[about.st_dev, about.st_ino] = "standard output"
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        key: object = path.resolve()
+        with contextlib.suppress(OSError):
+            about = path.stat()
+            if stat.S_ISCHR(about.st_mode):
+                # A terminal, or /dev/null.
+                continue
+            key = about.st_dev, about.st_ino
+        if key in seen:
+            raise UserError(f"{seen[key]} and {option} go into one file: {path}; name two")
+        seen[key] = option
+
+
 class Recording:
     """The files that a command was asked to write, for `with`; it is complete when that ends.
 
@@ -48,15 +82,18 @@ class Recording:
         events, pcap, keylog: the files; None for none.
 
     Raises:
-        UserError: a file cannot be made.
+        UserError: a file cannot be made, or is two of them.
 
     Attributes:
+        complete: whether all was written; known when it has ended.
         tap: for the `Interceptor`; None if nobody wants packets or secrets.
     """
 
     def __init__(
         self, events: Path | None, pcap: Path | None = None, keylog: Path | None = None
     ) -> None:
+        must_differ({"--events": events, "--pcap": pcap, "--keylog": keylog})
+        self.complete = True
         self._log = JsonLines(events) if events else None
         self.tap = Recorder(pcap, keylog) if pcap or keylog else None
 
@@ -77,7 +114,12 @@ class Recording:
             self.tap.close()
             losses += self.tap.losses
         for loss in filter(None, losses):
-            click.echo(f"mitm-demo: {loss}", err=True)
+            self.complete = False
+            tell(loss)
+
+    def exit_code(self, code: int) -> int:
+        """A command's exit code; what would be 0 is 2 if a file has not got all."""
+        return code or (0 if self.complete else 2)
 
     def __call__(self, event: Event) -> None:
         """Write an event down."""

@@ -9,6 +9,7 @@ from mitm.cli import completion, report
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, recording_options
 from mitm.cli.scenario_view import ScenarioView
+from mitm.cli.seconds import Seconds
 from mitm.events import Event
 from mitm.lab import Client, Played, Scenario, load_client, load_scenario, play, scenarios
 from mitm.masking import as_json
@@ -25,7 +26,7 @@ from mitm.masking import as_json
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -78,7 +79,7 @@ def run(
             click.echo(as_json(report.not_played_as_json(each, chosen)))
     if not all(outcome.matched for outcome in outcomes):
         return 1
-    return 3 if scenario and others else 0
+    return recording.exit_code(3 if scenario and others else 0)
 
 
 async def _play_all(

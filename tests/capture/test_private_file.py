@@ -1,13 +1,19 @@
 """Whole records for the owner alone, and every loss counted."""
 
+import asyncio
+import contextlib
 import errno
+import fcntl
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
-from mitm.capture.private_file import PrivateFile
+from mitm.capture import private_file
+from mitm.capture.private_file import WAITING_LIMIT, PrivateFile
+from mitm.errors import UserError
 
 
 def test_nothing_lost_is_nothing_to_tell(tmp_path: Path) -> None:
@@ -43,17 +49,96 @@ def test_what_went_into_a_file_that_was_removed_is_lost(
     assert file.loss == f"2 records could not be written to {path}: the file was removed"
 
 
-def test_after_half_a_record_that_cannot_be_taken_back_nothing_is_written() -> None:
-    """What a pipe has taken, it has taken: what came after half a record could not be read."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    file = PrivateFile(Path(f"/dev/fd/{writer}"), "records")
-    os.set_blocking(file._descriptor, False)
-    assert file.append(b"whole")
-    assert not file.append(bytes(10_000_000))
-    os.read(reader, 10_000_000)  # there is room again
-    assert not file.append(b"after")
-    assert file.lost == 2
-    file.close()
-    os.close(writer)
-    os.close(reader)
+class Pipe:
+    """A pipe of a page, and a file that is its end for writing."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "fifo"
+        os.mkfifo(path)
+        self.reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        fcntl.fcntl(self.reader, fcntl.F_SETPIPE_SZ, 4096)
+        self.file = PrivateFile(path, "records")
+
+    def read(self) -> bytes:
+        """All that is there."""
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self.reader, 10_000_000)
+        return b""
+
+    def read_all(self) -> bytes:
+        """Until it is closed, which takes somebody who reads."""
+        os.set_blocking(self.reader, True)
+        read: list[bytes] = []
+        thread = threading.Thread(target=lambda: read.extend(iter(self.read, b"")))
+        thread.start()
+        self.file.close()
+        thread.join()
+        return b"".join(read)
+
+
+def test_a_reader_that_is_slow_gets_whole_records_and_holds_up_nobody(tmp_path: Path) -> None:
+    pipe = Pipe(tmp_path)
+    record = b"x" * 100_000 + b"\n"
+    taken = sum(pipe.file.append(record) for _ in range(100))
+    assert 0 < taken * len(record) <= WAITING_LIMIT + 4096
+    assert pipe.read_all() == record * taken
+    assert pipe.file.lost == 100 - taken
+    assert pipe.file.loss.endswith("fifo: its reader is too slow")
+
+
+def test_there_is_room_again_once_it_has_read(tmp_path: Path) -> None:
+    pipe = Pipe(tmp_path)
+    assert pipe.file.append(b"x" * WAITING_LIMIT)
+    assert not pipe.file.append(b"lost" * 2000)
+    read = b""
+    while len(read) < WAITING_LIMIT:
+        read += pipe.read()
+        pipe.file.append(b"")
+    assert pipe.file.append(b"after")
+    assert pipe.read_all() == b"after"
+    assert pipe.file.lost == 1
+
+
+def test_a_reader_that_stops_for_good_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private_file, "READER_SECONDS", 0.01)
+    pipe = Pipe(tmp_path)
+    assert pipe.file.append(b"x" * 100_000)
+    pipe.file.close()
+    assert pipe.file.lost == 1
+    assert "its reader has stopped" in pipe.file.loss
+    os.close(pipe.reader)
+
+
+def test_a_reader_that_leaves_is_a_loss(tmp_path: Path) -> None:
+    pipe = Pipe(tmp_path)
+    assert pipe.file.append(b"x" * 100_000)
+    os.close(pipe.reader)
+    assert not pipe.file.append(b"after")
+    pipe.file.close()
+    assert pipe.file.lost == 2
+    assert "Broken pipe" in pipe.file.loss
+
+
+def test_what_waits_is_written_though_nothing_comes(tmp_path: Path) -> None:
+    """In an event loop, as of a command."""
+
+    async def play() -> bytes:
+        pipe = Pipe(tmp_path)
+        assert pipe.file.append(b"x" * 20_000)
+        read = b""
+        while len(read) < 20_000:
+            read += pipe.read()
+            await asyncio.sleep(0)
+        pipe.file.close()
+        os.close(pipe.reader)
+        return read
+
+    assert asyncio.run(play()) == b"x" * 20_000
+
+
+def test_a_pipe_that_nobody_reads_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UserError, match="nobody reads from it"):
+        PrivateFile(tmp_path / "fifo", "records")

@@ -1,5 +1,6 @@
 """A report's file, which is written whole or not at all."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -27,6 +28,11 @@ class ReportFile:
             self._regular = not path.exists() or stat.S_ISREG(path.stat().st_mode)
             if self._regular:
                 self._begin(b"")[1].unlink()
+            else:
+                # Kept open, so that its reader, if it is a pipe, waits for the report. Without
+                # O_NONBLOCK it would be us who wait for a reader.
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+                os.set_blocking(self._descriptor, True)
         except OSError as error:
             raise self._refusal(error) from None
 
@@ -38,7 +44,8 @@ class ReportFile:
         """
         try:
             if not self._regular:
-                self._path.write_text(text, encoding="utf-8")
+                with os.fdopen(self._descriptor, "w", encoding="utf-8") as file:
+                    file.write(text)
                 return
             descriptor_mode, unfinished = self._begin(text.encode())
             unfinished.chmod(descriptor_mode)
@@ -60,4 +67,7 @@ class ReportFile:
         return 0o666 & ~umask, Path(name)
 
     def _refusal(self, error: OSError) -> UserError:
-        return UserError(f"{self._option}: cannot write {self._path}: {error.strerror}")
+        reason = error.strerror
+        if error.errno == errno.ENXIO:
+            reason = "nobody reads from it: start its reader first"
+        return UserError(f"{self._option}: cannot write {self._path}: {reason}")
