@@ -4,6 +4,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from mitm import content
 from mitm.audit.case import Case
 from mitm.audit.cause import Cause, causes_of, find_causes
 from mitm.audit.conclusion import conclude, listed
@@ -17,9 +18,15 @@ _LABEL = 12
 # Names of certificates in one place, beyond which they are counted.
 _NAMES = 100
 
-# Reasons why certificates cannot be presented, beyond which they are counted as well: a suite of
-# x509-limbo's has as many as it has times at which its test cases are to be played.
+# Reasons why certificates cannot be presented, beyond which they are counted as well.
 _REASONS = 5
+
+_CANNOT = "cannot be presented: "
+_CLOCK = r"the clock at [\d:.T+-]+"
+
+# Certificates that cannot be presented, beyond which none is named: there are thousands of them in
+# x509-limbo, and one line says as much.
+_MANY = 50
 
 # A name of which every certificate of the catalogue can be made.
 _LONG_NAME = "server.lab.mitm-demo.test"
@@ -42,7 +49,7 @@ def explain(finding: Finding) -> str:
         "rule": case.rule,
         "fix": cause.fix if cause else finding.fix,
         "lesson": _first_paragraph(case.lesson),
-        "more": f"mitm-demo show {case.name.partition(':')[0]}",
+        "more": _lesson_of(case),
     }
     title = plain(f"{case.name}: {case.title}")
     lines = [plain(f"{_sentence(cause.says)}."), title] if cause else [title]
@@ -91,7 +98,7 @@ def _explain_cause(cause: Cause) -> str:
         "happened": f"{worst.case.name}: {worst.reason}",
         "proof": _named(cause.proof),
         "and so": _named(cause.follows),
-        "more": f"mitm-demo show {worst.case.name}",
+        "more": _lesson_of(worst.case),
     }
     head = _filled(f"{_sentence(cause.says)} ({proved_by(cause)}).")
     return "\n".join([head, *(_row(label, text) for label, text in rows.items() if text)])
@@ -127,10 +134,16 @@ def untried(report: Report, option: str) -> list[str]:
     for finding in report.findings:
         if finding.outcome == "unsupported":
             groups.setdefault(_remedied(finding.reason, option), []).append(finding.case.name)
-    lines = [
-        plain(f"{len(names)} {reason}: {listed(names)}")
-        for reason, names in sorted(groups.items(), key=lambda group: -len(group[1]))
-    ]
+    by_size = sorted(groups.items(), key=lambda group: -len(group[1]))
+    total = sum(map(len, groups.values()))
+    if total > _MANY:
+        counted = [
+            f"{reason.removeprefix(_CANNOT)} ({len(names)})" for reason, names in by_size[:_REASONS]
+        ]
+        others = f" and {len(by_size) - _REASONS} other reasons" if by_size[_REASONS:] else ""
+        told = "; ".join(counted) + others
+        return [plain(f"{total} of {len(report.findings)} {_CANNOT}{told}; see --json")]
+    lines = [plain(f"{len(names)} {reason}: {listed(names)}") for reason, names in by_size]
     if len(lines) <= _REASONS + 1:
         return lines
     more = sum(len(names) for names in sorted(groups.values(), key=len)[: -_REASONS or None])
@@ -142,7 +155,14 @@ def _remedied(reason: str, option: str) -> str:
     """A reason with what helps against it, the same for all certificates that it helps."""
     if match := re.search(r"the name under test, (\S+), has too few labels", reason):
         return f"cannot be presented for {match[1]}: give a longer name, {option} {_LONG_NAME}"
-    return f"cannot be presented: {reason}"
+    # Each of x509-limbo's test cases has its own time.
+    return f"{_CANNOT}{re.sub(_CLOCK, 'another clock', reason)}"
+
+
+def _lesson_of(case: Case) -> str:
+    """The command that shows the lesson; "" for what is not of the catalogue."""
+    name = case.name.removesuffix(":crash")
+    return f"mitm-demo show {name}" if name in content.markdown_files(content.CERTS) else ""
 
 
 def explain_control(control: Finding, doubts: Sequence[str] = ()) -> str:

@@ -118,6 +118,9 @@ def distinguished(text: str) -> x509.Name:
     Raises:
         ValueError: it is not in that form.
     """
+    if not text:
+        # `cryptography` takes it only since 43.
+        return x509.Name([])
     try:
         return x509.Name.from_rfc4514_string(text)
     except ValueError as error:
