@@ -15,7 +15,8 @@ first bytes of each message between the first two. The receiver's windows move n
 they do not take waits in the receiver's endpoint, and only once it has left there (`take_drained`)
 is the sender told, by `_settle`, that it may send more. What is invariant: `owed` is what a sender
 has sent and was not told of as taken, so that what is kept is bounded by its windows, and by
-`MAX_HELD` for messages; and whatever is not changed is sent on as it came.
+`MAX_HELD` for messages; and whatever is not changed is sent on as it came. Where a rule could have
+applied to that, `_leave` says so, once a stream for each reason.
 """
 
 import struct
@@ -33,7 +34,7 @@ from mitm.messages.rules import Changed, HeaderFields, Rules
 from mitm.proxy.http2_endpoint import Http2Endpoint, PassedOn
 from mitm.proxy.watcher import Watcher
 from mitm.wire.compression import decompress
-from mitm.wire.grpc import MAX_HELD, MAX_MESSAGE_SIZE, carries_grpc
+from mitm.wire.grpc import MAX_HELD, MAX_MESSAGE_SIZE, carries_grpc, codec
 
 _OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
 _PREFIX = struct.Struct(">BL")
@@ -79,11 +80,11 @@ class _Half:
         self._missing = 0
         self._held = bytearray()
 
-    def feed(self, data: bytes, may_hold: Callable[[int], bool]) -> Iterator[bytes | _Message]:
+    def feed(self, data: bytes, may_hold: Callable[[int, int], bool]) -> Iterator[bytes | _Message]:
         """Take content, and give it back in order: as it is, or as whole messages to be changed.
 
         Args:
-            may_hold: asked with the length of each message whether to wait until it is whole.
+            may_hold: asked with flag and length of each message whether to wait until it is whole.
         """
         start, end = 0, len(data)
         while start < end:
@@ -94,7 +95,7 @@ class _Half:
                 if len(self._prefix) < _PREFIX.size:
                     return
                 flag, self._missing = _PREFIX.unpack(self._prefix)
-                self.holding = flag <= 1 and may_hold(self._missing)
+                self.holding = may_hold(flag, self._missing)
                 if not self.holding:
                     yield bytes(self._prefix)
                     self._prefix.clear()
@@ -127,10 +128,20 @@ class _Half:
 
 
 class _Call:
-    """A stream, from the request on until both directions have ended."""
+    """A stream, from the request on until both directions have ended.
+
+    Args:
+        method: the call's path.
+
+    Attributes:
+        status: its status is to be changed.
+        left: what was said of that which is left as it came.
+    """
 
     def __init__(self, method: str) -> None:
         self.method = method
+        self.status = False
+        self.left: set[str] = set()
         self.halves: dict[Direction, _Half] = {
             "client": _Half("client"),
             "server": _Half("server"),
@@ -250,7 +261,9 @@ class Rewriting:
                 length = event.flow_controlled_length or 0
                 self._data(sender, stream, event.data or b"", length, end_stream=end_stream)
             case h2.events.StreamReset(stream_id=int(stream)):
-                if stream in self._calls:
+                if call := self._calls.get(stream):
+                    if sender == "server" and call.status:
+                        self._leave(stream, call.halves["server"], "a call that is reset")
                     receiver.send_reset(stream, int(event.error_code or 0))
                     self._forget(stream)
 
@@ -258,14 +271,16 @@ class Rewriting:
         fields = dict(headers)
         method = fields.get(b":path", b"").decode("latin-1")
         call = self._calls[stream] = _Call(method)
+        call.status = self._rules.status is not None
         for half in call.halves.values():
-            type_name = self._schema.type_name(method, half.direction)
+            # Connect has the message of a GET in the query.
+            type_name = self._schema.type_name(method.partition("?")[0], half.direction)
             if self._rules.concern(type_name):
                 half.type = type_name
-        if not carries_grpc(headers):
-            if any(half.type for half in call.halves.values()):
-                reason = "a call whose content-type is not application/grpc"
-                self._leave(stream, call.halves["client"], reason)
+        if reason := _unchangeable(headers):
+            if call.status or any(half.type for half in call.halves.values()):
+                self._leave(stream, call.halves["client"], f"a call whose {reason}")
+            call.status = False
             for half in call.halves.values():
                 half.type = ""
         self._encoded(call.halves["client"], fields)
@@ -283,9 +298,11 @@ class Rewriting:
             self._trailers("server", stream, headers, only=True)
             return
         half = call.halves["server"]
-        if not carries_grpc(headers):
+        if reason := _unchangeable(headers):
             # A proxy's error page, say.
-            half.type = ""
+            if half.type or call.status:
+                self._leave(stream, half, f"a response whose {reason}")
+            half.type, call.status = "", False
         self._encoded(half, dict(headers))
         headers = self._changed("metadata", "server", stream, headers)
         self._ends["client"].send_headers(stream, _without_length(headers, half), end_stream=False)
@@ -302,7 +319,7 @@ class Rewriting:
             return
         receiver = self._ends[_OTHER[sender]]
         half = call.halves[sender]
-        receiver.send_data(stream, half.rest(), end_stream=False)
+        receiver.send_data(stream, self._rest(stream, half), end_stream=False)
         if only:
             headers = self._changed("metadata", sender, stream, headers)
         status = dict(headers).get(b"grpc-status")
@@ -318,6 +335,8 @@ class Rewriting:
                 receiver.send_data(stream, invented, end_stream=False)
                 self._say_changed(stream, half, b"", invented[_PREFIX.size :])
             headers = forged
+        elif sender == "server":
+            self._leave_status(stream, call)
         receiver.send_headers(stream, headers, end_stream=True)
         self._end(sender, stream)
 
@@ -345,8 +364,8 @@ class Rewriting:
         if half.type:
             passed = bytearray()
 
-            def may_hold(size: int) -> bool:
-                return self._may_hold(stream, half, size)
+            def may_hold(flag: int, size: int) -> bool:
+                return self._may_hold(stream, half, flag, size)
 
             for part in half.feed(data, may_hold):
                 if isinstance(part, _Message):
@@ -354,15 +373,31 @@ class Rewriting:
                 else:
                     passed += part
             if end_stream:
-                passed += half.rest()
+                passed += self._rest(stream, half)
             data = bytes(passed)
+        if end_stream and sender == "server":
+            self._leave_status(stream, call)
         receiver.send_data(stream, data, end_stream=end_stream)
         if not receiver.waits(stream):
             self._settle(stream, sender)
         if end_stream:
             self._end(sender, stream)
 
-    def _may_hold(self, stream: int, half: _Half, size: int) -> bool:
+    def _rest(self, stream: int, half: _Half) -> bytes:
+        """What is held of a message that has no end."""
+        if rest := half.rest():
+            self._leave(stream, half, "a message that breaks off")
+        return rest
+
+    def _leave_status(self, stream: int, call: _Call) -> None:
+        """A call has ended with nothing in it that a rule for the status could change."""
+        if call.status:
+            self._leave(stream, call.halves["server"], "a call that ends without grpc-status")
+
+    def _may_hold(self, stream: int, half: _Half, flag: int, size: int) -> bool:
+        if flag > 1:
+            self._leave(stream, half, "a message with a flag that has no meaning")
+            return False
         if size > MAX_MESSAGE_SIZE:
             self._leave(stream, half, f"a message of {size} bytes, more than {MAX_MESSAGE_SIZE}")
             return False
@@ -474,6 +509,12 @@ class Rewriting:
         )
 
     def _leave(self, stream: int, half: _Half, reason: str) -> None:
+        left = self._calls[stream].left
+        # How long a message is makes no other reason.
+        kind = half.direction + reason.translate(_WITHOUT_DIGITS)
+        if kind in left:
+            return
+        left.add(kind)
         self._changes.append(
             partial(
                 NotRewritten,
@@ -483,6 +524,17 @@ class Rewriting:
                 reason=reason,
             )
         )
+
+
+_WITHOUT_DIGITS = str.maketrans("", "", "0123456789")
+
+
+def _unchangeable(headers: HeaderFields) -> str:
+    """Why messages and status behind these headers cannot be changed; "" if they can."""
+    if not carries_grpc(headers):
+        return "content-type is not application/grpc"
+    content_type = dict(headers).get(b"content-type", b"").decode("latin-1")
+    return "messages are JSON" if codec(content_type) == "json" else ""
 
 
 def _without_length(headers: HeaderFields, half: _Half) -> HeaderFields:

@@ -282,6 +282,95 @@ def test_grpc_web_is_left_alone_and_told() -> None:
     assert told.reason == "a call whose content-type is not application/grpc"
 
 
+CONNECT_GET = f"{GET_USER}?connect=v1&encoding=json&message=%7B%22id%22%3A1%7D"
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "content_type", "reason"),
+    [
+        (MALLORY, CONNECT_GET, "", "a call whose content-type is not application/grpc"),
+        (MALLORY, GET_USER, "application/proto", "content-type is not application/grpc"),
+        (MALLORY, GET_USER, "application/connect+proto", "content-type is not application/grpc"),
+        (MALLORY, GET_USER, "application/grpc+json", "a call whose messages are JSON"),
+        ("status=OK", GET_USER, "application/grpc-web", "content-type is not application/grpc"),
+        ("status=OK", "/healthz", "", "content-type is not application/grpc"),
+    ],
+)
+def test_a_call_that_cannot_be_changed_passes_and_is_told(
+    rule: str, path: str, content_type: str, reason: str
+) -> None:
+    wire = Wire(rule)
+    fields = [(":method", "GET"), (":path", path), (":scheme", "https"), (":authority", "a")]
+    type_ = [("content-type", content_type)] if content_type else []
+    wire.client.h2.send_headers(1, [*fields, *type_], end_stream=True)
+    wire.settle()
+    assert wire.server.headers[1][0][":path"] == path
+    wire.server.h2.send_headers(1, [(":status", "200"), *type_])
+    wire.send(wire.server, 1, prefixed(NICOLAS) * 3, end=True)
+    assert wire.client.data[1] == prefixed(NICOLAS) * 3
+    (told,) = wire.all(NotRewritten)
+    assert (told.stream, reason in told.reason) == (1, True)
+
+
+@pytest.mark.parametrize("rule", [MALLORY, "status=OK"])
+def test_a_response_that_is_no_grpc_is_told(rule: str) -> None:
+    wire = Wire(rule)
+    wire.request(GET_USER, b"")
+    wire.server.h2.send_headers(1, [(":status", "502"), ("content-type", "text/html")])
+    wire.send(wire.server, 1, b"<html>", end=True)
+    assert wire.client.data[1] == b"<html>"
+    (told,) = wire.all(NotRewritten)
+    assert (told.direction, told.stream) == ("server", 1)
+    assert told.reason == "a response whose content-type is not application/grpc"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\2\0\0\0\0", "a message with a flag that has no meaning"),
+        (prefixed(NICOLAS)[:-1], "a message that breaks off"),
+        (b"\0\0", "a message that breaks off"),
+        (3 * prefixed(b"\xff\xff"), "a message that is no users.v1.User"),
+    ],
+)
+@pytest.mark.parametrize("trailers", [True, False])
+def test_a_message_that_is_none_is_told_once(content: bytes, reason: str, trailers: bool) -> None:
+    wire = Wire(MALLORY)
+    wire.request(GET_USER, b"")
+    wire.respond(content=prefixed(NICOLAS))
+    wire.send(wire.server, 1, content, end=not trailers)
+    if trailers:
+        wire.trailers()
+    assert wire.client.data[1] == prefixed(AS_MALLORY) + content
+    (told,) = wire.all(NotRewritten)
+    assert (told.direction, told.stream, told.reason) == ("server", 1, reason)
+
+
+def test_a_status_that_does_not_come_is_told() -> None:
+    wire = Wire("status=OK")
+    for stream in (1, 3, 5):
+        wire.request(GET_USER, b"", stream=stream)
+        wire.respond(stream, prefixed(NICOLAS))
+    wire.send(wire.server, 1, b"", end=True)
+    wire.server.h2.send_headers(3, [("x", "y")], end_stream=True)
+    wire.server.h2.reset_stream(5, 8)
+    wire.settle()
+    assert [(told.stream, told.reason) for told in wire.all(NotRewritten)] == [
+        (1, "a call that ends without grpc-status"),
+        (3, "a call that ends without grpc-status"),
+        (5, "a call that is reset"),
+    ]
+
+
+def test_its_twin_in_which_all_was_changed_has_nothing_left_alone() -> None:
+    wire = Wire(MALLORY, "status=OK", "metadata:x=y")
+    wire.request(GET_USER, b"")
+    wire.respond(content=prefixed(NICOLAS))
+    wire.trailers(status="5")
+    assert len(wire.all(Rewritten)) == 3
+    assert wire.all(NotRewritten) == []
+
+
 def test_a_length_that_is_no_longer_true_is_left_out() -> None:
     wire = Wire("users.v1.User.name=a much longer name than before")
     wire.request(GET_USER, b"", headers=(("content-length", "5"),))
