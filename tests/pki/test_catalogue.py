@@ -80,6 +80,8 @@ def test_there_are_as_many_as_the_readme_promises() -> None:
 
 
 def test_each_stands_in_a_family_and_each_family_has_some() -> None:
+    own = [recipe.name for recipe in RECIPES.values() if recipe.family == "own"]
+    assert not own, f"say `family:`, see certs/README.md: {own}"
     assert {recipe.family for recipe in RECIPES.values()} == {*get_args(Family)} - {"own"}
 
 
@@ -107,14 +109,15 @@ def test_in_a_family_what_binds_most_comes_first() -> None:
 @each
 def test_rule_fix_and_weakness_are_told(recipe: Recipe) -> None:
     source = r"(RFC \d{4}|CABF BR|NIST SP|FIPS) .*(section|appendix|\d)"
-    assert re.search(source, recipe.rule), recipe.rule
-    assert "\n" not in recipe.rule + recipe.fix + recipe.title
+    said = f"`rule:` names its source, 'RFC 5280 section 6.1.4' say, not {recipe.rule!r}"
+    assert re.search(source, recipe.rule), said
+    assert "\n" not in recipe.rule + recipe.fix + recipe.title, "each is one line"
     if recipe.expect == "reject":
-        assert recipe.fix
-        assert recipe.cwe
+        assert recipe.fix, "say with `fix:` what to change in a client that accepts it"
+        assert recipe.cwe, "say with `cwe:` which weakness that is, [295] at least"
     else:
-        assert not recipe.fix
-        assert not recipe.cwe
+        assert not recipe.fix, "there is nothing to fix in a client that accepts it: no `fix:`"
+        assert not recipe.cwe, "it is no weakness to accept it: no `cwe:`"
 
 
 # Stands above what is said of single stacks, in a list.
@@ -150,12 +153,15 @@ def test_what_decides_in_a_stack_is_told_under_its_name(name: str, stack: str, s
 
 @each
 def test_the_lesson_is_its_own_and_names_its_source(recipe: Recipe) -> None:
-    assert len(recipe.lesson) > 350
-    assert re.search(r"RFC\s+\d{4}|BR\s+\d|CVE-\d{4}-\d+|20\d\d", recipe.lesson)
+    assert len(recipe.lesson) > 350, (
+        "the lesson says what is wrong, who gains by it, when it happened"
+    )
+    dated = re.search(r"RFC\s+\d{4}|BR\s+\d|CVE-\d{4}-\d+|20\d\d", recipe.lesson)
+    assert dated, "the lesson names a source: an RFC, a CVE, a year in which it happened"
     for other in RECIPES.values():
         if other is not recipe:
-            assert not paragraphs(recipe) & paragraphs(other)
-            assert other.title != recipe.title
+            assert not paragraphs(recipe) & paragraphs(other), f"a lesson of its own: {other.name}"
+            assert other.title != recipe.title, f"a title of its own: {other.name}"
 
 
 def paragraphs(recipe: Recipe) -> set[str]:
@@ -169,9 +175,10 @@ def test_names_are_reserved_ones(recipe: Recipe) -> None:
         if isinstance(link, Link):
             for text in (link.subject or "", *(link.san or ())):
                 for name in re.findall(r"[\w-]+(?:\.[\w-]+)*\.[a-z]+\b", text):
-                    assert name.endswith((".example", ".invalid", ".test"))
+                    reserved = name.endswith((".example", ".invalid", ".test"))
+                    assert reserved, f"{name} may be somebody's: end it in .example (RFC 2606)"
                 for address in re.findall(r"\d+\.\d+\.\d+\.\d+", text):
-                    assert address.startswith("192.0.2.")
+                    assert address.startswith("192.0.2."), f"{address}: take 192.0.2.x (RFC 5737)"
 
 
 def test_an_imitated_ca_has_the_name_of_the_real_one(authorities: Authorities) -> None:
@@ -194,7 +201,11 @@ def test_each_is_forged_and_served_or_says_why_not(
         with pytest.raises(Unsupported, match="the name under test"):
             forge(recipe, name, authorities, now)
         return
-    chain = forge(recipe, name, authorities, now)
+    try:
+        chain = forge(recipe, name, authorities, now)
+    except Unsupported as error:
+        here = f"add {recipe.name!r} to UNSUPPORTED[{name!r}] in {Path(__file__).name}"
+        pytest.fail(f"it cannot be made for {name}: {error}; if that is right, {here}")
     if recipe.tls.plaintext:
         return
     done = handshake(Presentation(chain).context("h2"), lax_client(), chain.server_name)
@@ -227,7 +238,11 @@ def test_pythons_ssl_does_what_every_client_must(
         # The server found nothing in common with it.
         refusal = str(error)
     accepted = refusal is None
-    assert accepted == ((recipe.expect == "accept") != (recipe.name in PYTHON_DIFFERS)), refusal
+    assert accepted == ((recipe.expect == "accept") != (recipe.name in PYTHON_DIFFERS)), (
+        f"`severity: must` binds every client, and Python's ssl, which verifies, does otherwise "
+        f"({refusal or 'it accepts'}): if ssl is right, say `should` or `info`; if not, say why in "
+        f"PYTHON_DIFFERS in {Path(__file__).name}"
+    )
 
 
 # Sound but for one thing
@@ -252,7 +267,7 @@ def test_openssl_accepts_at_its_strictest_what_is_to_be_accepted(
 ) -> None:
     recipe = RECIPES[name]
     chain = forge(recipe, NAME, authorities, now)
-    assert openssl_verifies(chain, *strict(recipe.dialled(NAME)))
+    assert openssl_verifies(chain, *strict(recipe.dialled(NAME))), "to be accepted, yet not sound"
 
 
 # What `cryptography` refuses on top of RFC 5280.
@@ -268,7 +283,10 @@ def test_cryptography_accepts_what_is_to_be_accepted(
     recipe = RECIPES[name]
     chain = forge(recipe, NAME, authorities, now)
     accepted = cryptography_verifies(chain, recipe.dialled(NAME), now)
-    assert accepted == (name not in CRYPTOGRAPHY_DIFFERS)
+    assert accepted == (name not in CRYPTOGRAPHY_DIFFERS), (
+        f"if the verifier of `cryptography` is too strict here, say why in CRYPTOGRAPHY_DIFFERS in "
+        f"{Path(__file__).name}"
+    )
 
 
 # For each certificate to be rejected: what a verifier overlooks that accepts it.
@@ -288,7 +306,13 @@ FLAWS = [(flaw, name) for flaw, names in OVERLOOKED.items() for name in names]
 
 
 def test_each_flaw_has_a_verifier_that_overlooks_it() -> None:
-    assert sorted(name for _, name in FLAWS) == sorted(REJECTED)
+    listed = [name for _, name in FLAWS]
+    missing = sorted({*REJECTED} - {*listed})
+    assert not missing, (
+        f"add {missing} to OVERLOOKED in {Path(__file__).name}: what must a verifier overlook that "
+        "accepts it? If nothing that openssl can be told to, then 'nothing'"
+    )
+    assert sorted(listed) == sorted(REJECTED)
 
 
 @needs_openssl
