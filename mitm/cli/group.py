@@ -33,11 +33,14 @@ class _Group(click.Group):
 
 @click.group(
     cls=_Group,
+    # click 8.1 ends with 0 where no command is named, and later ones with 2: decided here.
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Read on: mitm-demo list, mitm-demo show skip-verify, mitm-demo COMMAND --help",
 )
 @click.version_option(package_name="mitm-demo")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Show, and prove, whether a gRPC client checks who it talks to.
 
     \b
@@ -50,6 +53,9 @@ def cli() -> None:
     Exit code: 0 all is well, 1 it is not (see each command), 2 wrong input or output that could not
     be written, 3 nothing is proved, 70 a mistake of mitm-demo's own: MITM_DEBUG=1 shows where.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)
 
 
 for _command in (run, replay, audit, list_content, show, proxy, certs, serve, call, doctor):

@@ -75,9 +75,6 @@ def _main() -> int:
     signal.signal(signal.SIGHUP, _interrupt)
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        streams.tell_as_it_is(error.format_message())
-        return USER_ERROR
     except click.ClickException as error:
         return _complain(error.format_message())
     except click.Abort:
