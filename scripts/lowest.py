@@ -1,9 +1,8 @@
-"""Prints the lowest version of each dependency that pyproject.toml allows, for pip.
+"""Prints the lowest version that pyproject.toml allows of each dependency, for pip.
 
 Usage: pip install $(python scripts/lowest.py) --editable '.[test]'
 """
 
-import re
 import tomllib
 from pathlib import Path
 
@@ -11,11 +10,11 @@ PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def main() -> None:
-    project = tomllib.loads(PROJECT.read_text())["project"]
-    optional = project["optional-dependencies"]
-    for dependency in (*project["dependencies"], *optional["server"], "pytest>=7.4"):
-        name, bound = re.match(r"([\w-]+)>=([\d.]+)", dependency).groups()
-        print(f"{name}=={bound}")
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for dependency in (*project["dependencies"], *extras["server"], *extras["test"]):
+        requirement, _, _ = dependency.partition(";")
+        print(requirement.strip().replace(">=", "=="))
 
 
 if __name__ == "__main__":
