@@ -3,13 +3,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench proto catalogue limits picture
+# What meets other people's libraries, old or new. The rest is of this project alone.
+LOWEST := tests/audit tests/cli tests/descriptors tests/lab tests/messages tests/pki tests/plugin \
+  tests/proxy tests/tls tests/wire tests/test_client.py tests/test_server.py
+
+.PHONY: demo test lowest lint bench proto catalogue limits picture
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
 
 test: .venv/ready-dev  ## run the tests
 	$(BIN)/pytest -n 2
+
+lowest: .venv/lowest/ready  ## run tests on the lowest version of everything that pyproject.toml allows
+	.venv/lowest/bin/pytest -n 2 $(LOWEST)
 
 lint: .venv/ready-dev  ## check style and types
 	$(BIN)/ruff check .
@@ -33,13 +40,18 @@ picture: .venv/ready-dev  ## export the README's picture from a real run
 
 .venv/ready: pyproject.toml | python
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --editable '.[server]'
 	touch $@
 
 .venv/ready-dev: pyproject.toml | python
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@ .venv/ready
+
+.venv/lowest/ready: pyproject.toml scripts/lowest.py | python
+	$(PYTHON) -m venv .venv/lowest
+	.venv/lowest/bin/pip install --quiet $$($(PYTHON) scripts/lowest.py) --editable '.[test]'
+	touch $@
 
 .PHONY: python
 python:
