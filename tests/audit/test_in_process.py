@@ -16,10 +16,11 @@ import grpc
 import pytest
 
 from mitm import Interceptor, audit, content
-from mitm.audit import listener
+from mitm.audit import in_process, listener
 from mitm.audit.conclusion import conclude
 from mitm.audit.reports import as_json
 from mitm.errors import UserError
+from mitm.pki import Unsupported
 from tests.audit import mutants
 from tests.plugin import clients
 
@@ -328,3 +329,33 @@ def test_two_audits_of_one_client_say_the_same(client: Callable[[audit.Endpoint]
     first, second = (as_json(report, conclude(report)) for report in reports)
     assert first == second
     assert json.loads(first)["causes"]
+
+
+@pytest.mark.parametrize(
+    ("release", "fatal"), [("1.60.0", True), ("1.80.0", True), ("1.82.0", False), ("2.0.1", False)]
+)
+def test_a_certificate_that_would_end_this_process_is_not_presented_in_it(
+    release: str, fatal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_process, "version", lambda package: release)
+    report = audit.run(clients.checks, only=["malformed-san", "expired"])
+    assert outcomes(report)["expired"] == "pass"
+    assert (outcomes(report)["malformed-san"] == "unsupported") == fatal
+    (told,) = (f.reason for f in report.findings if f.case.name == "malformed-san")
+    assert (f"grpcio {release} would end this process" in told) == fatal
+    # A program is a process of its own.
+    program = [sys.executable, str(content.CLIENTS / "python" / "client.py"), "--policy=ca-file"]
+    report = audit.run([*program, "--target={target}", "--ca={ca}"], only=["malformed-san"])
+    assert outcomes(report)["malformed-san"] == "pass"
+
+
+@pytest.mark.parametrize("release", ["1.80.0", "1.82.0"])
+def test_nor_by_a_fixture_that_presents_one(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_process, "version", lambda package: release)
+    suite = audit.forge_suite(audit.select(audit.catalogue(), ["malformed-san"]))
+    with audit.Auditor() as auditor, ExitStack() as stack:
+        refusal = pytest.raises(Unsupported, match="would end this process")
+        if release == "1.80.0":
+            stack.enter_context(refusal)
+        with auditor.present(suite.cases[0], suite.pin_pem) as presented:
+            assert presented.endpoint.port
