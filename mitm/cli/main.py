@@ -59,7 +59,6 @@ def _main() -> int:
 
     import click
 
-    from mitm.cli import streams
     from mitm.cli.group import cli
     from mitm.errors import UserError
 
