@@ -1,6 +1,7 @@
 """Events as lines for a person, live: time, connection, stream, who to whom, and what."""
 
 from rich.console import Console
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from mitm import events
@@ -62,16 +63,22 @@ class EventPrinter:
         if self._start is None:
             self._start = event.time
         elapsed = event.time - self._start
+        stream = getattr(event, "stream", 0)
+        where = f"#{event.connection:<3} {stream or '':>4}  "
+        # In one piece, and past the layout engine: a line costs a fifteenth of what it does as
+        # Text, and the relay waits for it.
+        segments: list[Segment] = []
         for who, text, style in self._describe(event):
-            stream = getattr(event, "stream", 0)
-            line = Text()
-            line.append(f"{elapsed:8.3f}  ", style="dim")
-            line.append(f"#{event.connection:<3} ")
-            line.append(f"{stream or '':>4}  ")
-            line.append(f"{who:<16} ", style="bold")
-            # Here, for all of them: in a recording, anything can be anybody's.
-            line.append(_line(text), style=style)
-            self._console.print(line, soft_wrap=True)
+            segments += (
+                Segment(f"{elapsed:8.3f}  ", self._console.get_style("dim")),
+                Segment(where),
+                Segment(f"{who:<16} ", self._console.get_style("bold")),
+                # Here, for all of them: in a recording, anything can be anybody's.
+                Segment(_line(text), self._console.get_style(style)),
+                Segment("\n"),
+            )
+        if segments:
+            self._console.print(Segments(segments), soft_wrap=True, end="")
 
     def _print_heading(self, event: events.LegStarted) -> None:
         self._console.print()
@@ -166,6 +173,8 @@ class EventPrinter:
             lines.append((way, f"  {_cut(f'{name}: {shown}', _VALUE_LIMIT)}", style))
         if left_out := len(fields[_FIELDS:]):
             lines.append((way, f"  … and {left_out} more", "dim"))
+        if event.truncated:
+            lines.append((way, "  … and more than is kept", "dim"))
         return lines
 
 

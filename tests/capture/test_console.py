@@ -2,6 +2,7 @@
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -276,3 +277,26 @@ def test_an_answer_in_plaintext_is_shown_for_what_it_is() -> None:
     assert _line(presented).endswith(
         "presents plaintext-http2: no certificate, an answer in plaintext"
     )
+
+
+def test_what_is_told_of_an_event_is_written_in_one_piece() -> None:
+    """However many lines it has: each piece costs about as much as a hundred lines in one."""
+
+    class Counting(io.StringIO):
+        pieces = 0
+
+        def write(self, text: str) -> int:
+            self.pieces += 1
+            return super().write(text)
+
+    out = Counting()
+    printer = EventPrinter(Console(file=out, width=100), frames=False)
+    printer(_headers(*((f"x-{number}", "v") for number in range(40))))
+    assert out.getvalue().count("\n") == 41
+    assert out.pieces == 1
+
+
+def test_headers_that_are_not_whole_are_said_to_be_cut() -> None:
+    cut = msgspec.structs.replace(_headers(("x", "y")), truncated=True)
+    assert _lines(cut)[-1].endswith("… and more than is kept")
+    assert not _lines(_headers(("x", "y")))[-1].endswith("kept")

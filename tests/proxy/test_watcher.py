@@ -1,6 +1,7 @@
 """Watching: what is recognised of the bytes that pass, and that no byte depends on it."""
 
 import os
+import time
 import tracemalloc
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import pytest
 
 from mitm import events
 from mitm.events import Direction, Event
+from mitm.messages import Schema
 from mitm.proxy import watcher
 from mitm.proxy.watcher import Watcher
 from mitm.wire import Http2Parser
@@ -236,3 +238,34 @@ def test_grpc_web_over_http_1_1_is_recognised(props: Props, alpn: str | None, si
     method = PATH.decode()
     assert told == [("request", method), ("response", method), ("trailers", method)]
     assert not any(isinstance(event, events.ParseFailed) for event in seen)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"GET /" + 15_000 * b"x", b"A" * 15_000, b"GET /\xff " + 15_000 * b"y"],
+    ids=["a long request line", "a long word", "other bytes"],
+)
+def test_single_bytes_before_it_is_clear_what_they_are_cost_no_more_than_in_proportion(
+    said: bytes,
+) -> None:
+    """Joined and matched at each step, these would be 100 MB of matching."""
+
+    def cost(length: int) -> float:
+        watcher = Watcher(
+            1, encrypted=True, alpn=None, schema=Schema(), on_event=lambda event: None
+        )
+        started = time.process_time()
+        for at in range(length):
+            watcher.feed("client", said[at : at + 1])
+        return time.process_time() - started
+
+    assert cost(15_000) < 20 * cost(3_000) + 0.5
+
+
+@pytest.mark.parametrize("alpn", [None, "http/1.1"])
+def test_a_request_in_single_bytes_is_read(alpn: str | None) -> None:
+    seen: list[Event] = []
+    watcher = Watcher(1, encrypted=True, alpn=alpn, schema=Schema(), on_event=seen.append)
+    for byte in b"GET /" + 5000 * b"x" + b" HTTP/1.1\r\n" + 500 * b"a: b\r\n" + b"\r\n":
+        watcher.feed("client", bytes([byte]))
+    assert [type(event) for event in seen] == [events.ApplicationData, events.Headers]
