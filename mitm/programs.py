@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from mitm.errors import UserError
 from mitm.last_words import last_line, last_lines
@@ -162,10 +162,67 @@ async def started(command: Sequence[str], environment: Mapping[str, str]) -> Asy
             for output in outputs:
                 os.close(output.write_end)
         program = Program(process, stdout, stderr)
+        watch = None
         try:
+            watch = await _Watch.over(program.pid)
             yield program
         finally:
-            await asyncio.shield(program.end())
+            await asyncio.shield(_end(program, watch))
+
+
+async def _end(program: Program, watch: "_Watch | None") -> None:
+    try:
+        await program.end()
+    finally:
+        if watch:
+            await watch.end()
+
+
+class _Watch:
+    """Sees to it that a program does not outlive this process, whatever ends that: SIGKILL, say.
+
+    A shell that holds the end of a pipe. It reads a line if all has gone well, and finds the end of
+    the file if there is nobody left to write one. Linux could signal children of its own accord
+    (PR_SET_PDEATHSIG), but not theirs, and others cannot.
+    """
+
+    _SCRIPT = 'trap "" HUP INT TERM; read -r line || kill -s KILL -- "-$0"'
+
+    def __init__(self, process: asyncio.subprocess.Process, writer: int) -> None:
+        self._process = process
+        self._writer = writer
+
+    @classmethod
+    async def over(cls, group: int) -> Self | None:
+        """Watch over a group of processes; None if that cannot be had."""
+        try:
+            reader, writer = os.pipe()
+        except OSError:
+            return None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", cls._SCRIPT, str(group)),
+                stdin=reader,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={},
+                start_new_session=True,
+            )
+        except BaseException as error:
+            os.close(writer)
+            if not isinstance(error, OSError):
+                raise
+            return None
+        finally:
+            os.close(reader)
+        return cls(process, writer)
+
+    async def end(self) -> None:
+        """Nothing is left to watch over."""
+        with contextlib.suppress(OSError):
+            os.write(self._writer, b"\n")
+        os.close(self._writer)
+        await self._process.wait()
 
 
 class Ended(NamedTuple):

@@ -48,6 +48,23 @@ def test_an_interrupted_run_leaves_no_process_no_file_and_whole_lines(
     assert isinstance(events[0], ScenarioStarted)
 
 
+def test_a_run_that_is_ended_by_force_leaves_no_process(tmp_path: Path) -> None:
+    """Nobody can be told of SIGKILL: the kernel closes a pipe, and whoever waits there acts."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    client = client_folder(tmp_path / "waiting", WAITING.format(fifo=str(fifo)))
+    command = (MITM_DEMO, "run", "insecure", "--client", client)
+    with running(*command, TMPDIR=str(tmp_path)) as process:
+        clients = [int(pid) for pid in fifo.read_text().split()]
+        tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+        children = [int(pid) for task in tasks for pid in task.read_text().split()]
+        # The server, the client with its child, and who watches over them.
+        assert len({*clients, *children}) == 5
+        process.kill()
+        process.wait()
+        assert gone(*clients, *children)
+
+
 def test_ctrl_c_ends_the_interceptor_and_every_connection_is_recorded_to_its_end(
     tmp_path: Path,
 ) -> None:
