@@ -47,12 +47,18 @@ _IN_TEXT = re.compile(
     r"|\beyJ[\w-]{6,}\.[\w-]+\.[\w-]*"
     r"|\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|AKIA|AIza|sk-|ya29\.)[\w.-]{16,}"
 )
+# Without one of these in it, a text has none of them.
+_SIGNS = (
+    *("bearer", "basic", "digest", "://", "private key", "eyj"),
+    *("gh", "glpat-", "xox", "akia", "aiza", "sk-", "ya29."),
+)
 
 # `name=value`, `name: value`, `"name": "value"`, `('name', 'value')`, `--name value`.
 _NAMED = re.compile(
     r"(?<![\w.-])(?P<dashes>--?)?(?P<name>[A-Za-z_][\w.-]{1,63})(?![\w.-])"
     r"(?P<between>[\"']?\s{0,4}[=:]\s{0,4}|[\"'],\s{0,4}(?:value=)?(?=[\"'])|(?(dashes)\s{1,4}|(?!)))"
 )
+_NAMED_SIGNS = ("=", ":", "',", '",', "--")
 _VALUE = re.compile(r"\"[^\"\r\n]*|'[^'\r\n]*|[^\s\"'&;,)}\]>]+")
 _SCHEME = re.compile(r"[\"']?[A-Za-z][\w-]*\s+(?=\S{6})")
 # All of these are for one reader: what is in between is secret whatever it is called.
@@ -169,10 +175,17 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     """A text with these secrets, and whatever looks like one, left out."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _MASK)
-    text = _IN_TEXT.sub(lambda m: f"{m[1]} {_MASK}" if m[1] else _MASK, text)
-    text = _COOKIES.sub(rf"\g<1>{_MASK}", text)
-    text = _KEY_IN_QUERY.sub(_MASK, text)
-    return "".join(_without_named(text))
+    # A header is looked at in the middle of a connection: most have nothing to look for.
+    lowered = text.lower()
+    if any(sign in lowered for sign in _SIGNS):
+        text = _IN_TEXT.sub(lambda m: f"{m[1]} {_MASK}" if m[1] else _MASK, text)
+    if "cookie" in lowered:
+        text = _COOKIES.sub(rf"\g<1>{_MASK}", text)
+    if "key=" in lowered:
+        text = _KEY_IN_QUERY.sub(_MASK, text)
+    if any(sign in lowered for sign in _NAMED_SIGNS):
+        text = "".join(_without_named(text))
+    return text
 
 
 def _without_named(text: str) -> Iterator[str]:

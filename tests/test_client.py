@@ -99,6 +99,9 @@ def test_server_name_is_the_name_that_must_be_proved(client: str, lab: Path) -> 
         ("--target", "localhost:1", "--policy", "ca-file", "--ca", "/nowhere/ca.pem"),
         ("--target", "localhost:1", "--policy", "pinned", "--pin", "README.md"),
         ("--target", "localhost:1", "--policy", "insecure", "--id", "first"),
+        ("--target", "localhost:1", "--policy", "insecure", "--id", str(2**63)),
+        ("--target", "localhost:1", "--policy", "insecure", "--timeout", "nan"),
+        ("--target", "localhost:1", "--policy", "insecure", "--timeout", "inf"),
         ("--target", "localhost:1", "--policy", "insecure", "--colour", "red"),
     ],
 )

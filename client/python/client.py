@@ -126,6 +126,18 @@ def target(text: str) -> str:
     return text
 
 
+def user_id(text: str) -> int:
+    if not -(2**63) <= (number := int(text)) < 2**63:
+        raise argparse.ArgumentTypeError(f"{text} does not fit into 64 bits")
+    return number
+
+
+def seconds(text: str) -> float:
+    if not 0 < (number := float(text)) <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return number
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         "client", description="A gRPC client for users.v1.UserService.", usage=argparse.SUPPRESS
@@ -135,9 +147,9 @@ def main() -> int:
     parser.add_argument("--ca", type=Path, metavar="FILE", help="for ca-file: the CA, PEM")
     parser.add_argument("--pin", type=Path, metavar="FILE", help="for pinned: the certificate, PEM")
     parser.add_argument("--server-name", metavar="NAME", help="name to check, if not the target's")
-    parser.add_argument("--id", type=int, default=1, metavar="N", help="user to ask for")
+    parser.add_argument("--id", type=user_id, default=1, metavar="N", help="user to ask for")
     parser.add_argument("--token", metavar="T", help="sent as `authorization: Bearer T`")
-    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds, in all")
+    parser.add_argument("--timeout", type=seconds, default=5.0, metavar="S", help="seconds, in all")
     arguments = parser.parse_args()
     answer: dict[str, dict[str, object]]
     try:

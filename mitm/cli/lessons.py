@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import click
 import msgspec
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from mitm import content, pki
 from mitm.audit import catalogue
 from mitm.cli import completion, report
 from mitm.lab import Scenario, clients, load_client, load_scenario, scenarios
+from mitm.masking import plain
 
 # Columns of a terminal from which on a table of five columns has room for space beside its lines.
 _WIDE = 100
@@ -164,7 +164,7 @@ def show(name: str) -> None:
 
 def _show_certificate(recipe: pki.Recipe) -> None:
     console = report.console()
-    console.print(Markdown(f"# {recipe.title}\n\n{recipe.lesson}"))
+    console.print(report.markdown(f"# {recipe.title}\n\n{recipe.lesson}"))
     weaknesses = "".join(f", CWE-{number}" for number in recipe.cwe)
     facts = [
         ("A correct client", f"{recipe.expect}s it ({recipe.severity}{weaknesses})"),
@@ -173,12 +173,12 @@ def _show_certificate(recipe: pki.Recipe) -> None:
     ]
     for label, fact in facts:
         if fact:
-            console.print(f"{label}: {fact}", markup=False, highlight=False)
+            console.print(plain(f"{label}: {fact}"))
 
 
 def _show_scenario(scenario: Scenario) -> None:
     console = report.console()
-    console.print(Markdown(f"# {scenario.title}\n\n{scenario.lesson}"))
+    console.print(report.markdown(f"# {scenario.title}\n\n{scenario.lesson}"))
     expected = scenario.expected
     console.print(f"Expected: control {expected.genuine}, under attack {expected.intercepted}.")
 

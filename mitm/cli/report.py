@@ -30,6 +30,11 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
+def markdown(text: str) -> Markdown:
+    """A text in Markdown of whatever origin: its lines are its own, what is in them is not."""
+    return Markdown("\n".join(map(plain, text.split("\n"))))
+
+
 def cast(console: Console, script: ScenarioStarted) -> None:
     """Print who takes part."""
     title = plain(f"{script.scenario}: {script.title}")
@@ -75,9 +80,8 @@ def outcome(console: Console, outcome: Played) -> None:
         return
     console.print(Padding(Text(plain(outcome.script.point), style="bold"), (1, 2)))
     if outcome.script.fix:
-        fix = "\n".join(map(plain, outcome.script.fix.split("\n")))
         console.print(Text("How to fix it", style="bold underline"))
-        console.print(Padding(Markdown(fix, hyperlinks=False), (0, 2)))
+        console.print(Padding(markdown(outcome.script.fix), (0, 2)))
         console.print()
 
 

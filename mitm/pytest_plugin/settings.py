@@ -144,6 +144,9 @@ def _words(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def _seconds(text: str) -> float:
     try:
-        return float(text)
+        # Not by what is longer than a day: neither is `nan`, nor what event loops take.
+        if 0 < (number := float(text)) <= 86_400:
+            return number
     except ValueError:
-        refuse(f"mitm_timeout: {text!r} is not a number of seconds")
+        pass
+    refuse(f"mitm_timeout: {text!r} is not a number of seconds")

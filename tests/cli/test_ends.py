@@ -9,8 +9,11 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 
 from mitm.cli.main import DEBUG, UNFORESEEN
@@ -35,9 +38,8 @@ def shell(command: str, **environment: str) -> Result:
     ],
     ids=lambda words: " ".join(words[:2]),
 )
-@pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_all_of_it_goes_through_a_small_pipe_that_does_not_wait(
-    arguments: list[str], unbuffered: str
+    arguments: list[str],
 ) -> None:
     """Whoever has the other end may set it non-blocking; a write to it is short, or none."""
     whole = mitm_demo(*arguments)
@@ -48,7 +50,7 @@ def test_all_of_it_goes_through_a_small_pipe_that_does_not_wait(
         [MITM_DEMO, *arguments],
         stdout=writer,
         stderr=subprocess.PIPE,
-        env=dict(os.environ) | {"COLUMNS": "250", "PYTHONUNBUFFERED": unbuffered},
+        env=dict(os.environ) | {"COLUMNS": "250", "PYTHONUNBUFFERED": "1"},
     )
     os.close(writer)
     with process, os.fdopen(reader, "rb") as file:
@@ -118,7 +120,7 @@ def test_streams_that_are_closed_are_no_accident(command: str, code: int) -> Non
     ],
     ids=str,
 )
-@pytest.mark.parametrize("command", ["run insecure", "list", "show no-ca", "run no-ca --json"])
+@pytest.mark.parametrize("command", ["run insecure", "list"])
 def test_a_terminal_without_the_characters_gets_others(
     command: str, environment: dict[str, str]
 ) -> None:
@@ -316,3 +318,61 @@ def test_a_client_that_says_hostile_things_is_quoted_harmlessly(tmp_path: Path) 
         for line in result.out.splitlines():
             assert line.isprintable()
             assert not line.strip().startswith("::error")
+
+
+HOSTILE = "\x1b[2J\u202ego\n::error::boo\r\x9b31m"
+
+
+class Hostile(grpc.GenericRpcHandler):
+    """A server that answers every call with what a terminal should not be told."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            context.abort(grpc.StatusCode.INTERNAL, HOSTILE)
+            yield b""
+
+        return grpc.stream_stream_rpc_method_handler(answer)
+
+
+def test_what_a_server_says_of_itself_is_told_and_not_obeyed() -> None:
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[Hostile()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        upstream = ("--upstream", f"127.0.0.1:{port}", "--reflection")
+        with running(MITM_DEMO, "proxy", "--listen", "127.0.0.1:0", *upstream) as process:
+            assert process.stdout
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=LIMIT)
+    finally:
+        server.stop(None)
+    (line,) = err.splitlines()
+    assert line.startswith("mitm-demo: --reflection: ")
+    assert line.isprintable()
+    assert "::error::" not in line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'{{"event":"alert","time":0,"connection":1,"by":"client","name":{json.dumps(HOSTILE)},'
+        '"number":1}',
+        f'{{"event":{json.dumps(HOSTILE)},"time":0}}',
+        f'{{"event":"alert","time":0,"by":{json.dumps(HOSTILE)},"name":"","number":1}}',
+        '{"event":"rewritten","time":0,"direction":"client","stream":1,"method":"/a","part":'
+        '"message","before":{"[/bold]":"[/x]"},"after":{"[/bold]":"[red]"}}',
+        '{"event":"message","time":0,"direction":"client","stream":1,"method":"","type":"","size":'
+        f'1,"value":{{"a":{"[" * 100_000}{"]" * 100_000}}}}}',
+        '{"event":"alert","time":1e308,"by":"client","name":"","number":1' + "0" * 5000 + "}",
+    ],
+    ids=["name", "tag", "word", "markup", "deep", "number"],
+)
+def test_a_crafted_recording_is_shown_or_refused_in_a_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "events.jsonl").write_text(f"{line}\n")
+    result = mitm_demo("replay", tmp_path / "events.jsonl")
+    assert result.code in (0, 2)
+    for each in (result.out + result.err).splitlines():
+        assert each.isprintable()
+        assert not each.strip().startswith("::error::")
+    assert len(result.err.splitlines()) == (1 if result.code else 0)

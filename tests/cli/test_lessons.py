@@ -110,6 +110,17 @@ def test_show_reads_a_scenario_file_of_ones_own(tmp_path: Path) -> None:
     assert "A lesson of its own." in result.out
 
 
+def test_a_file_of_somebody_elses_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    path = scenario_file(tmp_path / "theirs.md")
+    path.write_text(path.read_text() + "\n\x1b[2J\u202eevil\x9b31m\n\n::error::boo\n")
+    result = mitm_demo("show", path)
+    assert (result.code, result.err) == (0, "")
+    for line in result.out.splitlines():
+        assert line.isprintable()
+        assert not line.strip().startswith("::error::")
+    assert "evil" in result.out
+
+
 def test_show_tells_a_certificates_rule_and_how_to_fix_who_accepts_it(tmp_path: Path) -> None:
     known = mitm_demo("show", "expired").out
     assert "rejects it (must, CWE-295, CWE-298)" in known

@@ -98,11 +98,14 @@ def test_pyproject_is_an_ini_file_as_well(run: Run, pytester: pytest.Pytester) -
     result.assert_outcomes(passed=1, skipped=3)
 
 
-def test_a_timeout_that_is_no_number_is_refused(run: Run, pytester: pytest.Pytester) -> None:
-    pytester.makeini("[pytest]\nmitm_timeout = soon\n")
+@pytest.mark.parametrize("text", ["soon", "nan", "inf", "-1"])
+def test_a_timeout_that_is_no_number_is_refused(
+    run: Run, pytester: pytest.Pytester, text: str
+) -> None:
+    pytester.makeini(f"[pytest]\nmitm_timeout = {text}\n")
     result = run("def test_client(mitm_audit): mitm_audit(print)")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["mitm_timeout: 'soon' is not a number of seconds"])
+    result.stdout.fnmatch_lines([f"mitm_timeout: '{text}' is not a number of seconds"])
 
 
 def test_a_marker_chooses_for_its_test(run: Run) -> None:
