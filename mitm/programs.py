@@ -369,17 +369,29 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+# The user's password in a URL, and as an option of curl's and wget's.
+_IN_URL = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
+_USER_OPTIONS = ("-u", "--user", "--proxy-user")
+
+
 def secrets_of(words: Sequence[str], environment: Mapping[str, str]) -> set[str]:
     """What a program was given as a secret, judged by the names that go with it.
 
     Args:
-        words: its command line: `--token T`, `--api-key=T`, `-H 'authorization: Bearer T'`.
+        words: its command line: `--token T`, `--api-key=T`, `-H 'authorization: Bearer T'`,
+            `-u user:T`, `https://user:T@host`.
         environment: its variables: `API_TOKEN=T`.
     """
     named = list(environment.items())
     named += pairwise(words)
     for word in words:
-        name, separator, value = re.sub(r"[:=]", "\0", word, count=1).partition("\0")
-        if separator:
-            named.append((name, value.strip()))
+        # `--header=x-api-key: T` names it in the middle.
+        parts = re.split(r"[:=]", word)
+        for number, name in enumerate(parts[:-1]):
+            named.append((name, word[len("=".join(parts[: number + 1])) + 1 :].strip(" \"'{}[],")))
+    for option, value in pairwise(words):
+        if option in _USER_OPTIONS:
+            named.append(("password", value.partition(":")[2]))
+    for text in (*words, *environment.values()):
+        named += [("password", password) for password in _IN_URL.findall(text)]
     return {secret for name, value in named for secret in secrets_in(name, value)}

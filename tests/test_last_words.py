@@ -19,10 +19,19 @@ SECRET = "hunter2-hunter2"  # noqa: S105
         ["curl", "-H", f"authorization: Bearer {SECRET}"],
         ["curl", "-H", f"Cookie: session={SECRET}"],
         ["env", f"API_TOKEN={SECRET}", "./client"],
+        ["./client", f"--header=x-api-key: {SECRET}"],
+        ["./client", f'{{"password": "{SECRET}"}}'],
+        ["curl", "-u", f"nicolas:{SECRET}"],
+        ["curl", f"https://nicolas:{SECRET}@localhost/"],
     ],
 )
 def test_secrets_of_the_command_line_are_left_out(words: list[str]) -> None:
     assert without_secrets(f"refused: {SECRET}!", secrets_of(words, {})) == "refused: …!"
+
+
+def test_the_password_in_a_variables_url_is_left_out() -> None:
+    surroundings = {"DATABASE_URL": f"postgres://nicolas:{SECRET}@localhost/users"}
+    assert without_secrets(f"got {SECRET}", secrets_of([], surroundings)) == "got …"
 
 
 @pytest.mark.parametrize("name", ["GITHUB_TOKEN", "DB_PASSWORD", "AWS_SECRET", "MY_API_KEY"])

@@ -1,7 +1,7 @@
 """What is known of a leg: of the client's run, of what was read of it, and what it did."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import msgspec
 
@@ -78,7 +78,9 @@ class ClientRun(msgspec.Struct, frozen=True):
 
     def without_secrets(self, secrets: Iterable[str]) -> Self:
         """The same run, with nothing secret in what it has said."""
-        return self._said(lambda text: without_secrets(text, secrets))
+        run = self._said(lambda text: without_secrets(text, secrets))
+        answer = _without_secrets(self.answer, secrets)
+        return msgspec.structs.replace(run, answer=answer)
 
     def shortened(self) -> Self:
         """The same run, with what it has said fit for a report; masked before, not after."""
@@ -96,6 +98,17 @@ class ClientRun(msgspec.Struct, frozen=True):
     def over(self) -> bool:
         """Whether it came to its end by itself."""
         return self.end in ("ended", "returned")
+
+
+def _without_secrets(value: Any, secrets: Iterable[str]) -> Any:
+    """A JSON value, with nothing secret in its texts."""
+    if isinstance(value, str):
+        return without_secrets(value, secrets)
+    if isinstance(value, dict):
+        return {name: _without_secrets(each, secrets) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(each, secrets) for each in value]
+    return value
 
 
 class Call(msgspec.Struct, frozen=True):

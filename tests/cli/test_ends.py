@@ -376,3 +376,17 @@ def test_a_crafted_recording_is_shown_or_refused_in_a_line(tmp_path: Path, line:
         assert each.isprintable()
         assert not each.strip().startswith("::error::")
     assert len(result.err.splitlines()) == (1 if result.code else 0)
+
+
+def test_a_client_that_repeats_its_token_is_masked(tmp_path: Path) -> None:
+    program = (
+        "import json, sys\n"
+        "token = sys.argv[sys.argv.index('--token') + 1]\n"
+        "print(json.dumps({'error': {'code': 'X', 'message': f'not with {token} here'}}))\n"
+        "sys.exit(f'refused: {token} CERTIFICATE_VERIFY_FAILED')\n"
+    )
+    folder = client_folder(tmp_path / "repeats", program)
+    for more in ([], ["--json"]):
+        result = mitm_demo("run", "insecure", "--client", folder, *more)
+        assert "demo-" not in result.out
+        assert ("not with … here" if not more else r"not with \u2026 here") in result.out
