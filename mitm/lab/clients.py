@@ -33,7 +33,7 @@ _DEEPEST = 100
 class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     command: list[str]
-    policies: list[str]
+    policies: list[Policy]
     requires: list[str] = []
 
 

@@ -14,19 +14,28 @@ from tests.programs import client_folder
 def test_every_scenario_has_its_lesson(name: str) -> None:
     scenario = load_scenario(name)
     for heading in ("## What happens", "## Why", "## How to fix it"):
-        assert heading in scenario.lesson
-    assert scenario.fix
-    assert scenario.point.endswith(".")
+        assert heading in scenario.lesson, f"scenarios/{name}.md: write the section {heading!r}"
+    assert scenario.fix, f"scenarios/{name}.md: say something in the section '## How to fix it'"
+    assert scenario.point.endswith("."), f"scenarios/{name}.md: end the point with a full stop"
 
 
 def test_the_scenarios_have_an_order_of_their_own() -> None:
-    orders = [load_scenario(name).order for name in scenarios()]
-    assert len(set(orders)) == len(orders)
+    by_order: dict[int, str] = {}
+    for name in scenarios():
+        order = load_scenario(name).order
+        other = by_order.setdefault(order, name)
+        assert other == name, f"scenarios/{name}.md: the order {order} is that of {other} already"
 
 
 @pytest.mark.parametrize("name", clients())
-def test_every_client_knows_every_policy_that_a_scenario_plays(name: str) -> None:
-    client = load_client(name)
+def test_every_client_can_play_a_scenario(name: str) -> None:
+    known = load_client(name).policies
+    played = {load_scenario(scenario).policy for scenario in scenarios()}
+    assert played & {*known}, f"client/{name}/README.md: none of {known} is played in a scenario"
+
+
+def test_the_client_in_python_plays_every_scenario() -> None:
+    client = load_client("python")
     for scenario in map(load_scenario, scenarios()):
         client.must_know(scenario.policy)
 
@@ -41,6 +50,7 @@ def test_a_client_without_a_readme_is_refused(tmp_path: Path) -> None:
     [
         ("policies: [insecure]", "", "missing required field `policies`"),
         ("policies: [insecure]", "policies: insecure", "policies: Expected `array`, got `str`"),
+        ("policies: [insecure]", "policies: [pined]", "policies[0]: Invalid enum value 'pined'"),
         ("title:", "name:", "unknown field `name`"),
     ],
 )
