@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mitm.cli.proxy import _Forged
+from mitm.pki import authority_from_files, load_recipe
+from mitm.tls import Hello
+from tests.cli.test_audit import own_ca
 from tests.programs import LIMIT, MITM_DEMO, Result, mitm_demo, refused, run, running, serving
 
 CURL = shutil.which("curl")
@@ -219,3 +223,20 @@ def test_events_tell_who_was_let_pass(lab: Path, server: str, tmp_path: Path) ->
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said: str) -> None:
     assert said in refused(mitm_demo("proxy", "--listen", "127.0.0.1:0", *arguments))
+
+
+def test_an_authority_of_ones_own_signs_for_no_name_that_only_a_client_calls(
+    tmp_path: Path,
+) -> None:
+    """A host that is under test by its address is called by a name that may be anybody's."""
+    lab = authority_from_files(*own_ca(tmp_path))
+    hello = Hello("www.corp.com", ("h2",), (), ())
+    genuine, forged = load_recipe("genuine"), load_recipe("attacker-ca")
+    shown = _Forged("genuine", genuine, ["198.51.100.2"], lab)(hello).chain
+    assert (shown.subjects[0], shown.server_name) == ("CN=198.51.100.2", "198.51.100.2")
+    # The twin: what nobody trusts may say so, and the one that is named is signed for.
+    assert _Forged("attacker-ca", forged, ["198.51.100.2"], None)(hello).chain.subjects[0] == (
+        "CN=www.corp.com"
+    )
+    named = _Forged("genuine", genuine, ["198.51.100.2", "www.corp.com"], lab)(hello).chain
+    assert named.subjects[0] == "CN=www.corp.com"
