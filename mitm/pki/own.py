@@ -272,7 +272,7 @@ def _instead(data: bytes, path: Path, command: str) -> str:
     if version == b"\x02\x01\x03":
         return (
             f": it is PKCS #12; write it as PEM: openssl pkcs12 -in {path} -nodes -out own.pem, "
-            "then use --cert own.pem --key own.pem"
+            "which then holds certificates and key"
         )
     return f": it is DER; write it as PEM: openssl {command} -inform DER -in {path} -out own.pem"
 
