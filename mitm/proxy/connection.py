@@ -129,7 +129,8 @@ class Connection:
         if presented.chain.tls.plaintext:
             await greeting.answer_in_plaintext(arrived.client, presented.chain, self._emit)
         else:
-            tls = self._interception.contexts.client_leg(presented, greeting.protocol(arrived))
+            alpn = greeting.protocol(arrived)
+            tls = self._interception.contexts.client_leg(arrived.hello, presented, alpn)
             await greeting.present(arrived.client, presented, tls, self._emit)
 
     def _observing(self, client: Peer) -> Watcher | Rewriting:

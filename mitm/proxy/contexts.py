@@ -10,6 +10,8 @@ from mitm.tls import Hello, TlsLeg
 
 K = TypeVar("K")
 
+TLS_1_3 = "TLSv1.3"
+
 # Contexts that are kept for one leg. A context costs a millisecond; what it is made for, the
 # protocols that a client offers, is the client's to choose.
 MAX_KEPT = 64
@@ -38,11 +40,18 @@ class Contexts:
             name = host
         return TlsLeg(context, server_side=False, server_name=name)
 
-    def client_leg(self, presented: Presentation, alpn: str | None) -> TlsLeg:
-        """TLS towards the client, which is offered just the protocol that the server chose."""
+    def client_leg(self, hello: Hello, presented: Presentation, alpn: str | None) -> TlsLeg:
+        """TLS towards the client, which is offered just the protocol that the server chose.
+
+        A client that resumes a session is shown no certificate, so none is to be resumed. Of TLS
+        1.3 no ticket is given out. Up to TLS 1.2 a context keeps sessions by their id (RFC 5246
+        section 7.3), which `ssl` cannot be told not to: each connection gets one of its own.
+        """
+        if not _agree_on_tls_1_3(hello, presented):
+            return TlsLeg(self._logged(presented.context(alpn)), server_side=True)
         key = (presented, alpn)
         context = self._kept(self._towards_client, key, lambda: presented.context(alpn))
-        return TlsLeg(context, server_side=True)
+        return TlsLeg(context, server_side=True, secrets_late=False)
 
     def clear(self) -> None:
         """Let go of them, and of the key log, which each holds open."""
@@ -55,10 +64,18 @@ class Contexts:
         if key not in kept:
             if len(kept) >= MAX_KEPT:
                 kept.clear()
-            context = kept[key] = make()
-            if self._key_log:
-                context.keylog_filename = self._key_log
+            kept[key] = self._logged(make())
         return kept[key]
+
+    def _logged(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        if self._key_log:
+            context.keylog_filename = self._key_log
+        return context
+
+
+def _agree_on_tls_1_3(hello: Hello, presented: Presentation) -> bool:
+    highest = presented.chain.tls.maximum or TLS_1_3
+    return highest == TLS_1_3 and TLS_1_3 in hello.versions
 
 
 def _unverifying(alpn: tuple[str, ...]) -> ssl.SSLContext:

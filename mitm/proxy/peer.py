@@ -12,7 +12,7 @@ import socket
 import struct
 
 from mitm.proxy.ending import End
-from mitm.proxy.tap import conceal, reveal
+from mitm.proxy.tap import conceal, reveal, secrets_awaited, secrets_told
 from mitm.tls import ReceivedAlert, TlsError, TlsLeg
 
 READ_SIZE = 65_536
@@ -59,6 +59,8 @@ class Peer:
         self.tls = tls
         tls.receive(self.unread)
         self.unread = bytearray()
+        if tls.secrets_late:
+            secrets_awaited(self._writer)
         try:
             while not tls.handshake():
                 await self._flush_tls()
@@ -72,6 +74,8 @@ class Peer:
         except TlsError as error:
             self._fail(error)
             return False
+        finally:
+            secrets_told(self._writer)
         return True
 
     async def receive(self) -> bytes:

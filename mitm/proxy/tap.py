@@ -36,12 +36,19 @@ class Flow(Protocol):
     def sent_end(self, *, reset: bool) -> None:
         """This side has."""
 
+    def secrets_awaited(self) -> None:
+        """What passes from now on may need secrets that are still to come."""
+
+    def secrets_told(self) -> None:
+        """They have come, or never will."""
+
 
 class Tap(Protocol):
     """Is shown every socket, and the secrets of the TLS on it.
 
-    Secrets are appended to the key log while a handshake goes on: those for bytes that are sent
-    before they are sent, those for bytes that were received when these are looked at.
+    Secrets are appended to the key log while a handshake goes on, some of them only at its end,
+    which is told. After it, those for bytes that are sent come before they are sent, and those for
+    bytes that were received when these are looked at.
 
     Attributes:
         key_log: a file for `ssl.SSLContext.keylog_filename`.
@@ -130,6 +137,18 @@ def reveal(writer: asyncio.StreamWriter) -> None:
         writer.reveal()
 
 
+def secrets_awaited(writer: asyncio.StreamWriter) -> None:
+    """Say that what passes on these streams may need secrets that are still to come."""
+    if isinstance(writer, _Writer):
+        writer.flow.secrets_awaited()
+
+
+def secrets_told(writer: asyncio.StreamWriter) -> None:
+    """Say that they have come, or never will."""
+    if isinstance(writer, _Writer):
+        writer.flow.secrets_told()
+
+
 def conceal(writer: asyncio.StreamWriter) -> None:
     """Show nothing of hidden streams, ever."""
     if isinstance(writer, _Writer):
@@ -175,6 +194,12 @@ class _Hidden:
     def sent_end(self, *, reset: bool) -> None:
         self.kept.append(lambda flow: flow.sent_end(reset=reset))
 
+    def secrets_awaited(self) -> None:
+        self.kept.append(lambda flow: flow.secrets_awaited())
+
+    def secrets_told(self) -> None:
+        self.kept.append(lambda flow: flow.secrets_told())
+
 
 class _Unseen:
     """Is shown everything, and looks at nothing."""
@@ -189,6 +214,12 @@ class _Unseen:
         pass
 
     def sent_end(self, *, reset: bool) -> None:
+        pass
+
+    def secrets_awaited(self) -> None:
+        pass
+
+    def secrets_told(self) -> None:
         pass
 
 
@@ -252,6 +283,18 @@ class _GuardedFlow:
     def sent_end(self, *, reset: bool) -> None:
         try:
             self._flow.sent_end(reset=reset)
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+    def secrets_awaited(self) -> None:
+        try:
+            self._flow.secrets_awaited()
+        except Exception as error:
+            self._losses.add(_RECORDER, error)
+
+    def secrets_told(self) -> None:
+        try:
+            self._flow.secrets_told()
         except Exception as error:
             self._losses.add(_RECORDER, error)
 

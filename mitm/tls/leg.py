@@ -35,11 +35,24 @@ class TlsLeg:
     """A TLS connection over memory: feed what was received, take what is to be sent.
 
     After any call, `to_send()` may hold bytes for the peer, an alert among them.
+
+    Args:
+        context: what is spoken.
+        server_side: whether this is the server.
+        server_name: the name to ask the server for, None for none.
+        secrets_late: whether OpenSSL may log a secret of the handshake only at its end. A server's
+            in TLS 1.3 are all there when it has sent its part.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_name: str | None = None,
+        secrets_late: bool = True,
     ) -> None:
+        self.secrets_late = secrets_late
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(

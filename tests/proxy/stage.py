@@ -143,14 +143,16 @@ class End:
         *,
         server_side: bool = False,
         name: str | None = None,
+        session: ssl.SSLSession | None = None,
         then: Callable[[ssl.SSLObject], object] = lambda tls: None,
     ) -> None:
         """Complete a handshake; raises what `ssl` raises, after its alert has been sent.
 
         Args:
+            session: of an earlier connection, which is offered to the server.
             then: says more in the same breath as the last of the handshake.
         """
-        tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name, session)
         self._tls = tls
 
         def step() -> None:

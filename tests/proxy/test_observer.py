@@ -205,9 +205,16 @@ class BrokenTap:
     def sent_end(self, *, reset: bool) -> None:
         self.step("sent_end")
 
+    def secrets_awaited(self) -> None:
+        self.step("secrets_awaited")
+
+    def secrets_told(self) -> None:
+        self.step("secrets_told")
+
 
 @pytest.mark.parametrize(
-    "at", ["nothing", "opened", "settle", "received", "sent", "received_end", "sent_end"]
+    "at",
+    ["nothing", "opened", "settle", "received", "sent", "received_end", "sent_end", "secrets_told"],
 )
 @pytest.mark.parametrize("error", [ConnectionResetError(), KeyError("?")], ids=repr)
 def test_a_call_passes_whatever_a_recorder_raises_at(

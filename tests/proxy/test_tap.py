@@ -1,14 +1,17 @@
 """What a tap is shown is what passed on the sockets, and opens what was encrypted."""
 
 import asyncio
+import re
 import ssl
 from pathlib import Path
 
 import pytest
 
+from mitm import events
 from mitm.address import Address
 from mitm.capture import Recorder
-from mitm.proxy import Interceptor
+from mitm.capture.recorder import MAX_HELD, Flow
+from mitm.proxy import Interceptor, peer
 from tests.capture.wireshark import Capture, decrypted, needs_tshark, read_pcapng, tshark
 from tests.proxy.stage import (
     PREFACE,
@@ -17,6 +20,7 @@ from tests.proxy.stage import (
     LoopFactory,
     Props,
     Seen,
+    Stage,
     a_hello,
     a_server,
     a_stage,
@@ -193,6 +197,148 @@ def test_wireshark_decrypts_both_sides_with_nothing_configured(
         kinds = {kind for name, row, _ in rows if name == side for kind in row.split(",")}
         assert {"1", "2", "11", "20"} <= kinds
         assert {alert for name, _, alert in rows if name == side and alert} == {"0"}  # close_notify
+
+
+# The client's second flight is ClientKeyExchange, ChangeCipherSpec and Finished (RFC 5246 section
+# 7.3). What is read at once is a packet.
+SEGMENTS = {"of a few bytes": 7, "of a record or two": 48}
+
+
+async def _a_call(stage: Stage, version: str) -> None:
+    tls = VERSIONS[version]
+    client, server = await stage.connect(
+        client_context(version=tls), server_context(stage.props.genuine, version=tls)
+    )
+    await client.send(b"from the client")
+    assert await server.read_exactly(15) == b"from the client"
+    await server.send(b"from the server")
+    assert await client.read_exactly(15) == b"from the server"
+    await client.finish()
+    await server.finish()
+    await stage.seen.closed()
+
+
+@needs_tshark
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("size", SEGMENTS.values(), ids=SEGMENTS)
+def test_wireshark_decrypts_a_handshake_that_comes_in_pieces(
+    props: Props, pcap: Path, version: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "READ_SIZE", size)
+
+    async def main(recorder: Recorder) -> None:
+        async with a_stage(props, tap=recorder) as stage:
+            await _a_call(stage, version)
+
+    recorder = Recorder(pcap, None)
+    run(main(recorder))
+    recorder.close()
+    said = {"client": b"from the client", "server": b"from the server"}
+    assert decrypted(pcap) == [said, said]
+
+
+@pytest.mark.parametrize("size", SEGMENTS.values(), ids=SEGMENTS)
+def test_secrets_stand_before_the_records_that_they_open(
+    props: Props, pcap: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same without Wireshark: it sets up decryption where the cipher is changed."""
+    monkeypatch.setattr(peer, "READ_SIZE", size)
+
+    async def main(recorder: Recorder) -> None:
+        async with a_stage(props, tap=recorder) as stage:
+            await _a_call(stage, "TLSv1.2")
+
+    recorder = Recorder(pcap, None)
+    run(main(recorder))
+    recorder.close()
+    data = pcap.read_bytes()
+    secrets = [at.start() for at in re.finditer(b"CLIENT_RANDOM", data)]
+    passed = [p for p in _read(pcap).packets if p.interface == CLIENT_SIDE and p.data]
+    answer = next(p for p in passed if p.source != passed[0].source)
+    second_flight = next(p for p in passed[passed.index(answer) :] if p.source == passed[0].source)
+    assert len(secrets) == 2
+    assert max(secrets) < data.index(second_flight.data, data.index(answer.data))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_stop_within_a_handshake_loses_nothing_of_it(
+    props: Props, pcap: Path, version: str
+) -> None:
+    async def main(recorder: Recorder) -> None:
+        async with a_stage(props, tap=recorder) as stage:
+            client = await stage.dial()
+            await client.send(a_hello(client_context(version=VERSIONS[version])))
+            await stage.server.accept(server_context(props.genuine))
+            await stage.seen.wait(events.CertificatePresented)
+            assert await client.read()
+            await client.send(b"\x16\x03\x03")
+
+    recorder = Recorder(pcap, None)
+    run(main(recorder))
+    recorder.close()
+    (said,) = _sent(_read(pcap), CLIENT_SIDE, by_client=True)
+    (answered,) = _sent(_read(pcap), CLIENT_SIDE, by_client=False)
+    assert said.startswith(b"\x16\x03\x01")
+    assert answered.startswith(b"\x16\x03\x03")
+
+
+def _flows(recorder: Recorder) -> list[Flow]:
+    client = Address("127.0.0.1", 1)
+    return [
+        recorder.opened(Address("127.0.0.1", port), client, dialled=False) for port in (2, 3, 4)
+    ]
+
+
+def _contents(pcap: Path) -> list[bytes]:
+    return [packet.data for packet in _read(pcap).packets if packet.data]
+
+
+def test_what_waits_for_secrets_keeps_the_order_of_all(pcap: Path) -> None:
+    recorder = Recorder(pcap, None)
+    first, second, third = _flows(recorder)
+    first.received(b"before")
+    first.secrets_awaited()
+    first.received(b"a")
+    second.secrets_awaited()
+    third.sent(b"b")
+    second.sent(b"c")
+    first.secrets_told()
+    # What came before the other handshake began has come out, and no more.
+    third.received(b"d")
+    assert _contents(pcap) == [b"before", b"a"]
+    second.secrets_told()
+    assert _contents(pcap) == [b"before", b"a", b"b", b"c", b"d"]
+    first.sent(b"after")
+    assert _contents(pcap)[-1] == b"after"
+    times = [packet.time for packet in _read(pcap).packets]
+    assert times == sorted(times)
+    recorder.close()
+
+
+def test_what_waits_when_a_recorder_is_closed_is_written(pcap: Path) -> None:
+    recorder = Recorder(pcap, None)
+    flow, *_ = _flows(recorder)
+    flow.secrets_awaited()
+    flow.received(b"part of a handshake")
+    flow.sent(b"part of another")
+    recorder.close()
+    assert _contents(pcap) == [b"part of a handshake", b"part of another"]
+
+
+def test_a_handshake_without_end_is_not_waited_for_without_end(pcap: Path) -> None:
+    recorder = Recorder(pcap, None)
+    flow, other, _ = _flows(recorder)
+    flow.secrets_awaited()
+    for _ in range(MAX_HELD // 1024):
+        other.received(bytes(1024))
+    assert _contents(pcap) == []
+    flow.received(b"too much")
+    assert _contents(pcap)[-1] == b"too much"
+    # It is not waited for again.
+    other.sent(b"after it")
+    assert _contents(pcap)[-1] == b"after it"
+    flow.secrets_told()
+    recorder.close()
 
 
 @needs_tshark
