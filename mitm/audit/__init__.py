@@ -5,6 +5,7 @@ in another way.
 """
 
 from mitm.audit.case import CONTROL, Case, Suite, catalogue, forge_suite, select, with_own
+from mitm.audit.cause import Cause, find_causes
 from mitm.audit.command import Command
 from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.in_process import Auditor, ClientUnderTest, run
@@ -17,6 +18,7 @@ __all__ = [
     "CONTROL",
     "Auditor",
     "Case",
+    "Cause",
     "ClientRun",
     "ClientUnderTest",
     "Command",
@@ -28,6 +30,7 @@ __all__ = [
     "Suite",
     "Upstream",
     "catalogue",
+    "find_causes",
     "forge_suite",
     "run",
     "run_audit",

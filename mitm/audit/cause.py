@@ -150,14 +150,22 @@ def causes_of(
     """
     accepted = [finding for finding in findings if finding.outcome == "vulnerable"]
     sorter = _Sorter(findings, stack)
-    plaintext: CauseName = "no-tls" if control and _exposed(control) else "plaintext-fallback"
-    causes = sorter.whole(plaintext, [each for each in accepted if _exposed(each)])
+    exposed = [each for each in accepted if _exposed(each)]
+    # Of one certificate alone the control may not be at hand.
+    without = _exposed(control) if control else not any(map(_tried_tls, exposed))
+    causes = sorter.whole("no-tls" if without else "plaintext-fallback", exposed)
     causes += sorter.sort([each for each in accepted if not _exposed(each)])
     return tuple(sorted(causes, key=lambda c: (SEVERITIES.index(c.severity), _ORDER.index(c.name))))
 
 
 def _exposed(finding: Finding) -> bool:
     return finding.observation is not None and finding.observation.act == "exposed"
+
+
+def _tried_tls(finding: Finding) -> bool:
+    """Whether one that sent its data in plaintext had begun with TLS."""
+    ends = finding.evidence.connections if finding.evidence else ()
+    return finding.case.family == "protocol" or any(end.reached == "nothing" for end in ends)
 
 
 class _Group(NamedTuple):

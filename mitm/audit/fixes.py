@@ -86,6 +86,10 @@ FIXES: dict[tuple[str, Stack], str] = {
         "Remove the ServerCertVerifier that accepts everything (dangerous()): "
         "ClientTlsConfig::new().ca_certificate(ca)"
     ),
+    ("no-verification", "rust"): (
+        "Remove the ServerCertVerifier that accepts everything (dangerous()), or "
+        "danger_accept_invalid_certs(true), and give the CA as a root certificate"
+    ),
     ("no-verification", "curl"): "Remove --insecure (-k), and give --cacert",
     # Any issuer
     ("any-issuer", ""): (

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -149,7 +148,7 @@ class Auditor:
         else:
             tried = Command(client, timeout)
             at_once = jobs or os.cpu_count() or 1
-            subject = Subject(Path(program_of(client).file).name, stack=stack_of_command(client))
+            subject = Subject(program_of(client).name, stack=stack_of_command(client))
         with going_straight():
             return self._background.run(
                 run_audit(suite, tried, self._upstream, subject=subject, jobs=at_once)

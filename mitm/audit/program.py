@@ -19,6 +19,11 @@ class Program(NamedTuple):
     runtime: str
     file: str
 
+    @property
+    def name(self) -> str:
+        """What it is called; `go run .` runs what its folder is called."""
+        return Path(self.file).name or Path(self.file).resolve().name or self.file
+
 
 # Programs that run another one, and their options that take a word of their own.
 _WRAPPERS = {

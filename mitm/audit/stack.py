@@ -24,6 +24,7 @@ Stack = Literal[
     "java",
     "grpc-dotnet",
     "tonic",
+    "rust",
     "curl",
 ]
 
@@ -56,6 +57,7 @@ _PROGRAMS: list[tuple[re.Pattern[str], Stack]] = [
     (re.compile(r"node(js)?|npx|npm|.*\.[cm]?js"), "node"),
     (re.compile(r"java|.*\.jar"), "java"),
     (re.compile(r"go|.*\.go"), "go"),
+    (re.compile(r"cargo"), "rust"),
     (re.compile(r"curl"), "curl"),
 ]
 
@@ -64,6 +66,7 @@ _TITLES: dict[Stack, str] = {
     "node": "Node.js",
     "java": "Java",
     "go": "Go",
+    "rust": "Rust",
     "curl": "curl",
 }
 
@@ -77,7 +80,7 @@ _LENGTH = 160
 def stack_of_command(words: Sequence[str]) -> str:
     """What a command line tells of the stack, "" for nothing."""
     program = program_of(words)
-    names = [program.runtime, program.file.rpartition("/")[2]]
+    names = [program.runtime, program.name]
     for pattern, stack in _PROGRAMS:
         if any(pattern.fullmatch(name) for name in names if name):
             return _TITLES[stack]

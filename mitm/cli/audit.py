@@ -253,7 +253,7 @@ def _client(
                 "name the client's command: mitm-demo audit -- ./my-client {target} {ca}"
             )
         return (
-            Subject(Path(program_of(command).file).name, stack=stack_of_command(command)),
+            Subject(program_of(command).name, stack=stack_of_command(command)),
             Command(command, timeout),
             command,
         )

@@ -12,7 +12,7 @@ EVIDENCE = Evidence(
     "messages",
     (Call("/a.B/C", {"authorization": "Bearer s3cr… (18 characters, masked)"}, ("deadbeef",)),),
     ("authorization",),
-    (Ending(1, True, "client", "eof", "established"),),
+    (Ending(1, True, "client", "eof", "established", "", "messages"),),
 )
 
 

@@ -5,11 +5,13 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mitm.audit import Finding
 from mitm.audit.cause import Cause, CauseName, causes_of, find_causes
 from mitm.audit.stack import kind_of_stack
 from mitm.content import CERTS, markdown_files
+from mitm.evidence import Ending, Observation
 from mitm.pki import load_recipe
 from tests.audit.findings import catalogued, finding, report
 
@@ -136,6 +138,17 @@ def test_a_client_that_falls_back_to_plaintext_does_not_lack_tls() -> None:
     forged = [catalogued(name, "vulnerable", exposed=True) for name in ("expired", "wrong-host")]
     (cause,) = plain(*forged, catalogued("attacker-ca", "pass"), control=False)
     assert cause.name == "plaintext-fallback"
+
+
+def test_of_one_certificate_its_connections_tell_whether_tls_was_tried() -> None:
+    forged = catalogued("expired", "vulnerable", exposed=True)
+    assert forged.evidence
+    assert [cause.name for cause in causes_of([forged])] == ["no-tls"]
+    ends = (Ending(1, False, "client", "alert", "handshake", "unknown_ca (48)"),)
+    evidence = structs.replace(forged.evidence, connections=ends + forged.evidence.connections)
+    observation = Observation("exposed", "", evidence)
+    fallback = structs.replace(forged, observation=observation)
+    assert [cause.name for cause in causes_of([fallback])] == ["plaintext-fallback"]
 
 
 def test_certificates_of_ones_own_are_told_by_their_own_fix() -> None:

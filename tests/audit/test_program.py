@@ -1,6 +1,7 @@
 """The program that a command line is about."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,14 @@ def test_wrappers_and_interpreters_are_seen_through(line: str, file: str) -> Non
     assert program_of(shlex.split(line)).file == file
 
 
+def test_a_folder_is_called_what_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert program_of(["go", "run", "."]).name == tmp_path.name
+    assert program_of(["env", "A=b", "bin/client"]).name == "client"
+
+
 def test_what_no_shell_could_read_is_the_shells_own() -> None:
     assert program_of(["sh", "-c", "unbalanced '"]).file == "sh"
 
@@ -64,6 +73,7 @@ def test_whatever_the_words_there_is_a_program(words: list[str]) -> None:
         ("node client.js", "Node.js"),
         ("java -jar client.jar", "Java"),
         ("go run .", "Go"),
+        ("cargo run --bin client", "Rust"),
         ("curl https://{target}", "curl"),
         ("./client", ""),
     ],

@@ -236,6 +236,8 @@ def test_sarif_points_at_the_file_that_was_run(
     assert uri("env", "A=b", "curl", "--cacert", "ca.pem") == "curl"
     assert uri("env", "A=b", "/opt/client", "{target}") == "client"
     assert uri("go", "run", "./my tests", "{target}") == "my%20tests"
+    (tmp_path / "main.go").touch()
+    assert uri("go", "run", ".", "{target}") == "main.go"
     assert uri("java", "-jar", "target/client.jar") == "client.jar"
     assert uri("/usr/bin/curl", "x" * 5000) == "curl"
 

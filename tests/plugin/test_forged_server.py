@@ -127,6 +127,24 @@ def test_a_failure_shows_certificate_evidence_rule_fix_and_lesson(run: Run) -> N
     result.stdout.no_fnmatch_line("*s3cret*")
 
 
+def test_a_client_without_tls_is_told_so(run: Run) -> None:
+    result = run(
+        """
+        import socket, clients
+
+        def test_client(forged_server):
+            address = forged_server.host, forged_server.port
+            with forged_server.must_abort(), socket.create_connection(address, 20) as plain:
+                plain.sendall(clients.REQUEST)
+                plain.recv(1)
+        """,
+        "--mitm-certs=wrong-host",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["This client uses no TLS.", "  fix         Connect with TLS, *"])
+    result.stdout.no_fnmatch_line("*name check*")
+
+
 def test_a_control_that_fails_says_that_nothing_is_proved(run: Run) -> None:
     result = run(
         """

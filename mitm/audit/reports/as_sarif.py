@@ -12,6 +12,7 @@ from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import Finding, Report
 from mitm.audit.program import program_of
+from mitm.audit.steady import steady_reason
 from mitm.masking import as_json
 from mitm.pki.recipe import Severity
 
@@ -112,7 +113,7 @@ def _result(
     location: dict[str, object],
 ) -> dict[str, object]:
     case = finding.case
-    text = f"{case.title}: {finding.reason}."
+    text = f"{case.title}: {steady_reason(finding.reason, finding.said)}."
     if cause:
         text = f"{cause.says[:1].upper()}{cause.says[1:]}. {text}"
     if fix := cause.fix if cause else finding.fix:
@@ -133,14 +134,17 @@ def _result(
 
 def _location(words: Sequence[str]) -> dict[str, object]:
     """The file that the client is run from, which services want every result to have."""
-    file = program_of(words).file
-    program = Path(file).name or file
-    for word in (file, *words):
+    ran = program_of(words)
+    program = ran.name
+    for word in (ran.file, *words):
         path = Path(word)
         try:
-            here = path.exists() and path.resolve().is_relative_to(Path.cwd())
-            # Behind a wrapper that we do not know there may be a program; `go run` takes a folder.
-            if here and (word == file or (path.is_file() and os.access(path, os.X_OK))):
+            if path.is_dir():
+                # As `go run` takes it.
+                path /= "main.go"
+            here = path.is_file() and path.resolve().is_relative_to(Path.cwd())
+            # Behind a wrapper that we do not know there may be a program.
+            if here and (word == ran.file or os.access(path, os.X_OK)):
                 program = path.resolve().relative_to(Path.cwd()).as_posix()
                 break
         except (OSError, ValueError):
@@ -165,11 +169,11 @@ def _notifications(
             notifications.append({"level": "error", "message": {"text": text}})
     for finding in report.findings:
         if finding.outcome in ("inconclusive", "unsupported"):
-            name = finding.case.name
+            name, reason = finding.case.name, steady_reason(finding.reason, finding.said)
             notifications.append(
                 {
                     "level": "warning" if finding.outcome == "inconclusive" else "note",
-                    "message": {"text": f"{name}: {finding.outcome}: {finding.reason}"},
+                    "message": {"text": f"{name}: {finding.outcome}: {reason}"},
                     "associatedRule": {"id": name, "index": index[name]},
                 }
             )
