@@ -86,6 +86,7 @@ def test_the_client_is_told_where_whom_and_what_to_trust(suite: Suite, loop: Loo
                 "host": "localhost",
                 "port": str(endpoint.port),
                 "name": "localhost",
+                "url_name": "localhost",
                 "ca": str(endpoint.ca_file),
                 "pin": str(endpoint.pin_file),
             }
