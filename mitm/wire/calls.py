@@ -137,17 +137,14 @@ class MessageTeller:
         except UnreadableError as unreadable:
             messages, error = unreadable.before, unreadable
         for raw in messages:
-            if raw.trailers:
-                yield from self._web_trailers(direction, stream, method, raw, reader, time)
-            else:
-                yield self.event(direction, stream, method, raw, reader, time)
+            yield from self._told(direction, stream, method, raw, reader, time)
         if error:
             raise error
 
     def finish(
         self, direction: Direction, stream: int, method: str, reader: MessageReader, time: float
-    ) -> Iterator[Message]:
-        """Give the event of a message that only the end of the content completes.
+    ) -> Iterator[Event]:
+        """Give the events of messages that only the end of the content completes.
 
         Args:
             direction: who sent it.
@@ -155,9 +152,26 @@ class MessageTeller:
             method: path of the call.
             reader: of the call's messages in this direction.
             time: when the end came, in seconds since the epoch.
+
+        Raises:
+            StreamError: it does not end where it could.
         """
         for raw in reader.finish():
-            yield self.event(direction, stream, method, raw, reader, time)
+            yield from self._told(direction, stream, method, raw, reader, time)
+
+    def _told(
+        self,
+        direction: Direction,
+        stream: int,
+        method: str,
+        message: RawMessage,
+        reader: MessageReader,
+        time: float,
+    ) -> Iterator[Event]:
+        if message.trailers:
+            yield from self._web_trailers(direction, stream, method, message, reader, time)
+        else:
+            yield self.event(direction, stream, method, message, reader, time)
 
     def get(self, stream: int, fields: dict[str, str], time: float) -> Iterator[Message]:
         """Give the event of a message that is in the query of its request (Connect).

@@ -280,6 +280,14 @@ class TextReader(MessageReader):
             raise UnreadableError("gRPC-Web text that is not base64", messages)
         return messages
 
+    def finish(self) -> list[RawMessage]:
+        """Give the messages of what is left without padding.
+
+        Raises:
+            UnreadableError: it is no base64.
+        """
+        return self.feed(b"=" * (-len(self._rest) % 4))
+
 
 def reader(framing: Framing, codec: Codec, budget: Budget) -> MessageReader:
     """What reads messages that are carried in this way."""

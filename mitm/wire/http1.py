@@ -332,9 +332,11 @@ class Http1Parser:
             ProtocolError: it is HTTP/2, and cannot be read.
         """
         asked, self._asking = exchange.upgrade, False
-        if asked is None or "h2c" not in _tokens(fields.get("upgrade", "")):
+        if asked is None:
             self._over = True
             return
+        if "h2c" not in _tokens(fields.get("upgrade", "")):
+            raise ProtocolError("it goes over to another protocol than HTTP/2")
         settings = asked["http2-settings"]
         try:
             payload = base64.b64decode(settings + "=" * (-len(settings) % 4), b"-_", validate=True)
@@ -394,7 +396,10 @@ class Http1Parser:
         side.body, side.chunked, side.in_trailers = 0, False, False
         if reader := exchange.readers[direction]:
             number, path = exchange.number, exchange.path
-            yield from self._teller.finish(direction, number, path, reader, time)
+            try:
+                yield from self._teller.finish(direction, number, path, reader, time)
+            except StreamError as error:
+                yield self._failure(direction, str(error), time, number)
             reader.close()
 
 

@@ -517,7 +517,11 @@ class Http2Parser:
     ) -> None:
         reader = stream.open.pop(direction)
         if reader:
-            events += self._teller.finish(direction, number, stream.method, reader, time)
+            try:
+                for event in self._teller.finish(direction, number, stream.method, reader, time):
+                    events.append(event)
+            except StreamError as error:
+                events.append(self._failure(direction, str(error), time, number))
             reader.close()
         if not stream.open:
             del self._streams[number]

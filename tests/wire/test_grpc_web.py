@@ -130,6 +130,23 @@ def test_of_trailers_with_an_odd_line_the_others_are_told() -> None:
     assert lost(seen)[0] == 1
 
 
+@pytest.mark.parametrize(("left_out", "read"), [(0, True), (1, True), (2, True), (3, False)])
+def test_base64_may_lack_its_padding_at_the_end(left_out: int, read: bool) -> None:
+    talk = _call(TEXT)
+    text = base64.b64encode(message(USER))
+    assert text.endswith(b"==")
+    seen = talk.send("server", data(1, text[: len(text) - left_out], "END_STREAM"))
+    assert len(only(events.Message, seen)) == read
+    assert only(events.ParseFailed, seen) == [] or lost(seen)[0] == 1
+
+
+def test_base64_that_breaks_off_within_a_byte_is_told() -> None:
+    talk = _call(TEXT)
+    seen = talk.send("server", data(1, base64.b64encode(message(USER)) + b"A", "END_STREAM"))
+    assert len(only(events.Message, seen)) == 1
+    assert "base64" in lost(seen)[1]
+
+
 def test_a_response_may_be_carried_otherwise_than_the_request() -> None:
     talk = Conversation(USERS)
     fields = request_fields(GET_USER, content_type=TEXT)

@@ -232,6 +232,54 @@ def test_one_odd_request_costs_its_own_messages(odd: bytes, reason: str, step: i
     assert [event.stream for event in only(Headers, answers)] == [1, 2, 3]
 
 
+_ASKS = (
+    f"POST {GET_USER} HTTP/1.1\r\nContent-Type: application/grpc\r\nUpgrade: h2c\r\n"
+    "Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\nContent-Length: 7\r\n\r\n"
+).encode() + message(REQUEST)
+_SWITCHES = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+_SETTINGS = bytes.fromhex("000000040000000000")
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+@given(cuts, cuts)
+def test_an_upgrade_to_http2_is_read_on_however_it_is_cut(
+    asked: list[int], answered: list[int]
+) -> None:
+    """RFC 7540 section 3.2. The client's preface is behind its request already."""
+    parser = Http1Parser(1, USERS)
+    seen: list[Event] = []
+    for piece in pieces(_ASKS + _PREFACE + _SETTINGS, asked):
+        seen += parser.feed("client", piece, 0.0)
+    content = message(USER)
+    answer = b"\0\0\1\1\4\0\0\0\1\x88" + len(content).to_bytes(3, "big") + b"\0\1\0\0\0\1" + content
+    for piece in pieces(_SWITCHES + _SETTINGS + answer, answered):
+        seen += parser.feed("server", piece, 0.0)
+    assert only(ParseFailed, seen) == []
+    assert [(event.kind, event.stream) for event in only(Headers, seen)] == [
+        ("request", 1),
+        ("informational", 1),
+        ("response", 1),
+    ]
+    assert [(event.direction, event.stream) for event in only(Message, seen)] == [
+        ("client", 1),
+        ("server", 1),
+    ]
+    assert parser.buffered == 0
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "settings"), [("websocket", "AAMAAABk"), ("h2c", "@@"), ("h2c", "AAM")]
+)
+def test_an_upgrade_that_cannot_be_read_is_told(upgrade: str, settings: str) -> None:
+    parser = Http1Parser(1, USERS)
+    asks = _ASKS.replace(b"AAMAAABk", settings.encode())
+    seen = list(parser.feed("client", asks, 0.0))
+    seen += parser.feed("server", _SWITCHES.replace(b"h2c", upgrade.encode()) + b"x", 0.0)
+    (failed,) = only(ParseFailed, seen)
+    assert (failed.stream, seen[-1]) == (0, failed)
+    assert len(only(Headers, seen)) == 2
+
+
 def test_a_header_line_that_goes_on_is_one() -> None:
     """RFC 9112 section 5.2."""
     (request,) = _told([("client", b"GET / HTTP/1.1\r\na: b\r\n  c\r\n\td\r\n\r\n")])
