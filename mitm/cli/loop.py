@@ -21,7 +21,7 @@ def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     """
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        if allowed < _FILES:
+        if allowed != resource.RLIM_INFINITY and allowed < _FILES:
             raise UserError(
                 f"no more than {allowed} files may be open here: allow {_FILES} at least, "
                 f"with 'ulimit -n {_FILES}' say"

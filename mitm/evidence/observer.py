@@ -24,6 +24,9 @@ MAX_CALLS = 1000
 MAX_MESSAGE_BYTES = 1024 * 1024
 NOT_KEPT = "(not kept)"
 
+# Parts of credentials that are kept, to be left out of what the client says. A client has a few.
+MAX_SECRETS = 1000
+
 
 class _Reading:
     """One call, as it is being put together."""
@@ -98,6 +101,8 @@ class Observer:
         key = (event.connection, event.stream)
         if event.kind == "request":
             for name, value in event.headers:
+                if len(self._secrets) >= MAX_SECRETS:
+                    break
                 if not name.startswith(":") and masked(name, value) != value:
                     self._credentials[name] = None
                 self._secrets.update(secrets_in(name, value))
