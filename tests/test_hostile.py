@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from mitm import masking
+from mitm import events, masking
 from mitm.audit import Report
 from mitm.audit.conclusion import Conclusion, conclude
 from mitm.audit.explanation import explain, explain_control, explain_failure, remarks
@@ -29,7 +29,8 @@ from mitm.capture import EventPrinter, JsonLines, read_events
 from mitm.cli import audit_table, report
 from mitm.cli.scenario_view import ScenarioView
 from mitm.events import Event, LegEnded, LegStarted, ScenarioStarted
-from mitm.evidence import Observer
+from mitm.evidence import ClientRun, Observer
+from mitm.evidence.observer import MAX_SECRETS
 from mitm.lab import Played
 from mitm.masking import plain
 from tests.audit.findings import MIXED
@@ -146,14 +147,14 @@ def test_every_event_is_shown_in_lines_of_its_own(data: st.DataObject) -> None:
 @given(data=st.data())
 @ANY
 def test_every_event_is_written_and_read_back(data: st.DataObject, tmp_path: Path) -> None:
-    events = [hostile(each, _texts(data)) for each in data.draw(st.permutations(SAMPLES))[:3]]
+    told = [hostile(each, _texts(data)) for each in data.draw(st.permutations(SAMPLES))[:3]]
     path = tmp_path / "events.jsonl"
     log = JsonLines(path)
-    for event in events:
+    for event in told:
         log(event)
     log.close()
     lines = path.read_bytes().splitlines(keepends=True)
-    assert len(lines) == len(events)
+    assert len(lines) == len(told)
     console, out = _console()
     for event in read_events(lines, "file"):
         EventPrinter(console, frames=True)(event)
@@ -251,3 +252,22 @@ def test_json_that_is_too_deep_is_cut() -> None:
         value = [value]
     assert_is_json(masking.as_json(value))
     assert_harmless(masking.as_text(value))
+
+
+def test_a_client_with_very_many_credentials_does_not_fill_the_memory() -> None:
+    observer = Observer()
+    for number in range(MAX_SECRETS + 500):
+        observer(
+            events.Headers(
+                time=AT,
+                connection=1,
+                direction="client",
+                stream=2 * number + 1,
+                kind="request",
+                method="/a.B/C",
+                headers=(("x-api-key", f"secret-{number}"),),
+            )
+        )
+    secrets = observer.observation(ClientRun("ended")).secrets
+    assert len(secrets) == MAX_SECRETS
+    assert "secret-0" in secrets
