@@ -16,13 +16,16 @@ from urllib.parse import quote
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from mitm.errors import UserError
 from mitm.events import Direction
 from mitm.messages.schema import Schema
+from mitm.messages.splice import FieldRule, Splicer
 from mitm.messages.status import status_code
+from mitm.messages.typed import is_map_entry, is_repeated
+from mitm.messages.wire_format import MalformedError
 
 HeaderFields = list[tuple[bytes, bytes]]
 
@@ -55,19 +58,6 @@ class Changed(NamedTuple):
     after: dict[str, object]
 
 
-class _FieldRule(NamedTuple):
-    """One field of one type of message, and what it is set to.
-
-    Attributes:
-        within: the fields that lead to the message that holds it.
-        template: a message with that field alone; without it, the field is taken away.
-    """
-
-    within: tuple[str, ...]
-    field: str
-    template: Message
-
-
 class Rules:
     """What is to be changed.
 
@@ -84,10 +74,11 @@ class Rules:
 
     def __init__(self, texts: Sequence[str], schema: Schema) -> None:
         self._types = _all_types(schema.message_types())
-        self._fields: defaultdict[str, list[_FieldRule]] = defaultdict(list)
+        self._fields: defaultdict[str, list[FieldRule]] = defaultdict(list)
         self._metadata: dict[Direction, dict[bytes, bytes]] = {"client": {}, "server": {}}
         self.status: tuple[int, str] | None = None
         self._concerns = cache(self._is_concerned)
+        self._splicer = Splicer(self._fields, self._concerns)
         for text in texts:
             try:
                 self._add(text)
@@ -147,29 +138,11 @@ class Rules:
         Raises:
             google.protobuf.message.DecodeError: the bytes are not of that type.
         """
-        message_class = GetMessageClass(self._types[type_name])
-        message = message_class.FromString(data)
-        # Compared as bytes: a number that is not one (NaN) does not equal itself.
-        before = message.SerializeToString(deterministic=True)
-        self._visit(message)
-        after = message.SerializeToString(deterministic=True)
-        return None if after == before else after
-
-    def _visit(self, message: Message) -> None:
-        """Apply the rules to a message and to those inside it."""
-        for rule in self._fields.get(message.DESCRIPTOR.full_name, ()):
-            _set(message, rule.within, rule)
-        for field, value in message.ListFields():
-            if field.message_type is None:
-                continue
-            if field.message_type.GetOptions().map_entry:
-                of_values = field.message_type.fields_by_name["value"].message_type
-                inner: Iterable[Message] = value.values() if of_values else ()
-            else:
-                inner = value if field.is_repeated else (value,)
-            for each in inner:
-                if self._concerns(each.DESCRIPTOR.full_name):
-                    self._visit(each)
+        try:
+            changed = self._splicer.message(self._types[type_name], data)
+        except MalformedError:
+            raise DecodeError(f"no {type_name}") from None
+        return None if changed == data else changed
 
     def metadata(self, direction: Direction, headers: HeaderFields) -> Changed | None:
         """Change the metadata of a request, or the initial metadata of a response.
@@ -221,7 +194,7 @@ def _all_types(descriptors: Iterable[Descriptor]) -> dict[str, Descriptor]:
     found: dict[str, Descriptor] = {}
     for descriptor in descriptors:
         found = _within(descriptor) | found
-    return {n: each for n, each in found.items() if not each.GetOptions().map_entry}
+    return {n: each for n, each in found.items() if not is_map_entry(each)}
 
 
 def _within(descriptor: Descriptor) -> dict[str, Descriptor]:
@@ -236,12 +209,15 @@ def _within(descriptor: Descriptor) -> dict[str, Descriptor]:
     return found
 
 
-def _field_rule(descriptor: Descriptor, path: list[str], value: str) -> _FieldRule:
-    *within, last = path
-    for name in within:
+def _field_rule(descriptor: Descriptor, path: list[str], value: str) -> FieldRule:
+    type_name = descriptor.full_name
+    *names, last = path
+    within: list[FieldDescriptor] = []
+    for name in names:
         field = _field(descriptor, name)
-        if field.message_type is None or field.message_type.GetOptions().map_entry:
+        if field.message_type is None or is_map_entry(field.message_type):
             raise UserError(f"{field.full_name} is {_kind(field)}: there are no fields within it")
+        within.append(field)
         descriptor = field.message_type
     field = _field(descriptor, last)
     template = GetMessageClass(descriptor)()
@@ -250,7 +226,11 @@ def _field_rule(descriptor: Descriptor, path: list[str], value: str) -> _FieldRu
             json_format.ParseDict({field.name: _as_json(field, value)}, template)
         except (json_format.ParseError, ValueError, TypeError):
             raise UserError(f"{field.full_name} is {_kind(field)}, not {value!r}") from None
-    return _FieldRule(tuple(within), field.name, template)
+    made = (within or [field])[0].message_type
+    circular = made is not None and type_name in _within(made)
+    # Without what is required: the template has nothing but this field.
+    data = template.SerializePartialToString(deterministic=True)
+    return FieldRule(tuple(within), field, data, circular)
 
 
 def _field(descriptor: Descriptor, name: str) -> FieldDescriptor:
@@ -263,7 +243,7 @@ def _field(descriptor: Descriptor, name: str) -> FieldDescriptor:
 
 def _as_json(field: FieldDescriptor, value: str) -> object:
     """What a user writes, as the JSON form of Protocol Buffers has it: quotes are left out."""
-    if field.is_repeated or field.type == _BOOL:
+    if is_repeated(field) or field.type == _BOOL:
         parsed: object = json.loads(value)
         return parsed
     if field.message_type:
@@ -293,9 +273,9 @@ _KINDS = {
 
 def _kind(field: FieldDescriptor) -> str:
     """What a field takes, in words."""
-    if field.message_type and field.message_type.GetOptions().map_entry:
+    if field.message_type and is_map_entry(field.message_type):
         return "a map, written as an object in JSON"
-    if field.is_repeated:
+    if is_repeated(field):
         return "a list, written in JSON"
     if field.message_type:
         return f"a {field.message_type.full_name}, written in JSON"
@@ -304,17 +284,6 @@ def _kind(field: FieldDescriptor) -> str:
     if field.type == _BYTES:
         return "bytes, written in base64"
     return _KINDS.get(field.cpp_type, "text")
-
-
-def _set(message: Message, within: tuple[str, ...], rule: _FieldRule) -> None:
-    if not within:
-        message.ClearField(rule.field)
-        message.MergeFrom(rule.template)
-        return
-    value = getattr(message, within[0])
-    inner = value if message.DESCRIPTOR.fields_by_name[within[0]].is_repeated else (value,)
-    for each in inner:
-        _set(each, within[1:], rule)
 
 
 def _metadata_value(name: str, value: str) -> bytes:

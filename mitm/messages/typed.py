@@ -85,6 +85,11 @@ def is_map_entry(descriptor: Descriptor | None) -> bool:
     return descriptor is not None and bool(descriptor.GetOptions().map_entry)
 
 
+def takes(field: FieldDescriptor, kind: int) -> bool:
+    """Whether a field may be written with this wire type."""
+    return _known(field).takes(kind)
+
+
 class _Known(NamedTuple):
     """A field of a type.
 
