@@ -320,7 +320,7 @@ class Message(Event, frozen=True, tag="message"):
         compressed: the flag in the prefix.
         value: the message as JSON; None if it could not be read at all.
         raw: the bytes, where `value` does not account for all of them; cut at the limit.
-        truncated: the message was too long to be kept whole.
+        truncated: the message was too long to be kept, or decompressed, whole.
         decoded_by: whose word `value` is: of the descriptors at hand, .proto files, a descriptor
             set, the server's reflection service; its own, as it is JSON; or a guess, as there is
             nobody's or it does not fit. "" where there is no value.

@@ -147,7 +147,7 @@ class Guesser:
             if not packed:
                 return message
             return {"bytes": self._room.base64(data), "message": message, **packed}
-        self._room.left = before
+        self._room.left = before - FOR_A_NUMBER
         shown = self._room.base64(data)
         readings: dict[str, object] = shown if isinstance(shown, dict) else {"bytes": shown}
         if LEFT_OUT in readings:

@@ -3,19 +3,26 @@
 import base64
 import json
 
-# Characters of JSON that are told of one message, at most, and of the first ones of a connection
-# together: four times what the longest message has (MAX_MESSAGE_SIZE in mitm/wire/grpc.py), so that
-# one of nothing but bytes has room in base64, twice.
-MAX_TOLD = 16 * 1024 * 1024
+# Characters of JSON that are told of one message, at most: eight times what the longest one has
+# (MAX_MESSAGE_SIZE in mitm/wire/grpc.py), enough for a list of small messages with their names.
+MAX_TOLD = 32 * 1024 * 1024
 
-# What each message adds to that, up to the same limit, for its bytes on the wire and for itself.
-# gzip makes text some 10 times shorter, and nothing more than 1,032 times (zlib's own figure); of a
-# list of enums, each byte becomes the name of a value, some 25 characters.
-FOR_EACH_BYTE = 32
+# How many are told of the first messages of a connection, whatever came over the wire; and what
+# each message adds to that, up to the limit above, for its bytes on the wire and for itself. gzip
+# makes text some 10 times shorter, and nothing more than 1,032 times (zlib's own figure): what
+# exceeds this in the long run is no traffic that anybody reads.
+FOR_THE_FIRST = 1024 * 1024
+FOR_EACH_BYTE = 16
 FOR_EACH_MESSAGE = 4 * 1024
 
-# What a number takes with what stands around it, and about what it costs to read a field.
+# What a number takes with what stands around it; and what is counted for a field and for a message,
+# beside what they say, for the time that it takes to read them: one microsecond, and some five.
 FOR_A_NUMBER = 12
+FOR_A_FIELD = 4
+FOR_A_MESSAGE = 24
+
+# How much more is told of fields that a message has but once, where others have used up the room.
+OVERDRAFT = 1024
 
 # Under this name, which no field can have, it is told how much of a value is not shown: elements
 # of a list, fields of a message, characters of a text, bytes.

@@ -18,7 +18,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mitm.messages.guess import Guesser
-from mitm.messages.room import FOR_A_NUMBER, LEFT_OUT, Room
+from mitm.messages.room import FOR_A_FIELD, FOR_A_MESSAGE, FOR_A_NUMBER, LEFT_OUT, OVERDRAFT, Room
 from mitm.messages.wire_format import (
     BYTES,
     FIXED32,
@@ -305,6 +305,7 @@ class _Reader:
 
     def _message(self, descriptor: Descriptor, written: Iterable[Field], depth: int) -> Json:
         """Read the fields of a message that stands so deep, the outermost at 1."""
+        self._room.left -= FOR_A_MESSAGE
         if descriptor.full_name == _ANY:
             return self._any(written, depth)
         type_ = _type(descriptor)
@@ -317,44 +318,71 @@ class _Reader:
             # JSON has no form for it: it is shown as what it is made of.
             return value
         self.exact = self.exact and exact
+        if isinstance(told, str):
+            self._room.left -= len(told)
         return told
 
     def _fields(self, type_: _Type, written: Iterable[Field], depth: int) -> dict[str, Json]:
-        found: dict[int, tuple[_Known, list[Field]]] = {}
+        single: dict[int, list[Field]] = {}
+        lists: dict[int, Any] = {}
+        packed: set[int] = set()
         unknown: list[Field] = []
+        left_out: dict[int, int] = {}
         chosen: dict[str, int] = {}
         for field in written:
             number = field.number
+            if self._room.left <= 0:
+                left_out[number] = left_out.get(number, 0) + 1
+                continue
+            self._room.left -= FOR_A_FIELD
             if not field.shortest:
                 self.exact = False
             known = type_.fields.get(number) or type_.field(number)
             if known is None or not known.takes(field.kind):
                 unknown.append(field)
-                continue
-            if known.oneof and chosen.setdefault(known.oneof, number) != number:
-                # The last one counts.
-                found.pop(chosen[known.oneof], None)
-                chosen[known.oneof] = number
-                self.exact = False
-            if number not in found:
-                found[number] = known, [field]
-            elif known.repeated or known.message:
-                found[number][1].append(field)
+            elif known.is_map:
+                self._entry(known, lists.setdefault(number, {}), field, depth)
+            elif known.repeated:
+                told = lists.setdefault(number, [])
+                if number in packed or (told and field.kind != known.kind):
+                    self.exact = False  # packed in parts
+                if field.kind == known.kind:
+                    told.append(self._single(known, field.value, depth))
+                else:
+                    packed.add(number)
+                    self._numbers(known, told, field)
             else:
-                found[number][1][0] = field
-                self.exact = False
+                if known.oneof and chosen.setdefault(known.oneof, number) != number:
+                    # The last one counts.
+                    single.pop(chosen[known.oneof], None)
+                    chosen[known.oneof] = number
+                    self.exact = False
+                if known.message:
+                    single.setdefault(number, []).append(field)
+                else:
+                    self.exact = self.exact and number not in single
+                    single[number] = [field]
         value: dict[str, Json] = {}
-        for done, number in enumerate(sorted(found)):
-            if self._room.left <= 0:
-                value |= self._left_out(len(found) - done)
-                self.fits = True
-                break
-            known, of_it = found[number]
-            self._room.left -= len(known.name) + 4
-            if known.repeated or len(of_it) > 1:
-                value[known.name] = self._value(known, of_it, depth)
-            else:
-                value[known.name] = self._single(known, of_it[0].value, depth)
+        for number in sorted(single.keys() | lists.keys() | left_out.keys()):
+            known = type_.fields.get(number) or type_.field(number)
+            if known is None:
+                continue
+            # What stands but once is told even then; up to a limit, as names can be long.
+            if self._room.left <= -OVERDRAFT and number in single:
+                left_out[number] = left_out.get(number, 0) + len(single[number])
+                continue
+            self._room.left -= len(known.name)
+            if number in single:
+                value[known.name] = self._merged(known, single[number], depth)
+            elif number in lists:
+                value[known.name] = lists[number]
+            if number in left_out and known.repeated:
+                held = value.setdefault(known.name, {} if known.is_map else [])
+                count = self._left_out(left_out.pop(number))
+                held.update(count) if known.is_map else held.append(count)
+        if left_out:
+            self.fits = True
+            value |= self._left_out(sum(left_out.values()))
         if unknown:
             self.exact = False
             value |= self._unknown(unknown)
@@ -367,18 +395,12 @@ class _Reader:
         except MalformedError:  # a group that is too deep
             return {LEFT_OUT: len(written)}
 
-    def _value(self, known: _Known, written: list[Field], depth: int) -> Json:
-        """The value of a field, from all that is written of it."""
-        if known.is_map:
-            return self._map(known, written, depth)
-        if known.repeated:
-            return self._list(known, written, depth)
+    def _merged(self, known: _Known, written: list[Field], depth: int) -> Json:
+        """A value that may be written in parts: those of messages are merged."""
         value = written[0].value
-        if len(written) > 1:
-            # A message in parts: they are merged.
+        for part in written[1:]:
             self.exact = False
-            for part in written[1:]:
-                value = value + part.value if type(value) is type(part.value) else part.value  # type: ignore[operator]
+            value = value + part.value if type(value) is type(part.value) else part.value  # type: ignore[operator]
         return self._single(known, value, depth)
 
     def _single(self, known: _Known, value: Any, depth: int) -> Json:
@@ -427,81 +449,59 @@ class _Reader:
 
     def _raw(self, value: bytes) -> dict[str, Json]:
         """Bytes that are not what they should be."""
+        self._room.left -= FOR_A_NUMBER
         told = self._room.base64(value)
         if isinstance(told, dict):
             self.exact = False
             return told
         return {"bytes": told}
 
-    def _list(self, known: _Known, written: list[Field], depth: int) -> Json:
-        packed = [field for field in written if field.kind != known.kind]
-        if packed:
-            self.exact = self.exact and len(written) == 1
-            return self._numbers(known, written)
-        told: list[Json] = []
-        for done, field in enumerate(written):
-            if self._room.left <= 0:
-                told.append(self._left_out(len(written) - done))
-                break
-            told.append(self._single(known, field.value, depth))
-        return told
-
-    def _numbers(self, known: _Known, written: list[Field]) -> Json:
-        """A list of numbers that are packed, at least some of them."""
+    def _numbers(self, known: _Known, told: list[Json], field: Field) -> None:
+        """Add numbers that are packed to a list."""
+        assert isinstance(field.value, bytes)
         self.fits = True
-        told: list[Json] = []
-        for field in written:
-            if not isinstance(field.value, bytes):
-                told.append(self._single(known, field.value, 0))
-                continue
-            at = 0
-            for number, start, at in _unpacked(known.kind, field.value):
-                if self._room.left <= 0:
-                    told.append(self._left_out(_count(known.kind, field.value[start:])))
-                    return told
-                if known.kind == VARINT and at - start > 1 and not field.value[at - 1]:
-                    self.exact = False
-                told.append(self._single(known, number, 0))
-            if at < len(field.value):
-                told.append(self._raw(field.value[at:]))
-        return told
+        at = 0
+        for number, start, at in _unpacked(known.kind, field.value):
+            if self._room.left <= 0:
+                told.append(self._left_out(_count(known.kind, field.value[start:])))
+                return
+            if known.kind == VARINT and at - start > 1 and not field.value[at - 1]:
+                self.exact = False
+            told.append(self._single(known, number, 0))
+        if at < len(field.value):
+            told.append(self._raw(field.value[at:]))
 
     def _left_out(self, count: int) -> dict[str, Json]:
         self.exact = False
         return {LEFT_OUT: count}
 
-    def _map(self, known: _Known, written: list[Field], depth: int) -> Json:
+    def _entry(self, known: _Known, told: dict[str, Json], field: Field, depth: int) -> None:
+        """Add an entry to a map."""
         assert known.message
+        assert isinstance(field.value, bytes)
         entry = _type(known.message)
         key, of_key = entry.fields[1], entry.fields[2]
-        told: dict[str, Json] = {}
-        for done, field in enumerate(written):
-            if self._room.left <= 0:
-                told |= self._left_out(len(written) - done)
-                break
-            assert isinstance(field.value, bytes)
-            try:
-                inner = list(fields(field.value))
-            except MalformedError:
-                told.setdefault(NO_ENTRY, []).append(self._guesser.of_bytes(field.value))
-                continue
-            self.fits = True
-            keys = [each for each in inner if each.number == 1 and each.kind == key.kind]
-            values = [each for each in inner if each.number == 2 and each.kind == of_key.kind]
-            # Encoders write both, and nothing else.
-            if not len(keys) == len(values) == 1 or len(inner) > 2:
-                self.exact = False
-            self.exact = self.exact and all(each.shortest for each in inner)
-            name = self._key(key, keys[-1].value if keys else None)
-            self.exact = self.exact and name not in told
-            if values:
-                values = values if of_key.message else values[-1:]
-                told[name] = self._value(of_key, values, depth + 1)
-            elif of_key.message:
-                told[name] = self._inner(of_key.message, b"", depth + 1)
-            else:
-                told[name] = of_key.default
-        return told
+        try:
+            inner = list(fields(field.value))
+        except MalformedError:
+            told.setdefault(NO_ENTRY, []).append(self._guesser.of_bytes(field.value))
+            return
+        self.fits = True
+        self._room.left -= FOR_A_FIELD * len(inner)
+        keys = [each for each in inner if each.number == 1 and each.kind == key.kind]
+        values = [each for each in inner if each.number == 2 and each.kind == of_key.kind]
+        # Encoders write both, and nothing else.
+        if not len(keys) == len(values) == 1 or len(inner) > 2:
+            self.exact = False
+        self.exact = self.exact and all(each.shortest for each in inner)
+        name = self._key(key, keys[-1].value if keys else None)
+        self.exact = self.exact and name not in told
+        if values:
+            told[name] = self._merged(of_key, values if of_key.message else values[-1:], depth + 1)
+        elif of_key.message:
+            told[name] = self._inner(of_key.message, b"", depth + 1)
+        else:
+            told[name] = of_key.default
 
     def _key(self, known: _Known, value: Any) -> str:
         """The key of a map, which is a string in JSON."""

@@ -48,6 +48,11 @@ def fields(data: bytes) -> Iterator[Field]:
     """
     at, end = 0, len(data)
     while at < end:
+        # Small numbers in fields up to 15, of which there may be millions.
+        if at + 1 < end and data[at] & 0x87 == VARINT and data[at + 1] < 0x80 and data[at] > 7:
+            yield Field(data[at] >> 3, VARINT, data[at + 1], at, at + 2, True)
+            at += 2
+            continue
         field = _field(data, at, 1)
         if field.kind == END_GROUP:
             raise MalformedError

@@ -30,6 +30,7 @@ from google.protobuf.message import DecodeError
 
 from mitm.events import Direction, Event, NotRewritten, Rewritten
 from mitm.messages import Schema
+from mitm.messages.room import FOR_THE_FIRST, Room
 from mitm.messages.rules import Changed, HeaderFields, Rules
 from mitm.proxy.http2_endpoint import Http2Endpoint, PassedOn
 from mitm.proxy.watcher import Watcher
@@ -178,6 +179,8 @@ class Rewriting:
         }
         self._calls: dict[int, _Call] = {}
         self._held = 0
+        self._unpacked = Room(2 * MAX_MESSAGE_SIZE)
+        self._told = Room(FOR_THE_FIRST)
         self._changes: list[Callable[..., Event]] = []
         self._unwatched: list[tuple[Direction, Direction, bytes]] = []
 
@@ -412,12 +415,15 @@ class Rewriting:
         """What is sent on of a message."""
         data: bytes | None = message.data
         if message.compressed:
-            data = decompress(half.encoding, message.data, MAX_MESSAGE_SIZE)
+            self._unpacked.add(len(message.data))
+            limit = min(MAX_MESSAGE_SIZE, self._unpacked.left)
+            data = decompress(half.encoding, message.data, limit)
             if data is None:
                 self._leave(stream, half, "a message that cannot be decompressed")
                 return message.as_sent
-            if len(data) > MAX_MESSAGE_SIZE:
-                self._leave(stream, half, f"a message of more than {MAX_MESSAGE_SIZE} bytes")
+            self._unpacked.left -= len(data)
+            if len(data) > limit:
+                self._leave(stream, half, f"a message of more than {limit} bytes")
                 return message.as_sent
         assert data is not None
         try:
@@ -494,6 +500,7 @@ class Rewriting:
 
     def _say_changed(self, stream: int, half: _Half, before: bytes, after: bytes) -> None:
         method = self._calls[stream].method
+        self._told.add(len(before) + len(after))
         self._changes.append(
             partial(
                 Rewritten,
@@ -503,8 +510,8 @@ class Rewriting:
                 method=method,
                 part="message",
                 type=half.type,
-                before=self._schema.decode(method, half.direction, before)[1] or {},
-                after=self._schema.decode(method, half.direction, after)[1] or {},
+                before=self._schema.decode(method, half.direction, before, self._told)[1] or {},
+                after=self._schema.decode(method, half.direction, after, self._told)[1] or {},
             )
         )
 

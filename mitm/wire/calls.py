@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from mitm.events import Direction, Event, Headers, Message, Source
+from mitm.messages.room import FOR_THE_FIRST, Room
 from mitm.messages.schema import Schema
 from mitm.messages.status import status_details
 from mitm.wire import connect, grpc
@@ -108,6 +109,9 @@ class MessageTeller:
     def __init__(self, connection: int, schema: Schema) -> None:
         self._connection = connection
         self._schema = schema
+        self._room = Room(FOR_THE_FIRST)
+        # Two of the longest messages, and after that in proportion to what came.
+        self._unpacked = Room(2 * MAX_MESSAGE_SIZE)
 
     def read(
         self,
@@ -207,9 +211,13 @@ class MessageTeller:
             time: when it came, in seconds since the epoch.
         """
         method = method.partition("?")[0]
-        data = _decompressed(message, reader.encoding)
+        self._room.add(message.size)
+        self._unpacked.add(message.size)
+        limit = min(MAX_MESSAGE_SIZE, self._unpacked.left)
+        data = _decompressed(message, reader.encoding, limit)
         decompressed_size = len(data) if message.compressed and data is not None else None
-        truncated = message.truncated or (decompressed_size or 0) > MAX_MESSAGE_SIZE
+        truncated = message.truncated or (decompressed_size or 0) > limit
+        self._unpacked.left -= decompressed_size or 0
         own = not (reader.error or message.end)
         source: Source | None
         if data is None or truncated:
@@ -220,7 +228,7 @@ class MessageTeller:
             raw = data if value is None else None
             source = None if value is None else "json"
         else:
-            type_, value, raw, source = self._schema.decode(method, direction, data)
+            type_, value, raw, source = self._schema.decode(method, direction, data, self._room)
         if not own:
             type_ = connect.END_OF_STREAM if message.end else ""
         return Message(
@@ -249,7 +257,7 @@ class MessageTeller:
         reader: MessageReader,
         time: float,
     ) -> Iterator[Headers]:
-        data = _decompressed(message, reader.encoding)
+        data = _decompressed(message, reader.encoding, MAX_HEADER_LIST)
         if data is None or len(data) > MAX_HEADER_LIST:
             raise StreamError("gRPC-Web trailers that cannot be read")
         headers, wrong = header_lines(data)
@@ -267,11 +275,17 @@ class MessageTeller:
             raise StreamError(f"gRPC-Web trailers with {wrong}")
 
 
-def _decompressed(message: RawMessage, encoding: str) -> bytes | None:
-    """What a message says without its compression; None if that cannot be had."""
+def _decompressed(message: RawMessage, encoding: str, limit: int) -> bytes | None:
+    """What a message says without its compression; None if that cannot be had.
+
+    Args:
+        message: as it was sent.
+        encoding: how it is compressed.
+        limit: see `decompress`.
+    """
     if not message.compressed:
         return message.data
-    return None if message.truncated else decompress(encoding, message.data, MAX_MESSAGE_SIZE)
+    return None if message.truncated else decompress(encoding, message.data, limit)
 
 
 def json_value(data: bytes) -> dict[str, object] | None:

@@ -401,6 +401,35 @@ def test_a_compressed_message_is_changed_and_sent_uncompressed(
     assert wire.client.headers[1][0]["grpc-encoding"] == encoding
 
 
+# An email in Latin-1, which parsers refuse the whole message for, and a field of nobody's.
+ODD = b"\x1a\x06J\xf6rg@x" + b"\x7a\x03abc"
+
+
+def test_a_message_is_changed_whatever_else_is_in_it() -> None:
+    wire = Wire(MALLORY)
+    wire.request(GET_USER, b"")
+    wire.respond(content=prefixed(NICOLAS + ODD))
+    wire.trailers()
+    assert wire.client.data[1] == prefixed(AS_MALLORY + ODD)
+    (told,) = wire.all(Rewritten)
+    odd = {"email": {"bytes": "SvZyZ0B4"}, "15": "abc"}
+    assert told.before == {"id": "1", "name": "Nicolas"} | odd
+    assert told.after == {"id": "1", "name": "Mallory"} | odd
+    assert not wire.all(NotRewritten)
+
+
+def test_bombs_are_left_as_they_are_once_they_are_many() -> None:
+    wire = Wire(MALLORY)
+    wire.request(GET_USER, b"")
+    bomb = prefixed(gzip.compress(MAX_MESSAGE_SIZE // 2 * b"\x08\x01", 9), 1)
+    wire.respond(content=4 * bomb, headers=(("grpc-encoding", "gzip"),))
+    assert wire.client.data[1].endswith(bomb + bomb)
+    assert len(wire.all(NotRewritten)) == 2
+    # The twin: what is no bomb is changed after them as before.
+    wire.send(wire.server, 1, prefixed(gzip.compress(NICOLAS), 1))
+    assert wire.client.data[1].endswith(bomb + prefixed(AS_MALLORY))
+
+
 @pytest.mark.parametrize(
     ("message", "encoding", "said"),
     [

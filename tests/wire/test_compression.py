@@ -6,6 +6,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,3 +145,31 @@ def test_a_bomb_in_a_call_is_shown_as_too_long() -> None:
     (sent,) = only(events.Message, talk.send("client", data(1, wire)))
     assert not sent.truncated
     assert sent.decompressed_size == MAX_MESSAGE_SIZE
+
+
+_UNPACKED = {
+    "no message": bytes(MAX_MESSAGE_SIZE),
+    "control characters": b"\x12" + b"\xf8\xff\xff\x01" + bytes(MAX_MESSAGE_SIZE - 8),
+    "numbers": MAX_MESSAGE_SIZE // 2 * b"\x08\x01",
+    "unknown": MAX_MESSAGE_SIZE // 3 * b"\xc0\x0c\x01",
+}
+
+
+@pytest.mark.parametrize("kind", _UNPACKED)
+def test_many_bombs_are_told_in_proportion_to_what_came_over_the_wire(kind: str) -> None:
+    talk = _compressed_call("gzip")
+    wire = message(gzip.compress(_UNPACKED[kind], 9), compressed=True)
+    assert len(wire) < 2 * MAX_MESSAGE_SIZE // 1000
+
+    def told(count: int) -> int:
+        encode = msgspec.json.Encoder().encode
+        return sum(
+            len(encode(event)) for _ in range(count) for event in talk.send("client", data(1, wire))
+        )
+
+    # The first ones are told in full, as far as they are kept.
+    assert told(4) < 6 * MAX_MESSAGE_SIZE
+    once, twice = told(10), told(20)
+    assert once < 100 * 10 * len(wire)
+    assert twice < 2.2 * once
+    assert not talk.parser.failed
