@@ -82,7 +82,7 @@ class Descriptors(NamedTuple):
 
     @staticmethod
     def _reflect(upstream: Address, schema: Schema) -> None:
-        # It brings the stubs of the reflection service, which nobody else needs.
+        # It brings the h2 library, which nobody else needs here.
         from mitm.descriptors.reflection import reflect
 
         try:

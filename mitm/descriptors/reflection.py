@@ -6,6 +6,7 @@ so the two calls that this takes are spoken here, with the h2 library.
 
 import asyncio
 import ssl
+from typing import NamedTuple
 
 import h2.config
 import h2.connection
@@ -13,11 +14,11 @@ import h2.events
 import h2.exceptions
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
-from grpc_reflection.v1alpha import reflection_pb2
 
 from mitm.address import Address
 from mitm.errors import UserError, explain
 from mitm.messages.status import percent_decoded, status_name
+from mitm.messages.wire_format import BYTES, MalformedError, fields, of_bytes
 from mitm.wire.frames import ProtocolError
 from mitm.wire.grpc import Budget, MessageReader
 
@@ -40,6 +41,23 @@ _METHODS = (
 )
 _UNIMPLEMENTED = "12"
 _READ_SIZE = 65_536
+
+
+# Fields of its requests and of its responses.
+_FILE_BY_FILENAME, _FILE_CONTAINING_SYMBOL, _LIST_SERVICES = 3, 4, 7
+_FILE_DESCRIPTOR, _EXTENSION_NUMBERS, _SERVICES, _ERROR = 4, 5, 6, 7
+
+
+class _Answer(NamedTuple):
+    """A response of the service.
+
+    Attributes:
+        services: names of services.
+        files: serialized descriptors of files.
+    """
+
+    services: list[bytes]
+    files: list[bytes]
 
 
 class _NoAnswerError(Exception):
@@ -102,37 +120,81 @@ async def _reflect(address: Address) -> FileDescriptorSet:
 
 
 async def _all_files(server: "_Server", method: str) -> FileDescriptorSet:
-    """Ask for the services, for the file of each, and for what these import."""
-    request = reflection_pb2.ServerReflectionRequest
+    """Ask for the services, for the file of each, and for what these import.
+
+    A file that the server does not have, or that is none, costs no other.
+    """
     server.call(method)
-    listed = await server.ask(request(list_services="*"))
-    wanted = [
-        request(file_containing_symbol=service.name)
-        for service in listed.list_services_response.service
-    ]
-    files: dict[str, FileDescriptorProto] = {}
-    asked: set[str] = set()
+    listed = await server.ask(of_bytes(_LIST_SERVICES, b"*"))
+    wanted = [(_FILE_CONTAINING_SYMBOL, name) for name in listed.services]
+    files: dict[bytes, FileDescriptorProto] = {}
+    asked: set[bytes] = set()
     size = 0
+    lost = _NoAnswerError("it names no file of any service")
     while wanted:
-        answer = await server.ask(wanted.pop())
-        for data in answer.file_descriptor_response.file_descriptor_proto:
+        kind, name = wanted.pop()
+        # A server may send a file's imports along with it, or wait to be asked for each.
+        if kind == _FILE_BY_FILENAME and name in files:
+            continue
+        try:
+            answer = await server.ask(of_bytes(kind, name))
+        except _NoAnswerError as error:
+            lost = error
+            if not error.status:  # it is gone
+                break
+            # It has ended the call for it, instead of an answer that says so.
+            server.call(method)
+            continue
+        for data in answer.files:
             size += len(data)
             try:
                 file = FileDescriptorProto.FromString(data)
             except DecodeError:
-                raise _NoAnswerError("what it sends is no descriptor") from None
-            files[file.name] = file
-            for name in file.dependency:
-                if name not in asked:
-                    asked.add(name)
-                    wanted.append(request(file_by_filename=name))
-        # A server may send a file's imports along with it, or wait to be asked for each.
-        wanted = [each for each in wanted if each.file_by_filename not in files]
+                lost = _NoAnswerError("what it sends is no descriptor")
+                continue
+            files[_in_bytes(file.name)] = file
+            for imported in map(_in_bytes, file.dependency):
+                if imported not in asked:
+                    asked.add(imported)
+                    wanted.append((_FILE_BY_FILENAME, imported))
         if len(asked) > MAX_FILES or size > MAX_SIZE:
             raise _NoAnswerError(f"more than {MAX_FILES} files or {MAX_SIZE} bytes of them")
     if not files:
-        raise _NoAnswerError("it names no file of any service")
+        raise lost
     return FileDescriptorSet(file=files.values())
+
+
+def _in_bytes(name: str | bytes) -> bytes:
+    # protobuf gives a name that is not UTF-8 as bytes.
+    return name if isinstance(name, bytes) else name.encode()
+
+
+def _read(data: bytes) -> _Answer:
+    """Read a `ServerReflectionResponse`, without the stubs of grpcio-reflection.
+
+    Raises:
+        MalformedError: it is none.
+    """
+    # What it may answer is a oneof, of which the last one counts.
+    number, content = 0, b""
+    for field in fields(data):
+        if field.number in (_FILE_DESCRIPTOR, _EXTENSION_NUMBERS, _SERVICES, _ERROR):
+            if not isinstance(field.value, bytes) or field.kind != BYTES:
+                raise MalformedError
+            number, content = field.number, field.value
+    within = _all_bytes(content, 1) if number in (_FILE_DESCRIPTOR, _SERVICES) else []
+    if number == _SERVICES:
+        names = [name for service in within for name in _all_bytes(service, 1)[-1:]]
+        return _Answer(names, [])
+    return _Answer([], within)
+
+
+def _all_bytes(data: bytes, number: int) -> list[bytes]:
+    return [
+        field.value
+        for field in fields(data)
+        if field.number == number and isinstance(field.value, bytes)
+    ]
 
 
 class _Server:
@@ -166,16 +228,13 @@ class _Server:
         ]
         self._h2.send_headers(self._stream, fields)
 
-    async def ask(
-        self, request: reflection_pb2.ServerReflectionRequest
-    ) -> reflection_pb2.ServerReflectionResponse:
+    async def ask(self, request: bytes) -> _Answer:
         """Send a message of the call and wait for the next one.
 
         Raises:
             _NoAnswerError: there is none.
         """
-        data = request.SerializeToString()
-        self._h2.send_data(self._stream, b"\0" + len(data).to_bytes(4, "big") + data)
+        self._h2.send_data(self._stream, b"\0" + len(request).to_bytes(4, "big") + request)
         while not self._answers:
             self._writer.write(self._h2.data_to_send())
             await self._writer.drain()
@@ -185,8 +244,8 @@ class _Server:
             for event in self._h2.receive_data(received):
                 self._see(event)
         try:
-            return reflection_pb2.ServerReflectionResponse.FromString(self._answers.pop(0))
-        except DecodeError:
+            return _read(self._answers.pop(0))
+        except MalformedError:
             raise _NoAnswerError("its answer is not one of the reflection service") from None
 
     def _see(self, event: h2.events.Event) -> None:

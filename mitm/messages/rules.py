@@ -21,6 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from mitm.errors import UserError
 from mitm.events import Direction
+from mitm.messages.pool import MISSING
 from mitm.messages.schema import Schema
 from mitm.messages.splice import FieldRule, Splicer
 from mitm.messages.status import status_code
@@ -194,7 +195,7 @@ def _all_types(descriptors: Iterable[Descriptor]) -> dict[str, Descriptor]:
     found: dict[str, Descriptor] = {}
     for descriptor in descriptors:
         found = _within(descriptor) | found
-    return {n: each for n, each in found.items() if not is_map_entry(each)}
+    return {n: each for n, each in found.items() if n != MISSING and not is_map_entry(each)}
 
 
 def _within(descriptor: Descriptor) -> dict[str, Descriptor]:

@@ -292,7 +292,7 @@ class _Reader:
         self.exact = True
         self._find = find
         self._room = room
-        self._guesser = Guesser(room)
+        self._guesser: Guesser | None = None
 
     def read(self, descriptor: Descriptor, data: bytes) -> Reading:
         """Read a message that stands in no other one.
@@ -301,7 +301,14 @@ class _Reader:
             MalformedError: it is none.
         """
         value = self._message(descriptor, fields(data), 1)
-        return Reading(value, self.fits or not data, self.exact and self._guesser.exact)
+        exact = self.exact and (self._guesser is None or self._guesser.exact)
+        return Reading(value, self.fits or not data, exact)
+
+    def _guess(self) -> Guesser:
+        """What reads what is not of the type; its limits are those of the whole message."""
+        if self._guesser is None:
+            self._guesser = Guesser(self._room)
+        return self._guesser
 
     def _message(self, descriptor: Descriptor, written: Iterable[Field], depth: int) -> Json:
         """Read the fields of a message that stands so deep, the outermost at 1."""
@@ -323,7 +330,7 @@ class _Reader:
         return told
 
     def _fields(self, type_: _Type, written: Iterable[Field], depth: int) -> dict[str, Json]:
-        single: dict[int, list[Field]] = {}
+        single: dict[int, Any] = {}  # of a message all parts, which are merged
         lists: dict[int, Any] = {}
         packed: set[int] = set()
         unknown: list[Field] = []
@@ -358,22 +365,25 @@ class _Reader:
                     chosen[known.oneof] = number
                     self.exact = False
                 if known.message:
-                    single.setdefault(number, []).append(field)
+                    single.setdefault(number, []).append(field.value)
                 else:
-                    self.exact = self.exact and number not in single
-                    single[number] = [field]
+                    if number in single:
+                        self.exact = False
+                    single[number] = field.value
         value: dict[str, Json] = {}
-        for number in sorted(single.keys() | lists.keys() | left_out.keys()):
+        numbers = single.keys() | lists.keys() | left_out.keys() if lists or left_out else single
+        for number in sorted(numbers):
             known = type_.fields.get(number) or type_.field(number)
             if known is None:
                 continue
             # What stands but once is told even then; up to a limit, as names can be long.
             if self._room.left <= -OVERDRAFT and number in single:
-                left_out[number] = left_out.get(number, 0) + len(single[number])
+                left_out[number] = left_out.get(number, 0) + 1
                 continue
             self._room.left -= len(known.name)
             if number in single:
-                value[known.name] = self._merged(known, single[number], depth)
+                whole = self._merged(single[number]) if known.message else single[number]
+                value[known.name] = self._single(known, whole, depth)
             elif number in lists:
                 value[known.name] = lists[number]
             if number in left_out and known.repeated:
@@ -391,17 +401,18 @@ class _Reader:
     def _unknown(self, written: list[Field]) -> dict[str, Json]:
         """Fields that the type does not have, guessed."""
         try:
-            return self._guesser.message(written, 0)
+            return self._guess().message(written, 0)
         except MalformedError:  # a group that is too deep
             return {LEFT_OUT: len(written)}
 
-    def _merged(self, known: _Known, written: list[Field], depth: int) -> Json:
-        """A value that may be written in parts: those of messages are merged."""
-        value = written[0].value
-        for part in written[1:]:
-            self.exact = False
-            value = value + part.value if type(value) is type(part.value) else part.value  # type: ignore[operator]
-        return self._single(known, value, depth)
+    def _merged(self, parts: list[Any]) -> Any:
+        """A message that may be written in parts."""
+        if len(parts) == 1:
+            return parts[0]
+        self.exact = False
+        if all(isinstance(part, bytes) for part in parts):
+            return b"".join(parts)
+        return [field for part in parts if isinstance(part, list) for field in part]
 
     def _single(self, known: _Known, value: Any, depth: int) -> Json:
         """One value; of a message its bytes, or the fields of a group."""
@@ -432,7 +443,7 @@ class _Reader:
                 told = self._message(descriptor, fields(value), depth + 1)
         except MalformedError:
             # Parsers refuse all of the message for it; what stands beside it is as it is.
-            return self._guesser.of_bytes(value) if isinstance(value, bytes) else {}
+            return self._guess().of_bytes(value) if isinstance(value, bytes) else {}
         self.fits = True
         return told
 
@@ -484,7 +495,7 @@ class _Reader:
         try:
             inner = list(fields(field.value))
         except MalformedError:
-            told.setdefault(NO_ENTRY, []).append(self._guesser.of_bytes(field.value))
+            told.setdefault(NO_ENTRY, []).append(self._guess().of_bytes(field.value))
             return
         self.fits = True
         self._room.left -= FOR_A_FIELD * len(inner)
@@ -497,7 +508,9 @@ class _Reader:
         name = self._key(key, keys[-1].value if keys else None)
         self.exact = self.exact and name not in told
         if values:
-            told[name] = self._merged(of_key, values if of_key.message else values[-1:], depth + 1)
+            parts = [each.value for each in values]
+            whole = self._merged(parts) if of_key.message else parts[-1]
+            told[name] = self._single(of_key, whole, depth + 1)
         elif of_key.message:
             told[name] = self._inner(of_key.message, b"", depth + 1)
         else:
@@ -563,7 +576,7 @@ class _Reader:
                     return {"value": told}
                 if fits:
                     return dict(told)
-            return self._guesser.message(fields(content), 0)
+            return self._guess().message(fields(content), 0)
         except MalformedError:
             self.fits = True
             return {"value": self._bytes(content, is_text=False)}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from mitm.descriptors import reflection
 from mitm.descriptors.reflection import reflect
 from mitm.errors import UserError
 from mitm.messages import Schema
+from tests.programs import run
 
 V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
@@ -134,8 +136,67 @@ def test_what_a_file_imports_is_asked_for_as_well(together: bool) -> None:
 def test_what_the_server_cannot_tell_is_left_out() -> None:
     with _serving(_tells(_service("a", "b"), _service("f"), together=False), V1) as address:
         schema = _schema(address)
+    # All that the service of `a` takes and gives is in it.
     assert schema.services() == ["f.Service"]
     assert schema.unusable == ["a.proto: b.proto is missing"]
+
+
+def test_a_file_of_nothing_but_options_is_not_missed() -> None:
+    shop = _service("shop")
+    shop.dependency.append("opts.proto")
+    with _serving(_tells(shop, together=False), V1) as address:
+        schema = _schema(address)
+    assert schema.services() == ["shop.Service"]
+    assert schema.unusable == []
+
+
+@pytest.mark.parametrize("how", ["status", "rubbish"])
+def test_a_file_that_the_server_does_not_tell_costs_no_other(how: str) -> None:
+    """However it says so: by ending the call, or with bytes that are no descriptor."""
+    shop, other = _service("shop"), _service("other")
+    shop.dependency.append("opts.proto")
+    told = _tells(shop, other, together=False)
+    files = Response()
+    files.file_descriptor_response.file_descriptor_proto.append(b"\xff")
+
+    def answer(request: reflection_pb2.ServerReflectionRequest) -> Any:
+        if request.file_by_filename:
+            if how == "rubbish":
+                return files
+            raise LookupError("no such file")
+        return told(request)
+
+    with _serving(answer, V1) as address:
+        schema = _schema(address)
+    assert schema.services() == ["other.Service", "shop.Service"]
+    assert schema.unusable == []
+
+
+def test_names_that_are_not_text_cost_their_file_alone() -> None:
+    odd = _service("oddity").SerializeToString().replace(b"oddity", b"\xff\xfedity")
+    told = _tells(_service("shop"), together=False)
+
+    def answer(request: reflection_pb2.ServerReflectionRequest) -> Any:
+        response = told(request)
+        if request.list_services:
+            response.list_services_response.service.add(name="odd.Service")
+        if request.file_containing_symbol == "odd.Service":
+            response.Clear()
+            response.file_descriptor_response.file_descriptor_proto.append(odd)
+        return response
+
+    with _serving(answer, V1) as address:
+        schema = _schema(address)
+    assert schema.services() == ["shop.Service"]
+    assert len(schema.unusable) == 1
+
+
+def test_no_stubs_are_needed_for_it() -> None:
+    program = (
+        "import sys, mitm.descriptors.reflection as r\n"
+        "sys.exit('grpc_reflection' in sys.modules or 'grpc' in sys.modules)\n"
+    )
+    assert run(sys.executable, "-c", program).code == 0
 
 
 @pytest.mark.parametrize("certificate", ["expired", "wrong-host", "self-signed"])

@@ -210,3 +210,65 @@ def test_without_details_none_are_told() -> None:
     talk.request()
     (trailers,) = only(events.Headers, talk.trailers())
     assert trailers.details is None
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        # A message in Latin-1
+        (
+            b"\x08\x05" + _field(2, b"J\xf6rg"),
+            {"code": 5, "message": {"bytes": "SvZyZw=="}, "details": []},
+        ),
+        # A delay with a negative part, beside another detail
+        (
+            _field(
+                3,
+                _field(1, b"x/google.rpc.RetryInfo") + _field(2, _field(1, b"\x08\x01\x10\x01")),
+            )
+            + _field(
+                3,
+                _field(1, b"x/google.rpc.RetryInfo")
+                + _field(2, _field(1, b"\x08\x01\x10" + 9 * b"\xff" + b"\x01")),
+            ),
+            {
+                "code": 0,
+                "message": "",
+                "details": [
+                    {"@type": "x/google.rpc.RetryInfo", "retry_delay": "1.000000001s"},
+                    {"@type": "x/google.rpc.RetryInfo",
+                     "retry_delay": {"seconds": "1", "nanos": -1}},
+                ],
+            },
+        ),
+        # A detail of a type that Protocol Buffers bring, and one within another
+        (
+            _field(3, _field(1, b"x/google.protobuf.StringValue") + _field(2, _field(1, b"Hi"))),
+            {
+                "code": 0,
+                "message": "",
+                "details": [{"@type": "x/google.protobuf.StringValue", "value": "Hi"}],
+            },
+        ),
+        (
+            _field(
+                3,
+                _field(1, b"x/google.protobuf.Any")
+                + _field(2, _field(1, b"x/a.B") + _field(2, b"\x08\x07")),
+            ),
+            {
+                "code": 0,
+                "message": "",
+                "details": [
+                    {"@type": "x/google.protobuf.Any", "value": {"@type": "x/a.B", "1": 7}}
+                ],
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_an_odd_value_in_an_error_is_shown_for_itself(status: bytes, told: object) -> None:
+    assert status_details(base64.b64encode(status).decode(), NO_SCHEMA) == told
