@@ -9,9 +9,14 @@ import re
 from http import HTTPStatus
 
 from mitm.address import Address
+from mitm.masking import plain, without_secrets
 
 # Bytes of request line and header fields. h11 stops at 16,384, nginx takes 4 lines of 8,192.
 HEAD_LIMIT = 16_384
+
+# Characters of a malformed request that are quoted in its refusal: a target is 261 at the most, and
+# what is wrong with one shows before that.
+QUOTED_LIMIT = 100
 
 # Bytes in which a method may end; the longest that is registered has 17.
 _METHOD_LIMIT = 32
@@ -25,6 +30,13 @@ _VERSION = re.compile(rb"HTTP/1\.[0-9]")
 # Authority-form (RFC 9112 section 3.2.3) with a port, which CONNECT has no default for. A host is
 # an address in brackets, or a name as DNS knows them, which IPv4 addresses have the form of.
 _AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z._-]{1,255})):([0-9]{1,5})")
+
+
+# The user's part of a URL, or of an authority that has none (RFC 3986 section 3.2.1).
+_USER = re.compile(r"(?<![^\s/])[^\s/@]+(?=@)")
+_MASK = "…"
+
+_VALUE = re.compile(rb"(?s)[\s:=].*|(?<=.{32}).*")
 
 
 class RefusedError(Exception):
@@ -66,11 +78,14 @@ def read_request(data: bytes | bytearray, seen: int = 0) -> tuple[Address, bytes
     request, *fields = _LINE_END.split(bytes(data[begin : end.start()]))
     method, *rest = request.split(b" ")
     if not _TOKEN.fullmatch(method) or len(rest) != 2 or not _VERSION.fullmatch(rest[1]):
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "not an HTTP/1.1 request line")
+        reason = f"not an HTTP/1.1 request line: {_quoted(request)}"
+        raise RefusedError(HTTPStatus.BAD_REQUEST, reason)
     for field in fields:
         name, colon, _ = field.partition(b":")
         if not colon or not _TOKEN.fullmatch(name):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "a header line without a name")
+            # What stands behind a name may be a credential, whatever is wrong with the line.
+            reason = f"a header line without a name: {_quoted(_VALUE.sub(b'', field))}…"
+            raise RefusedError(HTTPStatus.BAD_REQUEST, reason)
     if method != b"CONNECT":
         reason = "this proxy knows CONNECT alone"
         raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, reason)
@@ -88,13 +103,22 @@ def _must_look_like_http(data: bytes) -> None:
 def _target(target: bytes) -> Address:
     match = _AUTHORITY.fullmatch(target)
     if not match or not 0 < int(match[3]) <= 65_535:
-        reason = "CONNECT takes HOST:PORT, with a port from 1 to 65535"
+        reason = f"CONNECT takes HOST:PORT, with a port from 1 to 65535, and not {_quoted(target)}"
         raise RefusedError(HTTPStatus.BAD_REQUEST, reason)
     try:
         host = str(ipaddress.IPv6Address(match[1].decode())) if match[1] else match[2].decode()
     except ValueError:
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "not an IPv6 address in brackets") from None
+        reason = f"not an IPv6 address in brackets: {_quoted(target)}"
+        raise RefusedError(HTTPStatus.BAD_REQUEST, reason) from None
     return Address(host.lower(), int(match[3]))
+
+
+def _quoted(line: bytes) -> str:
+    """What a client has sent, fit to be shown to it and on a terminal; without credentials."""
+    text = _USER.sub(_MASK, line.decode("utf-8", "backslashreplace"))
+    text = plain(without_secrets(text, ()))
+    cut = "…" if len(text) > QUOTED_LIMIT else ""
+    return f"'{text[:QUOTED_LIMIT]}{cut}'"
 
 
 def refusal(error: RefusedError) -> bytes:

@@ -11,6 +11,7 @@ import msgspec
 
 from mitm import events, pki
 from mitm.address import Address
+from mitm.errors import explain
 from mitm.events import Direction, Event
 from mitm.proxy import greeting
 from mitm.proxy.arrival import Arrival, Arrived
@@ -68,6 +69,10 @@ class Connection:
             end = self._first_end or EndError("attacker", "error", "the interceptor was stopped")
         except pki.Unsupported as error:
             end = EndError("attacker", "error", str(error))
+        except OSError as error:
+            # Files or memory have run out: what is presented goes through a file.
+            said = explain(error) if error.errno else f"unforeseen: {type(error).__name__}"
+            end = EndError("attacker", "error", said)
         except Exception as error:
             # It must not be the end of the record as well, nor be quoted in it.
             _LOGGER.debug("connection %d", self._number, exc_info=True)

@@ -1,7 +1,8 @@
 """How a connection ends, and who has ended it.
 
 A reason is ours to word: it quotes no byte of a peer, which may be a secret, and no object of this
-program, so that it is the same from run to run.
+program, so that it is the same from run to run. The one exception is a malformed request for a
+tunnel, which is quoted without its credentials.
 """
 
 from typing import TYPE_CHECKING, Literal, Protocol

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import string
+import time
 from collections.abc import AsyncIterator, Collection
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -96,6 +97,70 @@ def test_what_is_no_request_for_a_tunnel_is_refused(data: bytes, status: int, sa
     with pytest.raises(RefusedError, match=said) as refused:
         read_request(data)
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("request_", "quoted"),
+    [
+        (b"CONNECT localhost:443 HTTP/2.0\r\n\r\n", "'CONNECT localhost:443 HTTP/2.0'"),
+        (b"CONNECT local host:443 HTTP/1.1\r\n\r\n", "'CONNECT local host:443 HTTP/1.1'"),
+        (asked("https://localhost:443"), "'https://localhost:443'"),
+        (asked("localhost"), "'localhost'"),
+        (asked("h\u00f6st:443"), "'h\u00f6st:443'"),
+        (b"CONNECT h\xf6st:443 HTTP/1.1\r\n\r\n", r"'h\xf6st:443'"),
+        (asked("a\x1b[2Jb:1:2"), r"'a\x1b[2Jb:1:2'"),
+        (asked("a\u202eb:1:2"), r"'a\u202eb:1:2'"),
+        (asked("[1.2.3.4]:443"), "'[1.2.3.4]:443'"),
+        (asked(200 * "x"), "'" + 100 * "x" + "…'"),
+        (asked("localhost:443", "no colon"), "'no'…"),
+        (asked("localhost:443", "a space : x"), "'a'…"),
+        # Credentials, wherever they stand.
+        (asked("user:swordfish@localhost:443"), "'…@localhost:443'"),
+        (asked("https://user:swordfish@localhost:443"), "'https://…@localhost:443'"),
+        (asked("localhost:443", "Proxy-Authorization Basic swordfish"), "'Proxy-Authorization'…"),
+        (asked("localhost:443", "Proxy-Authorization : Basic swordfish"), "'Proxy-Authorization'…"),
+        (asked("localhost:443", ": swordfish"), "''…"),
+        (b"CONNECT localhost:443 Bearer swordfish\r\n\r\n", "'CONNECT localhost:443 Bearer …'"),
+        (b"CONNECT " + 60 * b"x" + b" Basic swordfish\r\n\r\n", "Basic …'"),
+    ],
+)
+def test_the_refusal_of_a_malformed_request_quotes_what_came_but_no_credentials(
+    request_: bytes, quoted: str
+) -> None:
+    with pytest.raises(RefusedError) as refused:
+        read_request(request_)
+    assert refused.value.status == HTTPStatus.BAD_REQUEST
+    assert quoted in str(refused.value)
+    assert "swordfish" not in refusal(refused.value).decode()
+    assert str(refused.value).isprintable()
+
+
+@given(st.binary(max_size=300))
+def test_no_refusal_is_more_than_a_line(rest: bytes) -> None:
+    with contextlib.suppress(RefusedError):
+        read_request(b"CONNECT " + rest + b"\r\n\r\n")
+        return
+    with pytest.raises(RefusedError) as refused:
+        read_request(b"CONNECT " + rest + b"\r\n\r\n")
+    assert str(refused.value).isprintable()
+    assert len(refusal(refused.value)) < 1000
+
+
+def test_the_work_on_a_head_that_comes_byte_by_byte_grows_with_its_bytes() -> None:
+    def work(size: int) -> float:
+        request = asked("localhost:443", "X: " + size * "x")
+        said, seen = bytearray(), 0
+        begun = time.process_time()
+        for byte in request:
+            said.append(byte)
+            if found := read_request(said, seen):
+                break
+            seen = len(said)
+        assert found == (Address("localhost", 443), b"")
+        return time.process_time() - begun
+
+    work(100)
+    assert min(work(16_000) for _ in range(3)) < 10 * min(work(4_000) for _ in range(3))
 
 
 def test_a_head_may_be_long_but_not_longer_than_the_limit() -> None:
@@ -277,6 +342,28 @@ def test_a_host_not_under_test_passes_untouched_and_unread(props: Props, loop: L
         assert kinds == told
         assert stage.seen.one(events.Tunnelled).name == "localhost"
         assert (closed.phase, closed.client_bytes) == ("tunnelled", 0)
+
+    run(main(), loop)
+
+
+@pytest.mark.parametrize("direction", ["client", "server"])
+def test_a_reset_is_handed_on_where_nothing_is_read(
+    props: Props, loop: LoopFactory, direction: str
+) -> None:
+    async def main() -> None:
+        async with a_proxy(props, intercept=["other.example"]) as stage:
+            client = await tunnel(stage)
+            await client.send(b"x")
+            server = await stage.server.accept()
+            assert await server.read_exactly(1) == b"x"
+            await server.send(b"y")
+            assert await client.read_exactly(1) == b"y"
+            leaving, staying = (client, server) if direction == "client" else (server, client)
+            leaving.reset()
+            with pytest.raises(ConnectionResetError):
+                await staying.read()
+            closed = await stage.seen.closed()
+            assert (closed.by, closed.how) == (direction, "reset")
 
     run(main(), loop)
 

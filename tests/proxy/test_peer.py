@@ -271,6 +271,26 @@ def test_a_reset_is_passed_on_as_a_reset(
 
 
 @directions
+@protocols
+def test_so_is_one_behind_an_end_of_the_other(
+    props: Props, loop: LoopFactory, protocol: str, direction: str
+) -> None:
+    """Half of the connection has ended; whoever still waits for the other half is not left."""
+
+    async def main() -> None:
+        async with a_stage(props) as stage:
+            leaving, staying = await a_pair(stage, direction, protocol)
+            await staying.finish()
+            assert await leaving.read() == b""
+            leaving.reset()
+            with pytest.raises(ConnectionResetError):
+                await staying.read_all()
+            await stage.seen.closed()
+
+    run(main(), loop)
+
+
+@directions
 def test_a_writer_learns_that_its_reader_is_gone(
     props: Props, loop: LoopFactory, direction: str
 ) -> None:
