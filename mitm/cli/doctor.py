@@ -32,12 +32,12 @@ _OPTIONAL = {
 }
 _PROGRAMS = {
     "openssl": "looking at certificates by hand",
-    "tshark": "looking at captures by hand, as Wireshark does",
-    "h2load": "make bench (Debian: nghttp2-client)",
-    "nghttpd": "make bench (Debian: nghttp2-server)",
-    "nghttpx": "make bench (Debian: nghttp2-proxy)",
-    "ip": "scripts/three-hosts.sh (Debian: iproute2)",
-    "iptables": "proxy --mode transparent (Debian: iptables)",
+    "tshark": "looking at captures by hand",
+    "h2load": "make bench (apt: nghttp2-client)",
+    "nghttpd": "make bench (apt: nghttp2-server)",
+    "nghttpx": "make bench (apt: nghttp2-proxy)",
+    "ip": "scripts/three-hosts.sh",
+    "iptables": "transparent mode (apt: iptables)",
 }
 
 
@@ -82,5 +82,5 @@ def _package(name: str, purpose: str, if_missing: str) -> bool:
 
 def _tell(what: str, found: str, purpose: str, style: str = "") -> None:
     """One line each, however long: a terminal wraps what it must."""
-    line = Text.assemble(f"{plain(what):<22}  ", (f"{plain(found):<20}", style), f"  {purpose}")
+    line = Text.assemble(f"{plain(what):<22}  ", (f"{plain(found):<18}", style), f"  {purpose}")
     report.console().print(line, soft_wrap=True)
