@@ -13,7 +13,7 @@ _WORDS = {
     *("token", "secret", "password", "passwd", "passphrase", "passcode", "pwd", "psk"),
     *("cookie", "session", "jwt", "jws", "jwe", "assertion", "ticket"),
     *("credential", "credentials", "creds", "otp", "totp", "hotp", "mfa", "csrf", "xsrf"),
-    *("signature", "sig"),
+    *("signature", "sig", "macaroon"),
 }
 
 # The same, run together with the words before them: `accesstoken`, `clientsecret`, `jsessionid`.
@@ -22,12 +22,15 @@ _ENDINGS = (
     *("sessionid", "sessid", "credential", "credentials", "assertion", "jwt", "xauth", "oauth"),
     *("apikey", "accesskey", "secretkey", "privatekey", "masterkey", "authkey", "sharedkey"),
     *("subscriptionkey", "accountkey", "signingkey", "encryptionkey", "licensekey"),
+    *("sessionkey", "functionkey", "appkey", "adminkey", "servicekey", "consumerkey"),
 )
 
 # Two words that are a credential's together.
 _PAIRS = {
-    *(("session", "id"), ("secret", "id"), ("password", "hash"), ("connect", "sid")),
+    *(("session", "id"), ("secret", "id"), ("connect", "sid")),
+    *(("password", "hash"), ("password", "digest")),
     *((word, "code") for word in ("auth", "authorization", "verification", "access", "otp")),
+    *((word, "code") for word in ("mfa", "totp", "pin", "security", "recovery")),
     *((word, "pass") for word in ("user", "db", "database", "mysql", "admin", "proxy", "smtp")),
 }
 

@@ -237,15 +237,6 @@ def test_two_outputs_that_nobody_keeps_are_not() -> None:
     assert (result.code, result.err) == (0, "")
 
 
-@pytest.mark.parametrize("option", ["--events", "--pcap", "--keylog"])
-def test_a_file_that_takes_no_more_is_told_once_and_is_no_success(option: str) -> None:
-    result = mitm_demo("run", "skip-verify", option, "/dev/full")
-    assert result.code == 2
-    (line,) = result.err.splitlines()
-    assert "could not be written to /dev/full: No space left on device" in line
-    assert "compromised, as expected" in result.out
-
-
 @pytest.mark.parametrize("option", ["--junit", "--sarif"])
 def test_a_report_that_cannot_be_written_does_not_take_the_others_with_it(option: str) -> None:
     result = mitm_demo("audit", option, "/dev/full", "--only", "self-signed", "--", "true")
