@@ -122,8 +122,7 @@ def distinguished(text: str) -> x509.Name:
         # `cryptography` takes it only since 43.
         return x509.Name([])
     try:
-        # cryptography 42 does not know the name without any part, "" (RFC 4514 section 2.1).
-        return x509.Name.from_rfc4514_string(text) if text else x509.Name([])
+        return x509.Name.from_rfc4514_string(text)
     except ValueError as error:
         reason = f": {error}" if str(error) else ", such as 'CN=localhost,O=Lab'"
         raise ValueError(f"{text!r} is not a name in RFC 4514 form{reason}") from None

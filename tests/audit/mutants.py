@@ -170,13 +170,13 @@ def signatures_only(endpoint: Endpoint) -> None:
 
 
 def cryptography_correct(endpoint: Endpoint) -> None:
-    _call(endpoint, _unverifying(), _verified_by(_CA, _EE))
+    _call(endpoint, _unverifying(), _verified_by(*_policies()))
 
 
 def cryptography_any_purpose(endpoint: Endpoint) -> None:
     """Accepts certificates that were not issued for servers."""
     anything = (x509.ExtendedKeyUsage, verification.Criticality.AGNOSTIC, None)
-    judge = _verified_by(_CA.may_be_present(*anything), _EE.may_be_present(*anything))
+    judge = _verified_by(*(policy.may_be_present(*anything) for policy in _policies()))
     _call(endpoint, _unverifying(), judge)
 
 
@@ -309,11 +309,13 @@ def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     return True
 
 
-_CA = verification.ExtensionPolicy.webpki_defaults_ca()
-_EE = verification.ExtensionPolicy.webpki_defaults_ee()
+def _policies() -> tuple["verification.ExtensionPolicy", "verification.ExtensionPolicy"]:
+    """For CAs, and for leaves; cryptography has them from 45 on."""
+    policy = verification.ExtensionPolicy
+    return policy.webpki_defaults_ca(), policy.webpki_defaults_ee()
 
 
-def _verified_by(ca: verification.ExtensionPolicy, ee: verification.ExtensionPolicy) -> Judge:
+def _verified_by(ca: "verification.ExtensionPolicy", ee: "verification.ExtensionPolicy") -> Judge:
     def judge(endpoint: Endpoint, sent: list[x509.Certificate]) -> None:
         store = verification.Store(x509.load_pem_x509_certificates(endpoint.ca_pem))
         builder = verification.PolicyBuilder().store(store)
