@@ -86,7 +86,7 @@ class Splicer:
         return _each(data, change)
 
     def _entry(self, entry: Descriptor, content: bytes, around: tuple[str, ...]) -> bytes:
-        of = entry.fields_by_name["value"].message_type
+        of = entry.fields_by_number[2].message_type
         if of is None or not self._concerns(of.full_name):
             return content
         if all(field.number != 2 for field in fields(content)):

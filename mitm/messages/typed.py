@@ -81,8 +81,12 @@ def is_repeated(field: FieldDescriptor) -> bool:
 
 
 def is_map_entry(descriptor: Descriptor | None) -> bool:
-    """Whether a type is that of the entries of a map."""
-    return descriptor is not None and bool(descriptor.GetOptions().map_entry)
+    """Whether a type is that of the entries of a map: not all that says so has key and value."""
+    return (
+        descriptor is not None
+        and bool(descriptor.GetOptions().map_entry)
+        and {1, 2} <= set(descriptor.fields_by_number)
+    )
 
 
 def takes(field: FieldDescriptor, kind: int) -> bool:

@@ -1,19 +1,31 @@
 """Messages of known types: the JSON form of Protocol Buffers, and what has none."""
 
 import base64
+import contextlib
 import json
 import struct
 from typing import Any
 
 import pytest
-from google.protobuf.message import Message
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mitm.messages import Schema
 from mitm.messages.room import LEFT_OUT
 from mitm.messages.typed import DEEPER, NO_ENTRY
 from mitm.messages.wire_format import MAX_DEPTH
-from tests.messages.everything import OLD_THING, THING, as_json, decoded, messages, new
+from tests.messages.everything import (
+    METHODS,
+    OLD_THING,
+    THING,
+    as_json,
+    decoded,
+    files,
+    messages,
+    new,
+)
 from tests.messages.guessed import field, varint
 
 
@@ -274,3 +286,32 @@ def test_groups_in_each_other_that_are_not_looked_into_are_told_as_left_out() ->
     data = b"\x20\x01" + 10_000 * b"\x3b" + 10_000 * b"\x3c"
     told = decoded(OLD_THING, data)
     assert told == (OLD_THING, {"number": 1, "within": {LEFT_OUT: 1}}, data, "descriptors")
+
+
+@given(messages(THING), st.data())
+def test_types_that_went_wrong_never_make_it_raise(message: Message, data: st.DataObject) -> None:
+    """They may come from a server's reflection service."""
+    wrong = FileDescriptorSet()
+    for file in files().file:
+        wire = bytearray(file.SerializeToString())
+        for _ in range(data.draw(st.integers(0, 2))):
+            wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
+        with contextlib.suppress(DecodeError):
+            wrong.file.append(FileDescriptorProto.FromString(bytes(wire)))
+    told = Schema(wrong).decode(METHODS[THING], "client", message.SerializeToString())
+    json.dumps(told.value, allow_nan=False)
+
+
+def test_a_map_whose_entries_have_no_key_is_a_list() -> None:
+    file = FileDescriptorProto(name="a.proto", package="a", syntax="proto3")
+    type_ = file.message_type.add(name="M")
+    entry = type_.nested_type.add(name="NamesEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=5, type=9, label=1)
+    entry.field.add(name="value", number=2, type=9, label=1)
+    type_.field.add(name="names", number=1, type=11, type_name=".a.M.NamesEntry", label=3)
+    method = file.service.add(name="S").method.add(name="Do")
+    method.input_type = method.output_type = ".a.M"
+    schema = Schema(FileDescriptorSet(file=[file]))
+    told = schema.decode("/a.S/Do", "client", field(1, field(2, b"v") + field(5, b"k")))
+    assert told.value == {"names": [{"value": "v", "key": "k"}]}
