@@ -36,10 +36,10 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
         return known[name]
     path = Path(name)
     if is_path(name):
-        if path.exists():
+        if _exists(path):
             return path
         raise UserError(f"no {kind} file at {name}")
-    if path.exists():
+    if _exists(path):
         raise UserError(f"unknown {kind} {name!r}: for what lies here, write .{os.sep}{name}")
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
@@ -49,6 +49,14 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
 def is_path(name: str) -> bool:
     """Whether what a user typed can only be a file, or folder, of their own."""
     return os.sep in name or Path(name).suffix == ".md" or name in (os.curdir, os.pardir)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # A name that is too long for a file, say.
+        return False
 
 
 def markdown_files(folder: Path) -> dict[str, Path]:
