@@ -52,12 +52,12 @@ _RECORD_HEADER = 5
 _ALERT_SIZE = 2
 _FATAL = 2
 
-# OpenSSL names the reason of a received alert after the version that introduced it, and leaves out
-# the word "alert" for those of RFC 6066. Python has a symbol for most reasons
-# ("TLSV1_ALERT_UNKNOWN_CA"), and for the others only OpenSSL's text
+# OpenSSL names the reason of a received alert after the version that introduced it (from 4.0 on
+# those of SSLv3 just "tls"), and leaves out the word "alert" for those of RFC 6066. Python has a
+# symbol for most reasons ("TLSV1_ALERT_UNKNOWN_CA"), and for the others only OpenSSL's text
 # ("[SSL] tlsv1 alert no application protocol (_ssl.c:1006)").
 _REASON = re.compile(
-    r"(?:^|\] )(?:sslv3|tlsv1|tlsv13)[_ ](?:alert[_ ])?(?P<name>[a-z_ ]+?)(?: \(|$)"
+    r"(?:^|\] )(?:sslv3|tlsv1|tlsv13|tls)[_ ](?:alert[_ ])?(?P<name>[a-z_ ]+?)(?: \(|$)"
 )
 _SPELLED_OTHERWISE = {"user_cancelled": "user_canceled"}
 

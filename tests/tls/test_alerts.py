@@ -57,6 +57,8 @@ def error(reason: str) -> ssl.SSLError:
         ("SSLV3_ALERT_BAD_CERTIFICATE", "bad_certificate"),
         ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "certificate_required"),
         ("TLSV1_UNRECOGNIZED_NAME", "unrecognized_name"),
+        ("TLS_ALERT_BAD_CERTIFICATE", "bad_certificate"),  # OpenSSL 4.0
+        ("TLS_ALERT_UNHEARD_OF", None),
         ("TLSV1_ALERT_USER_CANCELLED", "user_canceled"),
         # Alike, but no alert: what a version of OpenSSL may say, of itself or of an alert to come.
         ("SSLV3_ROLLBACK_ATTACK", None),
