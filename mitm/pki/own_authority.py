@@ -14,6 +14,14 @@ from mitm.pki.own import certificates_from_file, keys_from_file, parsed, public_
 # id-RSASSA-PSS (RFC 4055 section 3.1): a key that makes no other signature.
 _RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
 
+_SIGNS = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
+_CANNOT_SIGN = "has a kind of key that signs no certificates here: RSA, ECDSA and Ed25519 do"
+
 
 def authority_from_files(cert: Path, key: Path) -> Authority:
     """Read a CA, of which the key stays in memory.
@@ -27,26 +35,25 @@ def authority_from_files(cert: Path, key: Path) -> Authority:
             not a CA's, or not now.
     """
     certificates = certificates_from_file(cert)
-    for each in keys_from_file(key):
+    keys = keys_from_file(key)
+    for each in keys:
         for certificate in certificates:
             if each.public is not None and each.public == public_key(certificate):
                 found = parsed(certificate)
                 assert found is not None
                 _must_be_a_ca(found, cert)
-                if (
-                    not isinstance(
-                        each.key,
-                        rsa.RSAPrivateKey
-                        | ec.EllipticCurvePrivateKey
-                        | ed25519.Ed25519PrivateKey
-                        | ed448.Ed448PrivateKey,
-                    )
-                    or _RSASSA_PSS in der.public_key_info_of(certificate)[:20]
-                ):
-                    raise UserError(f"the authority {cert} has a kind of key that cannot sign here")
+                if not isinstance(each.key, _SIGNS) or _is_for_pss(certificate):
+                    raise UserError(f"the authority {cert} {_CANNOT_SIGN}")
                 pem = b"".join(der.pem("CERTIFICATE", known) for known in certificates)
                 return Authority(found, each.key, pem, own=True)
+    if any(each.public is None for each in keys):
+        raise UserError(f"the key {key} {_CANNOT_SIGN}")
     raise UserError(f"the key {key} does not fit the authority {cert}")
+
+
+def _is_for_pss(certificate: bytes) -> bool:
+    # The algorithm comes first, and is the longer for its parameters.
+    return _RSASSA_PSS in der.public_key_info_of(certificate)[:20]
 
 
 def _must_be_a_ca(certificate: x509.Certificate, path: Path) -> None:

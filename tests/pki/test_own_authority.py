@@ -1,5 +1,6 @@
 """An authority of the user's own: it signs what the lab's would, and nothing of use elsewhere."""
 
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -326,7 +327,7 @@ def of_another(files: Files) -> None:
         (spoilt(usages=("crl_sign",)), "may not sign certificates: its key usage lacks"),
         (spoilt(begins=-9, days=-1), "has expired, on 20"),
         (spoilt(begins=2), "is not valid yet"),
-        (spoilt(key=dsa.generate_private_key(1024)), "a kind of key that cannot sign"),  # noqa: S505
+        (spoilt(key=dsa.generate_private_key(1024)), "a kind of key that signs no certificates"),  # noqa: S505
         (encrypted, "is encrypted"),
         (of_another, "does not fit the authority"),
         (lambda files: files.cert.unlink(), "cannot read"),
@@ -344,6 +345,16 @@ def test_what_is_no_authority_is_refused_in_one_line(
         files.read()
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@needs_openssl
+@pytest.mark.parametrize("kind", ["rsa-pss", "sm2"])
+def test_kinds_of_keys_that_sign_nothing_here_are_told(files: Files, kind: str) -> None:
+    command = ["openssl", "req", "-x509", "-nodes", "-subj", "/CN=CA", "-newkey", kind]
+    command += ["-keyout", str(files.key), "-out", str(files.cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    with pytest.raises(UserError, match="a kind of key that signs no certificates here"):
+        files.read()
 
 
 def test_key_usage_may_be_absent(files: Files) -> None:
