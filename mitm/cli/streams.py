@@ -11,6 +11,10 @@ from collections.abc import Callable
 _NAME = "mitm-demo"
 _DESCRIPTORS = (0, 1, 2)
 
+# Characters of a line on stderr. Our own longest names all certificates; a server can name files of
+# any length.
+_LINE_LIMIT = 4000
+
 
 class _Whole(io.RawIOBase):
     """A descriptor that takes all of what it is given, or has failed.
@@ -113,9 +117,10 @@ def be_quiet() -> None:
 def tell(message: str) -> None:
     """Print a line on stderr, of whatever text."""
     # They take a moment to load.
-    from mitm.masking import plain
+    from mitm.masking import plain, shortened
 
-    tell_as_it_is(f"{_NAME}: {plain(' '.join(message.split()))}")
+    line = plain(shortened(" ".join(message.split()), _LINE_LIMIT))
+    tell_as_it_is(f"{_NAME}: {line}")
 
 
 def tell_as_it_is(text: str) -> None:

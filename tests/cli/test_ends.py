@@ -203,6 +203,14 @@ def test_what_a_user_can_mend_has_its_own_code() -> None:
     assert _broken("KeyboardInterrupt").code == 130
 
 
+def test_a_line_has_an_end() -> None:
+    """A server names its files as it likes."""
+    result = _broken("__import__('mitm.errors').errors.UserError('x ' * 100_000 + 'end')")
+    assert result.code == 2
+    assert len(result.err) < 5000
+    assert result.err.endswith("end\n")
+
+
 @pytest.mark.parametrize(
     "options",
     [
