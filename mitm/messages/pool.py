@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+from collections import ChainMap
 from collections.abc import Container, Iterable, Iterator, Mapping, MutableSequence
 from graphlib import CycleError, TopologicalSorter
 
@@ -52,7 +53,7 @@ def add_files(
     unusable += [f"{name}: it imports itself, by way of others" for name in circular]
     pool.AddSerializedFile(_FILE_OF_MISSING.SerializeToString())
     known = {MISSING: _FILE_OF_MISSING.name}
-    added: list[str] = []
+    added: dict[str, None] = {}  # in their order
     for name in order:
         file, lacking = _mended(by_name[name], known, added)
         try:
@@ -60,16 +61,16 @@ def add_files(
         except TypeError as error:
             unusable.append(f"{name}: {' '.join(str(error).split())}")
             continue
-        added.append(name)
+        added[name] = None
         known |= dict.fromkeys(_types(file), name)
         if lacking:
             verb = "is" if len(lacking) == 1 else "are"
             unusable.append(f"{name}: {', '.join(lacking)} {verb} missing")
-    return added, unusable
+    return list(added), unusable
 
 
 def _mended(
-    file: FileDescriptorProto, known: Mapping[str, str], added: Iterable[str]
+    file: FileDescriptorProto, known: dict[str, str], added: Container[str]
 ) -> tuple[FileDescriptorProto, list[str]]:
     """A file that does without what is missing.
 
@@ -84,7 +85,7 @@ def _mended(
     mended = FileDescriptorProto()
     mended.CopyFrom(file)
     own = set(_types(file))
-    there = own | known.keys()
+    there = ChainMap(dict.fromkeys(own, file.name), known)
     imports = [name for name in file.dependency if name in added]
     absent = [name for name in file.dependency if name not in added]
     lacking: set[str] = set()
