@@ -178,6 +178,10 @@ class Interceptor:
         upstream = self._interception.upstream
         if upstream is None or self._stand_in:
             return
+        # Nobody is to wait for a name server that has nothing to say about it.
+        ports = {listener.port for listener in listeners}
+        if upstream.port not in ports and normal(upstream.host) != LOCALHOST:
+            return
         try:
             found = await found_at(upstream, self._interception.allowed)
         except (OSError, UnicodeError):
