@@ -88,7 +88,7 @@ def test_a_request_says_where_to_go_and_what_follows_is_kept(target: str, addres
         (asked("localhost:443", ": x"), 400, "without a name"),
         (b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "knows CONNECT alone"),
         (b"POST / HTTP/1.0\r\n\r\n", 405, "knows CONNECT alone"),
-        (a_hello(), 400, "not an HTTP request"),
+        pytest.param(a_hello(), 400, "not an HTTP request", id="a ClientHello"),
         (PREFACE, 400, "request line"),
         (b"\x00", 400, "not an HTTP request"),
     ],
