@@ -23,9 +23,9 @@ from mitm.errors import UserError
 from mitm.events import Direction
 from mitm.messages.pool import MISSING
 from mitm.messages.schema import Schema
+from mitm.messages.shape import is_map_entry, is_repeated
 from mitm.messages.splice import FieldRule, Splicer
 from mitm.messages.status import status_code
-from mitm.messages.typed import is_map_entry, is_repeated
 from mitm.messages.wire_format import MalformedError
 
 HeaderFields = list[tuple[bytes, bytes]]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from mitm.messages.typed import is_map_entry, is_repeated, takes
+from mitm.messages.shape import is_map_entry, is_repeated, takes
 from mitm.messages.wire_format import (
     END_GROUP,
     GROUP,

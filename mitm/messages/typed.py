@@ -6,24 +6,20 @@ value is read for itself. What JSON has no form for is shown as what it is made 
 docs/decoding.md.
 """
 
-import math
-import struct
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.descriptor import Descriptor
 
 from mitm.messages.guess import Guesser
 from mitm.messages.room import FOR_A_FIELD, FOR_A_MESSAGE, FOR_A_NUMBER, LEFT_OUT, OVERDRAFT, Room
+from mitm.messages.scalars import Json
+from mitm.messages.shape import FieldShape, TypeShape, shape_of
+from mitm.messages.well_known import FORMS
 from mitm.messages.wire_format import (
     BYTES,
     FIXED32,
     FIXED64,
-    GROUP,
     MAX_DEPTH,
     VARINT,
     Field,
@@ -32,7 +28,6 @@ from mitm.messages.wire_format import (
     varint,
 )
 
-Json = Any
 Find = Callable[[str], Descriptor | None]
 
 # Under this name stands how deep messages are looked into, beside the bytes of one that is deeper.
@@ -71,218 +66,6 @@ def read(descriptor: Descriptor, data: bytes, find: Find, room: Room) -> Reading
     return _Reader(find, room).read(descriptor, data)
 
 
-def is_repeated(field: FieldDescriptor) -> bool:
-    """Whether a field is a list or a map."""
-    # protobuf 6.31 has brought `is_repeated`, and warns of `label`; 7 does not have that any more.
-    repeated = getattr(field, "is_repeated", None)
-    if repeated is None:
-        repeated = getattr(field, "label") == FieldDescriptor.LABEL_REPEATED  # noqa: B009
-    return bool(repeated)
-
-
-def is_map_entry(descriptor: Descriptor | None) -> bool:
-    """Whether a type is that of the entries of a map: not all that says so has key and value."""
-    return (
-        descriptor is not None
-        and bool(descriptor.GetOptions().map_entry)
-        and {1, 2} <= set(descriptor.fields_by_number)
-    )
-
-
-def takes(field: FieldDescriptor, kind: int) -> bool:
-    """Whether a field may be written with this wire type."""
-    return _known(field).takes(kind)
-
-
-class _Known(NamedTuple):
-    """A field of a type.
-
-    Attributes:
-        name: in JSON.
-        kind: the wire type of a value by itself.
-        packable: values may stand in one byte string as well.
-        is_text: it is a string.
-        tell: makes JSON of a number, of which `fits` says whether it is written as it should be.
-        default: what stands for a scalar that is not there.
-        message: the type of a message.
-    """
-
-    name: str
-    kind: int
-    repeated: bool
-    packable: bool
-    is_text: bool
-    tell: "Tell"
-    fits: "Fits"
-    default: Json
-    message: Descriptor | None
-    is_map: bool
-    oneof: str
-
-    def takes(self, kind: int) -> bool:
-        """Whether a value may be written with this wire type."""
-        return kind == self.kind or (self.packable and kind == BYTES)
-
-
-class _Type(NamedTuple):
-    """A type of message."""
-
-    descriptor: Descriptor
-    fields: dict[int, _Known]
-    special: "Special | None"
-    extendable: bool
-
-    def field(self, number: int) -> _Known | None:
-        """The field of that number, an extension as well."""
-        known = self.fields.get(number)
-        if known is None and self.extendable:
-            try:
-                pool = self.descriptor.file.pool
-                return _known(pool.FindExtensionByNumber(self.descriptor, number))
-            except KeyError:
-                return None
-        return known
-
-
-Tell = Callable[[int], Json]
-Fits = Callable[[int], bool]
-Special = Callable[[dict[str, Json], _Type], tuple[Json, bool]]
-
-
-# Types are looked up for every message; Google's public interfaces have some thousands.
-@lru_cache(maxsize=4096)
-def _type(descriptor: Descriptor) -> _Type:
-    known = {field.number: _known(field) for field in descriptor.fields}
-    special = _SPECIAL.get(descriptor.full_name)
-    return _Type(descriptor, known, special, descriptor.is_extendable)
-
-
-@lru_cache(maxsize=4096)
-def _known(field: FieldDescriptor) -> _Known:
-    kind = _KINDS[field.type]
-    tell, fits = _TELLS.get(field.type, (int, _always))
-    if field.enum_type:
-        tell, fits = _enum(field.enum_type)
-    repeated = is_repeated(field)
-    oneof = field.containing_oneof
-    zero = field.default_value if field.enum_type and not repeated else 0
-    return _Known(
-        name=f"[{field.full_name}]" if field.is_extension else field.name,
-        kind=kind,
-        repeated=repeated,
-        packable=repeated and kind in (VARINT, FIXED32, FIXED64),
-        is_text=field.type == FieldDescriptor.TYPE_STRING,
-        tell=tell,
-        fits=fits,
-        default="" if kind == BYTES else tell(zero),
-        message=field.message_type,
-        is_map=repeated and is_map_entry(field.message_type),
-        oneof=oneof.name if oneof else "",
-    )
-
-
-def _enum(descriptor: EnumDescriptor) -> tuple["Tell", "Fits"]:
-    if descriptor.full_name == "google.protobuf.NullValue":
-        return (lambda _: None), (lambda number: number == 0)
-    names = {number: value.name for number, value in descriptor.values_by_number.items()}
-
-    def tell(number: int) -> Json:
-        number = _int32(number)
-        return names.get(number, number)
-
-    return tell, _int32_fits
-
-
-def _always(value: int) -> bool:
-    return True
-
-
-def _int32(value: int) -> int:
-    value &= 0xFFFFFFFF
-    return value - 2**32 if value >= 2**31 else value
-
-
-def _int32_fits(value: int) -> bool:
-    # Negative ones are written with 64 bits.
-    return value < 2**31 or value >= 2**64 - 2**31
-
-
-def _int64(value: int) -> str:
-    return str(value - 2**64 if value >= 2**63 else value)
-
-
-def _zigzag(value: int) -> int:
-    return value >> 1 ^ -(value & 1)
-
-
-def _float(value: int) -> Json:
-    (number,) = struct.unpack("<f", struct.pack("<L", value))
-    if not math.isfinite(number):
-        return _not_finite(number)
-    # As short as it can be and still be the same number of 32 bits.
-    for digits in range(6, 9):
-        shortest = float(f"{number:.{digits}g}")
-        if _as_float(shortest) == number:
-            return shortest
-    return float(f"{number:.9g}")
-
-
-def _as_float(number: float) -> float | None:
-    try:
-        return float(struct.unpack("<f", struct.pack("<f", number))[0])
-    except OverflowError:  # rounded up beyond the largest one
-        return None
-
-
-def _double(value: int) -> Json:
-    (number,) = struct.unpack("<d", struct.pack("<Q", value))
-    return number if math.isfinite(number) else _not_finite(number)
-
-
-def _not_finite(number: float) -> str:
-    if math.isnan(number):
-        return "NaN"
-    return "Infinity" if number > 0 else "-Infinity"
-
-
-_F = FieldDescriptor
-_KINDS = {
-    _F.TYPE_DOUBLE: FIXED64,
-    _F.TYPE_FLOAT: FIXED32,
-    _F.TYPE_INT64: VARINT,
-    _F.TYPE_UINT64: VARINT,
-    _F.TYPE_INT32: VARINT,
-    _F.TYPE_FIXED64: FIXED64,
-    _F.TYPE_FIXED32: FIXED32,
-    _F.TYPE_BOOL: VARINT,
-    _F.TYPE_STRING: BYTES,
-    _F.TYPE_GROUP: GROUP,
-    _F.TYPE_MESSAGE: BYTES,
-    _F.TYPE_BYTES: BYTES,
-    _F.TYPE_UINT32: VARINT,
-    _F.TYPE_ENUM: VARINT,
-    _F.TYPE_SFIXED32: FIXED32,
-    _F.TYPE_SFIXED64: FIXED64,
-    _F.TYPE_SINT32: VARINT,
-    _F.TYPE_SINT64: VARINT,
-}
-_TELLS: dict[int, tuple[Callable[[Any], Json], Callable[[int], bool]]] = {
-    _F.TYPE_DOUBLE: (_double, _always),
-    _F.TYPE_FLOAT: (_float, _always),
-    _F.TYPE_INT64: (_int64, _always),
-    _F.TYPE_UINT64: (str, _always),
-    _F.TYPE_INT32: (_int32, _int32_fits),
-    _F.TYPE_FIXED64: (str, _always),
-    _F.TYPE_FIXED32: (int, _always),
-    _F.TYPE_BOOL: (bool, lambda value: value < 2),
-    _F.TYPE_UINT32: (lambda value: value & 0xFFFFFFFF, lambda value: value < 2**32),
-    _F.TYPE_SFIXED32: (_int32, _always),
-    _F.TYPE_SFIXED64: (_int64, _always),
-    _F.TYPE_SINT32: (lambda value: _zigzag(value & 0xFFFFFFFF), lambda value: value < 2**32),
-    _F.TYPE_SINT64: (lambda value: str(_zigzag(value)), _always),
-}
-
-
 class _Reader:
     """Reads one message.
 
@@ -319,12 +102,13 @@ class _Reader:
         self._room.left -= FOR_A_MESSAGE
         if descriptor.full_name == _ANY:
             return self._any(written, depth)
-        type_ = _type(descriptor)
+        type_ = shape_of(descriptor)
         value = self._fields(type_, written, depth)
-        if type_.special is None:
+        form = FORMS.get(descriptor.full_name)
+        if form is None:
             return value
         try:
-            told, exact = type_.special(value, type_)
+            told, exact = form(value, type_)
         except (ValueError, OverflowError, TypeError, KeyError):
             # JSON has no form for it: it is shown as what it is made of.
             return value
@@ -333,7 +117,7 @@ class _Reader:
             self._room.left -= len(told)
         return told
 
-    def _fields(self, type_: _Type, written: Iterable[Field], depth: int) -> dict[str, Json]:
+    def _fields(self, type_: TypeShape, written: Iterable[Field], depth: int) -> dict[str, Json]:
         single: dict[int, Any] = {}  # of a message all parts, which are merged
         lists: dict[int, Any] = {}
         packed: set[int] = set()
@@ -418,7 +202,7 @@ class _Reader:
             return b"".join(parts)
         return [field for part in parts if isinstance(part, list) for field in part]
 
-    def _single(self, known: _Known, value: Any, depth: int) -> Json:
+    def _single(self, known: FieldShape, value: Any, depth: int) -> Json:
         """One value; of a message its bytes, or the fields of a group."""
         if known.message:
             return self._inner(known.message, value, depth)
@@ -471,7 +255,7 @@ class _Reader:
             return told
         return {"bytes": told}
 
-    def _numbers(self, known: _Known, told: list[Json], field: Field) -> None:
+    def _numbers(self, known: FieldShape, told: list[Json], field: Field) -> None:
         """Add numbers that are packed to a list."""
         assert isinstance(field.value, bytes)
         self.fits = True
@@ -490,11 +274,11 @@ class _Reader:
         self.exact = False
         return {LEFT_OUT: count}
 
-    def _entry(self, known: _Known, told: dict[str, Json], field: Field, depth: int) -> None:
+    def _entry(self, known: FieldShape, told: dict[str, Json], field: Field, depth: int) -> None:
         """Add an entry to a map."""
         assert known.message
         assert isinstance(field.value, bytes)
-        entry = _type(known.message)
+        entry = shape_of(known.message)
         key, of_key = entry.fields[1], entry.fields[2]
         try:
             inner = list(fields(field.value))
@@ -520,7 +304,7 @@ class _Reader:
         else:
             told[name] = of_key.default
 
-    def _key(self, known: _Known, value: Any) -> str:
+    def _key(self, known: FieldShape, value: Any) -> str:
         """The key of a map, which is a string in JSON."""
         if value is None:
             told = known.default
@@ -576,7 +360,7 @@ class _Reader:
                 self.fits = False
                 told = self._message(descriptor, fields(content), depth + 1)
                 fits, self.fits = self.fits or not content, True
-                if fits and (_type(descriptor).special or descriptor.full_name == _ANY):
+                if fits and (descriptor.full_name in FORMS or descriptor.full_name == _ANY):
                     return {"value": told}
                 if fits:
                     return dict(told)
@@ -613,90 +397,3 @@ def _count(kind: int, data: bytes) -> int:
     if kind == VARINT:
         return len(data.translate(None, _NOT_LAST))
     return len(data) // _SIZES[kind]
-
-
-# The types that have a JSON form of their own. Each gets the fields by name, gives their form, and
-# whether it shows all of them: not those that are written with their default. What has no form
-# raises ValueError, or whatever comes of a type of this name with other fields.
-
-
-def _only(value: dict[str, Json], *names: str) -> None:
-    if value.keys() - set(names):
-        raise ValueError
-
-
-def _timestamp(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
-    _only(value, "seconds", "nanos")
-    seconds, nanos = int(value.get("seconds", 0)), value.get("nanos", 0)
-    # From year 1 to 9999 (google/protobuf/timestamp.proto). Not every protobuf looks at this.
-    if not (-62_135_596_800 <= seconds < 253_402_300_800 and 0 <= nanos < 10**9):
-        raise ValueError
-    return Timestamp(seconds=seconds, nanos=nanos).ToJsonString(), _none_is_zero(value)
-
-
-def _duration(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
-    _only(value, "seconds", "nanos")
-    seconds, nanos = int(value.get("seconds", 0)), value.get("nanos", 0)
-    return Duration(seconds=seconds, nanos=nanos).ToJsonString(), _none_is_zero(value)
-
-
-def _none_is_zero(value: dict[str, Json]) -> bool:
-    return all(int(number) for number in value.values())
-
-
-def _field_mask(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
-    _only(value, "paths")
-    return FieldMask(paths=value.get("paths", ())).ToJsonString(), True
-
-
-def _struct(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
-    _only(value, "fields")
-    return value.get("fields", {}), True
-
-
-def _list_value(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
-    _only(value, "values")
-    return value.get("values", []), True
-
-
-def _any_value(value: dict[str, Json], _: _Type) -> tuple[Json, bool]:
-    if not value:
-        return None, False  # null, as if it were said to be
-    ((kind, told),) = value.items()
-    taken = _TAKEN[kind]
-    if not isinstance(told, taken):
-        raise ValueError  # NaN, or a string that is none
-    return told, True
-
-
-_TAKEN: dict[str, type | tuple[type, ...]] = {
-    "null_value": type(None),
-    "number_value": (int, float),
-    "string_value": str,
-    "bool_value": bool,
-    "struct_value": dict,
-    "list_value": list,
-}
-
-
-def _wrapper(value: dict[str, Json], type_: _Type) -> tuple[Json, bool]:
-    _only(value, "value")
-    default = type_.fields[1].default
-    told = value.get("value", default)
-    return told, not value or str(told) != str(default)  # -0.0 is not the default
-
-
-_SPECIAL: dict[str, Special] = {
-    "google.protobuf.Timestamp": _timestamp,
-    "google.protobuf.Duration": _duration,
-    "google.protobuf.FieldMask": _field_mask,
-    "google.protobuf.Struct": _struct,
-    "google.protobuf.ListValue": _list_value,
-    "google.protobuf.Value": _any_value,
-    **{
-        f"google.protobuf.{name}Value": _wrapper
-        for name in (
-            "Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes",
-        )
-    },
-}  # fmt: skip

@@ -18,7 +18,7 @@ from mitm.descriptors.protoc import compile_protos
 from mitm.messages import Schema
 from mitm.messages.room import Room
 from mitm.messages.schema import Decoded
-from mitm.messages.typed import is_map_entry, is_repeated
+from mitm.messages.shape import is_map_entry, is_repeated
 
 _PROTO3 = """
 syntax = "proto3";

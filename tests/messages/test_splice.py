@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitm.messages.rules import Rules
-from mitm.messages.typed import is_map_entry, is_repeated
+from mitm.messages.shape import is_map_entry, is_repeated
 from mitm.messages.wire_format import MAX_DEPTH
 from tests.messages.everything import METHODS, OLD_THING, THING, decoded, messages, new, schema
 from tests.messages.guessed import field, varint
