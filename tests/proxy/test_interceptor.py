@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,13 +39,19 @@ from tests.proxy.stage import (
 MANY = 200
 
 
-def an_interceptor(props: Props, listen: Address, seen: Seen | None = None) -> Interceptor:
+def an_interceptor(
+    props: Props,
+    listen: Address,
+    seen: Seen | None = None,
+    on_loss: Callable[[str], None] = print,
+) -> Interceptor:
     return Interceptor(
         listen=listen,
         upstream=LOCALHOST,
         choose=presenting(props.forged),
         schema=props.schema,
         on_event=seen or Seen(),
+        on_loss=on_loss,
     )
 
 
@@ -125,7 +132,7 @@ def test_a_name_is_listened_on_at_each_of_its_addresses(
     run(main())
 
 
-def test_out_of_file_descriptors_a_client_waits_and_is_served(
+def test_out_of_file_descriptors_a_client_waits_is_told_once_and_is_served(
     props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interceptor, "ACCEPT_RETRY_SECONDS", 0.01)
@@ -134,17 +141,20 @@ def test_out_of_file_descriptors_a_client_waits_and_is_served(
 
     def scarce(listener: socket.socket) -> object:
         attempts.append(1)
-        if len(attempts) < 3:
+        if len(attempts) < 10:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return accept(listener)
 
     async def main() -> None:
-        async with an_interceptor(props, LOCALHOST, seen := Seen()) as listening:
+        lines: list[str] = []
+        async with an_interceptor(props, LOCALHOST, seen := Seen(), lines.append) as listening:
             with monkeypatch.context() as patched:
                 patched.setattr(socket.socket, "accept", scarce)
                 with dial_now(listening.address):
                     await seen.wait(events.Connected)
         assert seen.one(events.Closed)
+        (line,) = lines
+        assert "new clients wait until others are gone: Too many open files" in line
 
     run(main(), loop)
 

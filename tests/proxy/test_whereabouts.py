@@ -1,7 +1,6 @@
 """Where hosts really are: what leads to this machine, to another, or back to the interceptor."""
 
 import contextlib
-import errno
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -11,7 +10,7 @@ import pytest
 from mitm import events
 from mitm.address import Address
 from mitm.errors import UserError
-from mitm.proxy import Interceptor, Mode, interceptor, transparent
+from mitm.proxy import Interceptor, Mode, transparent
 from mitm.proxy.whereabouts import is_here, is_listened_on
 from tests.proxy.stage import (
     LIMIT,
@@ -354,40 +353,5 @@ def test_a_name_of_which_one_address_is_taken_is_not_listened_on(
         async with listening():
             with socket.create_connection((taken, port)):
                 pass
-
-    run(main(), loop)
-
-
-# Want of file descriptors
-
-
-def test_of_a_want_of_file_descriptors_is_told_once_and_it_goes_on(
-    props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(interceptor, "ACCEPT_RETRY_SECONDS", 0.01)
-    accept = socket.socket.accept
-    attempts: list[int] = []
-
-    def scarce(listener: socket.socket) -> object:
-        attempts.append(1)
-        if len(attempts) < 10:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return accept(listener)
-
-    async def main() -> None:
-        lines: list[str] = []
-        async with Interceptor(
-            listen=LOCALHOST,
-            upstream=LOCALHOST,
-            choose=presenting(props.forged),
-            on_event=(seen := Seen()),
-            on_loss=lines.append,
-        ) as intercepting:
-            with monkeypatch.context() as patched:
-                patched.setattr(socket.socket, "accept", scarce)
-                with socket.create_connection(intercepting.address):
-                    await seen.wait(events.Connected)
-        assert len(lines) == 1
-        assert "new clients wait until others are gone: Too many open files" in lines[0]
 
     run(main(), loop)
