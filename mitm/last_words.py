@@ -1,6 +1,7 @@
 """What a program has said last: the line that says why it ended, and the few before its end.
 
-The last line seldom is that line: run-time libraries put stack frames, notes and links behind it.
+The last line seldom is that line: run-time libraries put stack frames, notes and links behind it,
+and a client its log of how it comes to its end.
 """
 
 import re
@@ -54,11 +55,27 @@ _NOISE = re.compile(
 _WHY = re.compile(
     r"""
     (?<![\w.$/])[\w.$/]*(?:Error|Exception|Failure)(?:\s\[\w+\])?(?::|\s*$)
-    | ^(?:\S+\s+){0,6}?(?i:panic|fatal|error)(?:\[\w+\])?:
+    | ^(?:\S+\s+){0,6}?(?i:panic|fatal|error|failed)(?:\[\w+\])?:
     | ^[\w./-]+:\s\(\d+\)\s | panicked\sat\s'
+    # Of a log: `10:00:39 ERROR …`, `[ERROR] …`, `level=error`, `"severity": "ERROR"`; pino's 50.
+    | ^(?:\S+\s+){0,6}?[^\w\s]{0,3}(?:ERROR|FATAL|CRITICAL|SEVERE|PANIC)\b
+    | \b(?:level|lvl|severity)="?(?i:err|fatal|crit|severe|panic)
+    | "[@\w.]{0,20}(?:level|lvl|severity)\w{0,10}":\s*"?(?i:err|fatal|crit|severe|panic|[56]0\b)
     """,
     re.VERBOSE,
 )
+# What a log tells in passing, in the same forms.
+_CHATTER = re.compile(
+    r"""
+    ^(?:\S+\s+){0,6}?[^\w\s]{0,3}(?:INFO|DEBUG|TRACE|NOTICE)\b
+    | ^(?:info|debug|trace|dbug|trce):\s
+    | \b(?:level|lvl|severity)="?(?i:info|debug|trace|notice)
+    | "[@\w.]{0,20}(?:level|lvl|severity)\w{0,10}":\s*"?(?i:info|debug|trace|notice|[123]0\b)
+    """,
+    re.VERBOSE,
+)
+# Colours and the like (ECMA-48 section 5.4), in front of which nobody looks for a word.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _FRAME = re.compile(r"\s+at \S")
 # Of Rust, which puts the reason into a line of its own since 1.73.
 _PANICKED = re.compile(r"thread '.*' .*panicked at .*:\d+:\d+:$")
@@ -69,24 +86,44 @@ _TRACEBACK = "Traceback (most recent call last):"
 _TREE = re.compile(r"^ +(?:\||\+) ")
 
 
-def last_line(output: bytes) -> str:
-    """The line of an output that says why its program ended; "" if it has printed nothing."""
-    lines = _lines(output)
-    near = _of_meaning(lines)[-_NEAR:]
-    if not near:
-        return lines[-1].strip() if lines else ""
-    reasons = set(_reasons(lines)).intersection(near)
-    return lines[max(reasons, default=near[-1])].strip()
+def last_line(*outputs: bytes) -> str:
+    """The line that says why a program ended; "" if it has printed nothing.
+
+    Args:
+        outputs: what it has printed, each apart. The first that says why is quoted, or else the
+            first that says anything: a warning is no reason.
+    """
+    return _quoted(outputs)[1]
 
 
-def last_lines(output: bytes) -> tuple[str, ...]:
-    """The last few lines of an output that say something; the one that says why is among them."""
-    lines = _lines(output)
+def last_lines(*outputs: bytes) -> tuple[str, ...]:
+    """The last few lines that say something; the one that says why is among them.
+
+    Args:
+        outputs: as for `last_line`; the lines are of the one that is quoted.
+    """
+    lines, why = _quoted(outputs)
     last = [lines[number] for number in _of_meaning(lines)[-_LINES:]]
-    why = last_line(output)
     if last and not any(why in line for line in last):
         last[0] = why
     return tuple(last)
+
+
+def _quoted(outputs: Sequence[bytes]) -> tuple[list[str], str]:
+    """The lines of the output to quote, and the one of them that says why."""
+    said = [(lines, *_why(lines)) for lines in map(_lines, outputs)]
+    said.sort(key=lambda each: (not each[2], not each[1]))
+    lines, why, _ = said[0]
+    return lines, why
+
+
+def _why(lines: Sequence[str]) -> tuple[str, bool]:
+    """The line that says why, and whether it looks like a reason."""
+    near = _of_meaning(lines)[-_NEAR:]
+    if not near:
+        return lines[-1].strip() if lines else "", False
+    reasons = set(_reasons(lines)).intersection(near)
+    return lines[max(reasons, default=near[-1])].strip(), bool(reasons)
 
 
 def _lines(output: bytes) -> list[str]:
@@ -96,8 +133,17 @@ def _lines(output: bytes) -> list[str]:
     # Here already: a private key is told by its first line, which may not be among the last.
     text = without_secrets(tail.decode(errors="replace"), ())
     text = _RPC_ERROR.sub(_rpc_error, text)
-    lines = (_TREE.sub("", line).rstrip() for line in text.splitlines())
+    lines = (_TREE.sub("", line).rstrip() for row in text.split("\n") for line in _shown(row))
     return [line for line in lines if line.strip()]
+
+
+def _shown(row: str) -> Iterator[str]:
+    """The lines of a row; of one that is written over, as progress bars do it, what remains."""
+    *beneath, last = [part for part in row.split("\r") if part.strip()] or [""]
+    for part in beneath:
+        if _WHY.search(_CONTROL.sub("", part)):
+            yield from part.splitlines()
+    yield from last.splitlines()
 
 
 def _rpc_error(match: re.Match[str]) -> str:
@@ -105,20 +151,26 @@ def _rpc_error(match: re.Match[str]) -> str:
 
 
 def _of_meaning(lines: Sequence[str]) -> list[int]:
-    """The numbers of lines that are no noise."""
+    """The numbers of lines that are no noise; of a log that tells all in passing, all of it."""
     beneath = [*lines[1:], ""]
-    return [
+    numbers = [
         number
         for number, line in enumerate(lines)
         if not _NOISE.match(line) and not _PLACE.match(beneath[number])
     ]
+    return [number for number in numbers if not _is_chatter(lines[number])] or numbers
+
+
+def _is_chatter(line: str) -> bool:
+    line = _CONTROL.sub("", line)
+    return bool(_CHATTER.search(line)) and not _WHY.search(line)
 
 
 def _reasons(lines: Sequence[str]) -> Iterator[int]:
     """The numbers of lines that look like a reason, or stand where one does."""
     traceback = False
     for number, line in enumerate(lines):
-        if _WHY.search(line) or (number and _PANICKED.match(lines[number - 1])):
+        if _WHY.search(_CONTROL.sub("", line)) or (number and _PANICKED.match(lines[number - 1])):
             yield number
         if number and _FRAME.match(line) and not _FRAME.match(lines[number - 1]):
             yield number - 1

@@ -253,13 +253,13 @@ class Ended(NamedTuple):
             how = f"ended by {_signal_name(-self.code)}"
         else:
             how = f"exit code {self.code}"
-        line = last_line(self.stderr) or last_line(self.stdout)
+        line = last_line(self.stderr, self.stdout)
         return f"{how}: {line}" if line else how
 
     @property
     def last_lines(self) -> tuple[str, ...]:
         """The last few lines that say something, whole."""
-        return last_lines(self.stderr) or last_lines(self.stdout)
+        return last_lines(self.stderr, self.stdout)
 
     @property
     def crash(self) -> str:

@@ -271,6 +271,49 @@ def test_the_line_that_says_why_is_found(output: str, line: str) -> None:
     assert any(line in each for each in last_lines(output.encode()))
 
 
+_LATER = {
+    "slog": (
+        '2026/11/26 19:11:08 ERROR call failed err="x509: unknown authority"\n'
+        "2026/11/26 19:11:08 INFO stopping\n"
+    ),
+    "json": (
+        '{"level": "error", "msg": "call failed", "err": "unknown authority"}\n'
+        '{"level": "info", "msg": "bye"}\n'
+    ),
+    "pino": '{"level":50,"err":"unknown authority"}\n{"level":30,"msg":"bye"}\n',
+    "logfmt": 'level=error err="unknown authority"\nlevel=info msg=bye\n',
+    "logging": "ERROR:root:unknown authority\nINFO:root:bye\n",
+    "colours": "\x1b[31mERROR\x1b[0m unknown authority\r\n\x1b[32mINFO\x1b[0m bye\r\n",
+    "no level": "E: unknown authority\n" + "10:00:39 [main] INFO  pool - worker stopped\n" * 40,
+    "progress": "\r[##  ] 40%\rfailed: unknown authority" + "\r[####] 100% cleaning" * 20,
+}
+
+
+@pytest.mark.parametrize("output", _LATER.values(), ids=_LATER)
+def test_what_is_told_in_passing_is_not_why(output: str) -> None:
+    assert "unknown authority" in last_line(output.encode())
+    assert any("unknown authority" in line for line in last_lines(output.encode()))
+
+
+def test_of_a_log_that_tells_all_in_passing_the_last_line_is_quoted() -> None:
+    """The twin: or else nothing would be shown of it."""
+    assert last_line(b"INFO begin\nINFO gave up\n") == "INFO gave up"
+    assert last_lines(b"INFO begin\nINFO gave up\n") == ("INFO begin", "INFO gave up")
+
+
+def test_of_a_bar_that_is_written_over_what_remains_is_kept() -> None:
+    assert last_lines(b"\r[#   ]\r[##  ]\r[####] done\r\nbye\r\n") == ("[####] done", "bye")
+
+
+def test_a_warning_does_not_hide_a_reason_that_is_printed_elsewhere() -> None:
+    warning, reason = b"(node:1) Warning: this is odd\n", b"calling\nError: unknown authority\n"
+    assert last_line(warning, reason) == "Error: unknown authority"
+    assert last_lines(warning, reason) == ("calling", "Error: unknown authority")
+    assert last_line(warning, b"calling\n") == "(node:1) Warning: this is odd"
+    assert last_line(b"", b"calling\n") == "calling"
+    assert last_line(b"panic: no\n", reason) == "panic: no"
+
+
 def test_the_last_few_lines_are_kept() -> None:
     assert last_lines(b"a\n\nb\n c\nd\ne\nf\n>\n") == ("b", " c", "d", "e", "f")
     assert last_lines(b"") == ()
