@@ -16,6 +16,8 @@ What is invariant: while watching, a receiver is given what the sender sent, byt
 order; nobody is given anything after an end; and everything received is looked at, relayed or not.
 """
 
+from collections import deque
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from mitm.events import Direction
@@ -56,7 +58,8 @@ class Relay:
         self._watcher = through if isinstance(through, Watcher) else None
         self._rewriting = through if isinstance(through, Rewriting) else None
         self._due: dict[Direction, bytes] = {"client": b"", "server": b""}
-        self._unseen: list[tuple[Direction, bytes]] = []
+        self._unseen: deque[tuple[Direction, bytes | None]] = deque()
+        self._view = self._views()  # as far as it has been looked at
         self._ends: dict[Direction, End] = {}  # how a sender has ended its direction
         self._lost: set[Direction] = set()
         self._closed: set[Direction] = set()  # those who are given nothing any more
@@ -106,6 +109,8 @@ class Relay:
         if direction in self._ends:
             return
         self._ends[direction] = how
+        if self._watcher and how in ("eof", "close-notify"):
+            self._unseen.append((direction, None))
         if how in ("alert", "error"):
             self.failed = True
         elif how == "reset":
@@ -150,14 +155,27 @@ class Relay:
             return None
         return how
 
-    def look(self) -> None:
-        """Look at what has passed since the last time; to be called once it was written."""
+    def look(self, limit: int | None = None) -> bool:
+        """Look at what has passed since the last time; to be called once it was written.
+
+        Args:
+            limit: events after which others have their turn; None to look at everything.
+
+        Returns:
+            Whether there may be more to look at.
+        """
+        for told, _ in enumerate(self._view, 1):
+            if told == limit:
+                return True
+        self._view = self._views()
+        return False
+
+    def _views(self) -> Iterator[None]:
         if self._rewriting:
-            self._rewriting.tell()
-        elif self._watcher and self._unseen:
-            unseen, self._unseen = self._unseen, []
-            for direction, data in unseen:
-                self._watcher.feed(direction, data)
+            yield from self._rewriting.tell()
+        elif self._watcher:
+            while self._unseen:
+                yield from self._watcher.look(*self._unseen.popleft())
 
     def wants_pause(self, direction: Direction) -> Direction | None:
         """Who has to take what it was given before this peer is read on: the backpressure.

@@ -21,6 +21,7 @@ applied to that, `_leave` says so, once a stream for each reason.
 
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal, NamedTuple
@@ -182,7 +183,7 @@ class Rewriting:
         self._unpacked = Room(2 * MAX_MESSAGE_SIZE)
         self._told = Room(FOR_THE_FIRST)
         self._changes: list[Callable[..., Event]] = []
-        self._unwatched: list[tuple[Direction, Direction, bytes]] = []
+        self._unwatched: deque[tuple[Direction, Direction, bytes]] = deque()
 
         def watcher(peer: Direction) -> Watcher:
             # Of each of the two conversations, what the peer says is told; what the interceptor
@@ -234,15 +235,20 @@ class Rewriting:
         """Whether something waits until this peer takes it."""
         return self._ends[direction].waiting
 
-    def tell(self) -> None:
-        """Tell what has passed since the last time."""
-        for leg, direction, data in self._unwatched:
-            self._watchers[leg].feed(direction, data)
-        self._unwatched.clear()
+    def tell(self) -> Iterator[None]:
+        """Tell what has passed since the last time.
+
+        Yields:
+            After each event, so that others can have their turn.
+        """
+        while self._unwatched:
+            leg, direction, data = self._unwatched.popleft()
+            yield from self._watchers[leg].look(direction, data)
         changes, self._changes = self._changes, []
         now = time.time()
         for change in changes:
             self._on_event(change(time=now))
+            yield
 
     def _handle(self, sender: Direction, event: h2.events.Event | PassedOn) -> None:
         receiver = self._ends[_OTHER[sender]]

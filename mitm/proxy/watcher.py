@@ -1,7 +1,7 @@
 """Looks at application bytes after they have been relayed, and never stands in their way."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mitm.events import ApplicationData, Direction, Event, ParseFailed
 from mitm.messages import Schema
@@ -52,8 +52,26 @@ class Watcher:
         self.seen: dict[Direction, int] = {"client": 0, "server": 0}
 
     def feed(self, direction: Direction, data: bytes) -> None:
-        """Look at bytes that have just been relayed."""
+        """Look at bytes that have just been relayed, all at once."""
+        for _ in self.look(direction, data):
+            pass
+
+    def look(self, direction: Direction, data: bytes | None) -> Iterator[None]:
+        """Look at bytes that have just been relayed.
+
+        The iterator must be run to its end before the next call.
+
+        Args:
+            direction: who has sent them.
+            data: the bytes; None for the end of this direction.
+
+        Yields:
+            After each event, so that others can have their turn.
+        """
         now = time.time()
+        if data is None:
+            yield from self._ended(direction, now)
+            return
         if not self.seen[direction]:
             self._on_event(
                 ApplicationData(
@@ -69,11 +87,15 @@ class Watcher:
             self._held.append((direction, data, now))
             if direction == "client":
                 self._opening += data
-            self._decide()
+            yield from self._decide()
         else:
-            self._parse(direction, data, now)
+            yield from self._parse(direction, data, now)
 
-    def _decide(self) -> None:
+    def _ended(self, direction: Direction, now: float) -> Iterator[None]:
+        if isinstance(self._parser, Http1Parser):
+            yield from self._told(direction, self._parser.end(direction, now), now)
+
+    def _decide(self) -> Iterator[None]:
         """Start to parse if the client's first bytes are HTTP/2's preface, or HTTP/1.1's request.
 
         Whatever else they are is no failure: the bytes alone are evidence.
@@ -92,14 +114,17 @@ class Watcher:
         held, self._held = self._held, None
         opening.clear()
         for direction, data, received in held:
-            self._parse(direction, data, received)
+            yield from self._parse(direction, data, received)
 
-    def _parse(self, direction: Direction, data: bytes, now: float) -> None:
-        if self._parser is None:
-            return
+    def _parse(self, direction: Direction, data: bytes, now: float) -> Iterator[None]:
+        if self._parser:
+            yield from self._told(direction, self._parser.feed(direction, data, now), now)
+
+    def _told(self, direction: Direction, parsed: Iterator[Event], now: float) -> Iterator[None]:
         try:
-            for event in self._parser.feed(direction, data, now):
+            for event in parsed:
                 self._on_event(event)
+                yield
         except Exception as error:
             # The parser is written not to raise. If it does all the same, the loss of a view must
             # not become the loss of a connection. The error's text may quote what the peer sent.

@@ -163,6 +163,20 @@ class Http1Parser:
                 direction = "client"
             yield self._failure(direction, str(error), time)
 
+    def end(self, direction: Direction, time: float) -> Iterator[Event]:
+        """Take the end of one direction, which may be that of a response (RFC 9112 section 6.3).
+
+        Args:
+            direction: whose.
+            time: when it came, in seconds since the epoch.
+
+        Yields:
+            The events that it completes.
+        """
+        side = self._sides[direction]
+        if side.body < 0 and side.exchange:
+            yield from self._end(direction, side, time)
+
     def _take(self, direction: Direction, data: bytes, time: float) -> Iterator[Event]:
         side = self._sides[direction]
         side.buffer += data

@@ -216,6 +216,8 @@ class Http2Parser:
                 self._frame(direction, frame, time, events)
                 yield from events
                 events.clear()
+                if frame.type == frames.DATA:
+                    yield from self._data(direction, frame, time)
             if direction == "client" and not self._sides["client"].newest_stream:
                 yield from self._partial_frame(time)
         except ProtocolError as error:
@@ -263,9 +265,7 @@ class Http2Parser:
         )
         side = self._sides[direction]
         _check_order(side, frame)
-        if type_ == frames.DATA:
-            self._data(direction, frame, time, events)
-        elif type_ == frames.HEADERS:
+        if type_ == frames.HEADERS:
             self._start_headers(direction, frame)
         elif type_ == frames.PUSH_PROMISE:
             self._start_promise(direction, frame)
@@ -397,7 +397,7 @@ class Http2Parser:
                 method=method,
                 headers=headers,
                 end_stream=block.end_stream,
-                details=error_details(headers, self._schema) if block.end_stream else None,
+                details=error_details(headers, self._schema),
                 truncated=decoded.left_out,
             )
         )
@@ -465,12 +465,12 @@ class Http2Parser:
         stream.open[direction] = response_reader(stream.open[direction], fields, self._budget)
         return "trailers-only" if block.end_stream else "response"
 
-    def _data(
-        self, direction: Direction, frame: RawFrame, time: float, events: list[Event]
-    ) -> None:
-        if self._is_nobodys(direction, frame, time, events):
-            return
+    def _data(self, direction: Direction, frame: RawFrame, time: float) -> Iterator[Event]:
+        events: list[Event] = []
         stream = self._streams.get(frame.stream)
+        if self._is_nobodys(direction, frame, time, events):
+            yield from events
+            return
         if stream is None or direction not in stream.open:
             return
         reader = stream.open[direction]
@@ -478,12 +478,12 @@ class Http2Parser:
             data = frames.content(frame)
             if reader:
                 number, method = frame.stream, stream.method
-                for event in self._teller.read(direction, number, method, reader, data, time):
-                    events.append(event)
+                yield from self._teller.read(direction, number, method, reader, data, time)
         except StreamError as error:
             self._lose(direction, frame.stream, str(error), time, events)
         if frame.flags & frames.END_STREAM:
             self._end(direction, frame.stream, stream, time, events)
+        yield from events
 
     def _is_idle(self, stream: int) -> bool:
         """Whether a stream was never opened (RFC 9113 section 5.1.1): odd ones are the client's."""

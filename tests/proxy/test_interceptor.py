@@ -22,6 +22,7 @@ from mitm.proxy.watcher import Watcher
 from tests.proxy.stage import (
     LIMIT,
     LOCALHOST,
+    SETTINGS,
     End,
     LoopFactory,
     Props,
@@ -424,5 +425,37 @@ def test_draining_gives_up_at_its_limit(props: Props, loop: LoopFactory) -> None
             assert stage.seen.all(events.Closed) == []
             await client.send(b"still relayed")
             assert await server.read_exactly(13) == b"still relayed"
+
+    run(main(), loop)
+
+
+# A gRPC call of empty messages in DATA frames of the default size (RFC 9113 section 6.5.2).
+FRAMES = 3
+IN_FRAME = 3_000
+
+
+def test_a_client_waits_for_no_other_one_to_be_looked_at(props: Props, loop: LoopFactory) -> None:
+    """Whatever one of them sends at once, what another sends passes meanwhile."""
+    block = b"\x83\x86\x04\x02/x\x0f\x10\x10application/grpc"
+    flood = b"%b\x01\x04\0\0\0\x01%b" % (len(block).to_bytes(3, "big"), block)
+    data = b"\0\0\0\0\0" * IN_FRAME
+    flood += FRAMES * (b"%b\0\0\0\0\0\x01%b" % (len(data).to_bytes(3, "big"), data))
+
+    async def main() -> None:
+        async with a_stage(props) as stage:
+            other, its_server = await stage.connect()
+            client, server = await stage.connect_plaintext()
+            await client.send(SETTINGS + flood)
+            await stage.seen.wait(events.Message)
+            await other.send(b"x")
+            assert await its_server.read_exactly(1) == b"x"
+            told = len(stage.seen.all(events.Message))
+            assert told < FRAMES * IN_FRAME / 2
+            # Nothing of it is lost.
+            await client.finish()
+            await server.read_all()
+            await server.finish()
+            await stage.seen.wait(events.Closed, connection=2)
+            assert len(stage.seen.all(events.Message)) == FRAMES * IN_FRAME
 
     run(main(), loop)

@@ -326,3 +326,25 @@ def test_an_upgrade_that_cannot_be_read_passes_and_that_is_said(
         assert stage.seen.one(events.Headers, kind="request").method == METHOD
 
     run(main(), loop)
+
+
+def test_an_answer_that_ends_with_its_connection_is_told(props: Props, loop: LoopFactory) -> None:
+    head = b"HTTP/1.0 200 OK\r\ncontent-type: application/proto\r\n\r\n"
+    asked = REQUEST.replace(b"grpc-web+proto", b"proto")
+
+    async def main() -> None:
+        async with a_stage(props) as stage:
+            client = await stage.dial()
+            await client.send(asked)
+            server = await stage.server.accept()
+            assert await server.read_exactly(len(asked)) == asked
+            await server.send(head + ANSWER[5:])
+            await server.finish()
+            assert await client.read_all() == head + ANSWER[5:]
+            await client.finish()
+            await stage.seen.closed()
+        told = stage.seen.one(events.Message, direction="server")
+        assert told.value == {"id": "1", "name": "Nicolas"}
+        assert stage.seen.events.index(told) < len(stage.seen.events) - 1
+
+    run(main(), loop)

@@ -1,5 +1,6 @@
 """The relay as a state machine: bytes and ends in, bytes and ends out, and no socket in sight."""
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import pytest
@@ -54,6 +55,24 @@ def test_bytes_go_to_the_other_peer_and_are_looked_at_afterwards(props: Props) -
     relay.look()
     assert messages(seen) == READ
     assert relay.to_send() == []
+
+
+def test_what_has_passed_may_be_looked_at_bit_by_bit(props: Props) -> None:
+    at_once, expected = a_watcher(props)
+    at_once.feed("client", REQUEST)
+    at_once.feed("server", RESPONSE)
+    watcher, seen = a_watcher(props)
+    relay = Relay(watcher)
+    relay.received("client", REQUEST)
+    assert relay.look(2)
+    assert len(seen) == 2
+    # What comes meanwhile is looked at in its turn.
+    relay.received("server", RESPONSE)
+    while relay.look(1):
+        pass
+    assert [type(event) for event in seen] == [type(event) for event in expected]
+    assert messages(seen) == READ
+    assert not relay.look(1)
 
 
 def test_what_nobody_is_to_look_at_passes_all_the_same() -> None:
@@ -126,14 +145,15 @@ def test_a_sender_pauses_for_its_receiver_alone() -> None:
     assert relay.wants_pause("client") is None
 
 
-Step = tuple[Literal["received", "ended", "send", "taken", "look"], Direction, bytes | End]
+Step = tuple[Literal["received", "ended", "send", "taken", "look"], Direction, bytes | End | int]
 
 _parties = st.sampled_from(PARTIES)
 _steps: st.SearchStrategy[list[Step]] = st.lists(
     st.one_of(
         st.tuples(st.just("received"), _parties, st.binary(max_size=5)),
         st.tuples(st.just("ended"), _parties, st.sampled_from(get_args(End))),
-        st.tuples(st.sampled_from(["send", "taken", "look"]), _parties, st.just(b"")),
+        st.tuples(st.sampled_from(["send", "taken"]), _parties, st.just(b"")),
+        st.tuples(st.just("look"), _parties, st.integers(1, 4)),
     ),
     max_size=30,
 )
@@ -147,8 +167,10 @@ def test_what_comes_out_is_what_went_in_whatever_the_order_and_the_cuts(steps: l
         def __init__(self) -> None:
             pass
 
-        def feed(self, direction: Direction, data: bytes) -> None:
-            looked[direction] += data
+        def look(self, direction: Direction, data: bytes | None) -> Iterator[None]:
+            yield
+            looked[direction] += data or b""
+            yield
 
     relay = Relay(Looking())
     went_in: dict[Direction, bytes] = {"client": b"", "server": b""}  # by who sent it
@@ -183,7 +205,8 @@ def test_what_comes_out_is_what_went_in_whatever_the_order_and_the_cuts(steps: l
             relay.taken(party)
             full.discard(party)
         elif step == "look":
-            relay.look()
+            assert isinstance(what, int)
+            relay.look(what)
         else:
             send()
         for sender in PARTIES:

@@ -97,6 +97,16 @@ def test_trailers_may_be_compressed_and_tell_details() -> None:
     assert trailers.details == {"code": 5, "message": "none", "details": []}
 
 
+def test_details_in_the_headers_of_an_answer_are_told() -> None:
+    """connect-go answers an error so: with headers alone, which an empty DATA frame ends."""
+    talk = Conversation(USERS)
+    talk.send("client", talk.headers("client", 1, request_fields(content_type=WEB)))
+    answer = [*RESPONSE[:1], ("content-type", WEB), ("grpc-status", "5")]
+    answer.append(("grpc-status-details-bin", "CAUSBG5vbmU"))
+    (headers,) = only(events.Headers, talk.send("server", talk.headers("server", 1, answer)))
+    assert headers.details == {"code": 5, "message": "none", "details": []}
+
+
 def test_in_grpc_itself_there_is_no_such_flag() -> None:
     talk = Conversation()
     talk.request()

@@ -4,6 +4,7 @@ import base64
 import http.client
 import io
 import time
+from collections import deque
 from typing import Any
 
 import pytest
@@ -145,6 +146,31 @@ def test_a_response_without_a_length_goes_on_to_the_end() -> None:
     head = f"HTTP/1.0 200 OK\r\ncontent-type: {WEB}\r\n\r\n".encode()
     seen = _told([("client", _request(b"")), ("server", head), ("server", 3 * message(USER))])
     assert len(only(Message, seen)) == 3
+
+
+@pytest.mark.parametrize("type_", ["application/proto", TEXT])
+def test_the_end_of_the_connection_may_be_the_end_of_a_message(type_: str) -> None:
+    """HTTP/1.0, and `Connection: close`: nothing else says where the body ends."""
+    parser = Http1Parser(7, USERS)
+    asked, answer = REQUEST, USER
+    if type_ == TEXT:
+        # Its padding may be left out.
+        asked, answer = (base64.b64encode(message(each)).rstrip(b"=") for each in (asked, answer))
+    head = f"HTTP/1.0 200 OK\r\ncontent-type: {type_}\r\n\r\n".encode()
+    deque(parser.feed("client", _request(asked, type_=type_), 1.5), maxlen=0)
+    deque(parser.feed("server", head + answer, 1.5), maxlen=0)
+    assert list(parser.end("client", 2.5)) == []
+    (told,) = parser.end("server", 2.5)
+    assert isinstance(told, Message)
+    assert (told.type, told.value) == ("users.v1.User", {"id": "1", "name": "Nicolas"})
+    assert list(parser.end("server", 2.5)) == []
+
+
+def test_a_message_that_breaks_off_with_the_connection_is_none() -> None:
+    parser = Http1Parser(7, USERS)
+    broken = _request(REQUEST, type_="application/proto")[:-1]
+    deque(parser.feed("client", broken, 1.5), maxlen=0)
+    assert list(parser.end("client", 2.5)) == []
 
 
 def test_what_is_not_grpc_has_headers_and_no_messages() -> None:
