@@ -82,6 +82,7 @@ class Watcher:
                     sample=data[:SAMPLE_SIZE],
                 )
             )
+            yield
         self.seen[direction] += len(data)
         if self._held is not None:
             self._held.append((direction, data, now))
