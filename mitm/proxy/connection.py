@@ -27,9 +27,10 @@ from mitm.wire.http2 import PREFACE
 # lingering_timeout.
 CLOSE_SECONDS = 5.0
 
-# Events of one connection that are told before the others have their turn. The console takes some
-# 50 µs for each, and a DATA frame of 16 KiB can be three thousand.
-TOLD_AT_ONCE = 64
+# Seconds for which the events of one connection are told before the others have their turn. The
+# console takes some 50 µs for each, of which a DATA frame of 16 KiB can bring three thousand; a
+# message that is compressed may take a hundred times as long.
+TURN_SECONDS = 0.002
 
 _LOGGER = logging.getLogger("mitm")
 _OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
@@ -242,10 +243,12 @@ class Connection:
     @staticmethod
     async def _look(relay: Relay) -> None:
         """Have what was written looked at, in turns with the other connections."""
-        more = relay.look(TOLD_AT_ONCE)
-        while more:
-            await asyncio.sleep(0)
-            more = relay.look(TOLD_AT_ONCE)
+        # The loop's own clock may stand still for as long as a task goes on.
+        until = time.monotonic() + TURN_SECONDS
+        while relay.look(1):
+            if time.monotonic() >= until:
+                await asyncio.sleep(0)
+                until = time.monotonic() + TURN_SECONDS
 
     def _emit(self, event: type[Event], **fields: object) -> None:
         # How far the client's side has come is what has been told of it.

@@ -37,7 +37,8 @@ class Contexts:
         context = self._kept(self._towards_server, alpn, lambda: _unverifying(alpn))
         name = hello.askable_name
         if hello.server_name is None and not is_ip(host):
-            name = host
+            # RFC 6066 section 3: SNI is without the dot of the root.
+            name = host.removesuffix(".")
         return TlsLeg(context, server_side=False, server_name=name)
 
     def client_leg(self, hello: Hello, presented: Presentation, alpn: str | None) -> TlsLeg:

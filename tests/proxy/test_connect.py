@@ -488,6 +488,26 @@ def test_without_sni_it_is_what_was_asked_for_that_the_certificate_is_for(props:
     run(main())
 
 
+@pytest.mark.parametrize("host", ["localhost.", "localhost"])
+def test_without_sni_the_server_is_asked_for_the_name_without_its_dot(
+    props: Props, host: str
+) -> None:
+    """RFC 6066 section 3. Go's server answers a name with one by `decode_error`."""
+    asked_of_server: list[str | None] = []
+    context = server_context(props.genuine)
+    context.sni_callback = lambda tls, name, context: asked_of_server.append(name)
+
+    async def main() -> None:
+        async with a_proxy(props, intercept=["localhost"]) as stage:
+            client = await tunnel(stage, host)
+            accepting = asyncio.create_task(stage.server.accept(context))
+            await client.handshake(client_context(), name=None)
+            await accepting
+
+    run(main())
+    assert asked_of_server == ["localhost"]
+
+
 @pytest.mark.parametrize("under_test", ["LOCALHOST", "localhost."])
 def test_names_are_the_same_in_any_case_and_with_the_dot_of_the_root(
     props: Props, under_test: str

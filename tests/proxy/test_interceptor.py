@@ -430,7 +430,7 @@ def test_draining_gives_up_at_its_limit(props: Props, loop: LoopFactory) -> None
 
 
 # A gRPC call of empty messages in DATA frames of the default size (RFC 9113 section 6.5.2).
-FRAMES = 3
+FRAMES = 4
 IN_FRAME = 3_000
 
 
