@@ -43,6 +43,9 @@ def main() -> "NoReturn":
         code = _main()
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except SystemExit as end:
+        # So click 8.1 ends when a shell has asked for names.
+        code = int(end.code or 0)
     except BaseException as error:
         code = _unforeseen(error)
     # From here on there is nothing left to interrupt.

@@ -161,7 +161,7 @@ def _answer(stdout: bytes) -> dict[str, object] | None:
     """
     try:
         answer = msgspec.json.decode(stdout, type=dict[str, object])
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return answer if _is_shallow(answer, _DEEPEST) else None
 

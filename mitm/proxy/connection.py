@@ -21,7 +21,7 @@ from mitm.proxy.peer import Peer
 from mitm.proxy.relay import Relay
 from mitm.proxy.rewriting import Rewriting
 from mitm.proxy.watcher import Watcher
-from mitm.wire.http2 import PREFACE
+from mitm.wire.http2 import PREFACE, PROTOCOLS
 
 # Seconds that a peer has to take the last bytes sent to it, once the connection is over: nginx's
 # lingering_timeout.
@@ -151,7 +151,7 @@ class Connection:
         # RFC 9113 sections 3.2 and 3.3: agreed on by ALPN, or known beforehand where there is no
         # TLS. What else a client speaks shows too late to begin in its place.
         alpn = client.tls.alpn if client.tls else None
-        if client.tls and alpn != "h2":
+        if client.tls and alpn not in PROTOCOLS:
             self._left_alone = f"ALPN is {alpn or 'not used'}, not h2"
             return self._watcher
         if not client.tls and not client.unread.startswith(PREFACE):

@@ -7,7 +7,7 @@ from mitm.events import ApplicationData, Direction, Event, ParseFailed
 from mitm.messages import Schema
 from mitm.wire import Http1Parser, Http2Parser
 from mitm.wire.http1 import opens
-from mitm.wire.http2 import PREFACE
+from mitm.wire.http2 import PREFACE, PROTOCOLS
 
 SAMPLE_SIZE = 64
 
@@ -43,7 +43,7 @@ class Watcher:
         self._parser: Http2Parser | Http1Parser | None = None
         self._held: list[tuple[Direction, bytes, float]] | None = None
         self._opening = bytearray()  # what the client has said of that
-        if alpn == "h2":
+        if alpn in PROTOCOLS:
             self._parser = Http2Parser(connection, schema)
         else:
             # Without TLS or ALPN, or with another protocol agreed on, a client may speak HTTP/2 all

@@ -33,6 +33,10 @@ from mitm.wire.header_blocks import EXPANSION, MAX_HEADER_LIST, HeaderBlock, Hea
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 
+# What ALPN calls it (RFC 9113 section 3.2). gRPC's C core used to prefer a name of its own; grpcio
+# 1.60 still does.
+PROTOCOLS = ("h2", "grpc-exp")
+
 # How much of a header block, compressed, is gathered over its CONTINUATION frames: nghttp2 stops
 # there (NGHTTP2_MAX_HEADERSLEN), and gRPC's C core takes 16 KiB of metadata by default. A longer
 # one is decoded in parts, for the sake of HPACK's state.

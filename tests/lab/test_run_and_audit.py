@@ -94,7 +94,9 @@ def test_the_whole_catalogue_comes_out_alike(
                 forge_suite(RECIPES.values()), audited, upstream, subject=audited.subject, jobs=2
             )
         assert report.conclusive, report.controls
-        told = {finding.case.name: by_outcome(finding) for finding in report.findings}
+        # That a certificate has crashed the client is told beside what it came to.
+        judged = [finding for finding in report.findings if finding.outcome != "crashed"]
+        told = {finding.case.name: by_outcome(finding) for finding in judged}
         return told | {"genuine": by_outcome(report.controls[0])}
 
     async def both() -> tuple[dict[str, str], dict[str, str]]:

@@ -397,8 +397,9 @@ def test_a_client_that_verifies_is_not_answered_in_the_servers_place(props: Prop
 # What stays as it is
 
 
+@pytest.mark.parametrize("alpn", ["h2", "grpc-exp"])
 @pytest.mark.parametrize("rules", [(), (MALLORY,)])
-def test_only_with_rules_is_it_an_endpoint(props: Props, rules: tuple[str, ...]) -> None:
+def test_only_with_rules_is_it_an_endpoint(props: Props, rules: tuple[str, ...], alpn: str) -> None:
     """The bytes of a client that watches itself being watched: the same, or an endpoint's own."""
     said = PREFACE + bytes.fromhex("000006040000000000 0003 00000abc".replace(" ", ""))
 
@@ -417,9 +418,9 @@ def test_only_with_rules_is_it_an_endpoint(props: Props, rules: tuple[str, ...])
             ) as interceptor,
         ):
             client = await sockets.dial(interceptor.address)
-            context = server_context(props.genuine, alpn=("h2",))
+            context = server_context(props.genuine, alpn=(alpn,))
             accepting = asyncio.create_task(server.accept(context))
-            await client.handshake(client_context(alpn=("h2",)), name="localhost")
+            await client.handshake(client_context(alpn=(alpn,)), name="localhost")
             accepted = await accepting
             await client.send(said)
             received = b""
