@@ -32,6 +32,8 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
     Raises:
         UserError: nothing goes by that name; the nearest known name is suggested.
     """
+    if not name:
+        raise UserError(f"the name of a {kind} is empty: see what there is with mitm-demo list")
     if name in known:
         return known[name]
     path = Path(name)

@@ -14,6 +14,7 @@ if __name__ == "__main__":
 import argparse
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -222,8 +223,19 @@ def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentia
                 port = server.add_insecure_port(f"{at}:{port}")
         except RuntimeError:
             of = "" if address == host.strip("[]") else f", which is {host}"
-            sys.exit(usage(f"cannot listen on {at}:{port}{of}: the port is taken"))
+            sys.exit(usage(f"cannot listen on {at}:{port}{of}: {what_hinders(address, port)}"))
     return port
+
+
+def what_hinders(address: str, port: int) -> str:
+    """Why nobody can listen there, which gRPC does not tell."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.bind((address, port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return str(error.strerror)
+    return "the port is taken"
 
 
 def addresses_of(host: str) -> list[str]:

@@ -1,6 +1,9 @@
 """The victim server: a real gRPC server, and an honest witness of what reached it."""
 
+import errno
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,3 +135,25 @@ def test_without_the_optional_packages_it_serves_users_and_says_what_is_missing(
 def test_wrong_usage_is_one_line() -> None:
     result = run(sys.executable, content.SERVER, "--prot", "1")
     assert "--prot" in refused(result)
+
+
+def test_where_it_cannot_listen_it_says_why() -> None:
+    """An address of nobody (RFC 5737) is none of this machine; a port may be another's."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        line = refused(run(sys.executable, content.SERVER, "--listen", f"127.0.0.1:{port}"))
+    assert line.endswith(f"cannot listen on 127.0.0.1:{port}: the port is taken")
+
+
+def test_what_hinders_it_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    sys.path.insert(0, str(content.SERVER.parent))
+    import server as program
+
+    assert program.what_hinders("192.0.2.1", 50051) == os.strerror(errno.EADDRNOTAVAIL)
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "bind", forbidden)
+    assert program.what_hinders("127.0.0.1", 80) == "Permission denied"

@@ -13,6 +13,7 @@ from rich.text import Text
 from mitm import content, pki
 from mitm.audit import catalogue
 from mitm.cli import completion, report
+from mitm.errors import UserError
 from mitm.lab import Scenario, clients, load_client, load_scenario, scenarios
 from mitm.masking import plain
 
@@ -156,7 +157,11 @@ def show(name: str) -> None:
         "scenario or certificate", content.markdown_files(content.CERTS) | scenarios(), name
     )
     # A recipe is told from a script by what makes it one.
-    if "\nchain:" in path.read_text(encoding="utf-8", errors="replace"):
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if "\nchain:" in text:
         _show_certificate(pki.load_recipe(str(path)))
     else:
         _show_scenario(load_scenario(str(path)))

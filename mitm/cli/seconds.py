@@ -12,6 +12,8 @@ _LONGEST = 86_400
 class Seconds(click.FloatRange):
     """A number of seconds, from 0.1 to a day. `nan` is between any two numbers for click."""
 
+    name = "number of seconds"  # for click's own messages
+
     def __init__(self) -> None:
         super().__init__(min=0.1, max=_LONGEST)
 

@@ -65,10 +65,12 @@ def write_chain(directory: Path, chain: Chain, *, overwrite: bool) -> list[Path]
 
 
 def _write(directory: Path, files: dict[Path, bytes], *, overwrite: bool) -> list[Path]:
-    there = [str(path) for path in files if path.exists()]
-    if there and not overwrite:
-        raise UserError(f"{', '.join(there)} would be overwritten: add --force to let it happen")
     try:
+        there = [str(path) for path in files if path.exists()]
+        if there and not overwrite:
+            raise UserError(
+                f"{', '.join(there)} would be overwritten: add --force to let it happen"
+            )
         _make_private(directory)
         for path, data in files.items():
             write_private(path, data)

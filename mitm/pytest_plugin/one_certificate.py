@@ -130,7 +130,18 @@ class Judgement:
             raise _failure(explain(finding)) from None
         if line := remark(finding):
             remember(self._item, line)
+        elif finding.outcome == "pass" and not is_control and not _has_control(self._item):
+            remember(self._item, f"proves nothing without its control, [{CONTROL}]: run that too")
         return error is not None and not isinstance(error, _OF_THE_TEST)
+
+
+def _has_control(item: pytest.Item) -> bool:
+    """Whether the control of a test was chosen as well (`-k`, `--lf`, a node id may leave it out).
+
+    A client that gets through with no certificate passes for each forged one.
+    """
+    control = f"{item.nodeid.rpartition('[')[0]}[{CONTROL}]"
+    return any(other.nodeid == control for other in item.session.items)
 
 
 def _failure(message: str) -> BaseException:

@@ -63,10 +63,12 @@ class Settings(NamedTuple):
 
     def recipes(self) -> list[Recipe]:
         """The certificates to try, in the order of their names; it may be that none is left."""
+        from mitm.address import must_be_a_name
         from mitm.audit import select, with_own
         from mitm.errors import UserError
 
         try:
+            must_be_a_name(self.name)
             known = with_own(_catalogue(), [*self.only, *self.exclude, *self.certs])
             chosen = select(known, self.only, self.exclude)
             narrowed = select(known, self.certs)
@@ -127,7 +129,8 @@ def remember(item: pytest.Item, remark: str) -> None:
 
 def refuse(message: str) -> NoReturn:
     """Fail the test, or its collection, for a mistake of its author's."""
-    raise pytest.fail.Exception(message, pytrace=False)
+    # What it was raised in the middle of says the same.
+    raise pytest.fail.Exception(message, pytrace=False) from None
 
 
 @cache

@@ -211,3 +211,12 @@ def test_python_m_mitm_is_the_same_command_line() -> None:
     assert "did you mean 'skip-verify'?" in refused(
         run(sys.executable, "-m", "mitm", "run", "skip-verfy")
     )
+
+
+@pytest.mark.parametrize("name", ["{folder}/", "{folder}/.", "{folder}/none.md", ""])
+def test_show_tells_what_it_cannot_read(name: str, tmp_path: Path) -> None:
+    line = refused(mitm_demo("show", name.format(folder=tmp_path)))
+    if not name:
+        assert line.endswith("is empty: see what there is with mitm-demo list")
+    else:
+        assert str(tmp_path) in line

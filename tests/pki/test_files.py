@@ -82,6 +82,13 @@ def test_a_place_that_cannot_be_written_to_is_named(
         write_lab(tmp_path / "file" / "lab", authorities, overwrite=False)
 
 
+def test_a_place_that_cannot_even_be_looked_at_is_named(
+    tmp_path: Path, authorities: Authorities
+) -> None:
+    with pytest.raises(UserError, match=r"cannot write to .*: File name too long"):
+        write_lab(tmp_path / ("long" * 100), authorities, overwrite=False)
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "taken"
     path.mkdir()

@@ -344,3 +344,24 @@ def test_clients_may_leave_their_channels_open(run: Run) -> None:
         SOME,
     )
     result.assert_outcomes(passed=4)
+
+
+def test_a_test_without_its_control_says_that_it_proves_nothing(run: Run) -> None:
+    """A client that gets through nowhere passes with each forgery."""
+    tests = """
+        import clients
+
+        def test_client(forged_server):
+            with forged_server.must_abort():
+                clients.checks(forged_server)
+        """
+    remark = "*test_client[[]attacker-ca]: proves nothing without its control, [[]genuine]*"
+    alone = run(tests, "-k", "attacker-ca")
+    assert alone.parseoutcomes()["passed"] == 1
+    alone.stdout.fnmatch_lines([remark])
+    by_id = run(tests, "test_it.py::test_client[attacker-ca]")
+    by_id.assert_outcomes(passed=1)
+    by_id.stdout.fnmatch_lines([remark])
+    both = run(tests, "--mitm-certs=attacker-ca")
+    both.assert_outcomes(passed=2)
+    both.stdout.no_fnmatch_line("*proves nothing*")

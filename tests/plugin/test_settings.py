@@ -192,3 +192,18 @@ def test_options_and_marker_are_explained(run: Run) -> None:
         ["forged certificates (mitm-demo):", "*--mitm-certs=WORDS*", "*--mitm-strict*"]
     )
     run("", "--markers").stdout.fnmatch_lines(["@pytest.mark.mitm(only, exclude, strict, *"])
+
+
+def test_a_name_that_is_none_is_refused_once_at_collection(run: Run) -> None:
+    result = run(EACH, "-o", "mitm_name=a b")
+    result.assert_outcomes(errors=1)
+    told = [line for line in result.outlines if line.startswith("'a b' is neither a host name")]
+    assert len(told) == 1, told
+    whole = "def test_it(mitm_audit):\n    mitm_audit(lambda server: None, {})\n"
+    for argument in ("name='a b'", "only='self-sined'"):
+        result = run(whole.format(argument))
+        result.assert_outcomes(failed=1)
+        assert "During handling" not in result.stdout.str()
+        assert "Error: " not in result.stdout.str()
+    collected_all = collected(run, EACH, "-o", "mitm_name=a.example", "--mitm-certs=expired")
+    assert collected_all == ["genuine", "expired"]
