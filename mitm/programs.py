@@ -271,7 +271,7 @@ class Ended(NamedTuple):
         if number in _FAULTS:
             return _signal_name(number)
         if self.code in _PANICS and _PANICS[self.code].search(self.stderr):
-            return "a panic"
+            return A_PANIC
         return ""
 
 
@@ -285,6 +285,9 @@ _FAULTS = {
     signal.SIGSYS,
     signal.SIGTRAP,
 }
+
+# A crash that may well be the program's own code: Rust's `unwrap`, Go's `panic`.
+A_PANIC = "a panic"
 
 # Exit codes of Go's and Rust's run-time libraries, with what they write then.
 _PANICS = {

@@ -15,6 +15,7 @@ from mitm.evidence import (
     describe,
     not_attacked,
 )
+from mitm.programs import A_PANIC
 
 Outcome = Literal["pass", "vulnerable", "too-strict", "unsupported", "inconclusive", "crashed"]
 # The crash of a library that does not come back.
@@ -200,17 +201,22 @@ def _not_attacked(control: Observation, missed: Sequence[Kind], reason: str) -> 
     )
 
 
-def with_crashes(findings: Iterable[Finding]) -> Iterator[Finding]:
+def with_crashes(findings: Iterable[Finding], usual: str = "") -> Iterator[Finding]:
     """Each finding, and behind one that ended the client's program another that says so.
 
     A certificate is a stranger's input. A client that is ended by it has let nobody in, and is at
     the mercy of whoever shows it one.
+
+    Args:
+        findings: one for each certificate.
+        usual: the crash with which the client ends after the genuine certificate, too: that one
+            is not the others' doing.
     """
     for finding in findings:
         yield finding
-        if finding.crash:
+        if finding.crash and finding.crash != usual:
             yield Finding(
-                _crash(finding.case),
+                _crash(finding.case, finding.crash),
                 "crashed",
                 _how_it_crashed(finding.crash),
                 finding.observation,
@@ -225,7 +231,16 @@ def _how_it_crashed(crash: str) -> str:
     return f"it was shown the certificate, and ended by {crash}"
 
 
-def _crash(case: Case) -> Case:
+def _crash(case: Case, crash: str) -> Case:
+    fix = (
+        "Update the TLS library, and tell its maintainers privately; a client that must go on "
+        "makes its calls in a process that may die"
+    )
+    if crash == A_PANIC:
+        fix = (
+            "Handle the error where the client unwraps it or panics; if that is not the client's "
+            "own code, update the TLS library, and tell its maintainers privately"
+        )
     return msgspec.structs.replace(
         case,
         name=f"{case.name}:crash",
@@ -234,8 +249,5 @@ def _crash(case: Case) -> Case:
         severity="should",
         cwe=(248, 617),
         rule="CWE-617, CWE-248: what a stranger sends must not end the program",
-        fix=(
-            "Update the TLS library, and tell its maintainers privately; a client that must go on "
-            "makes its calls in a process that may die"
-        ),
+        fix=fix,
     )

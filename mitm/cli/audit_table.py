@@ -18,7 +18,7 @@ from mitm.masking import plain
 # The worst first. Passes are named in one line: there are many of them, and little to say.
 _SECTIONS: dict[Outcome, tuple[str, str]] = {
     "vulnerable": ("Vulnerable: accepted, though it must not be trusted", "bold red"),
-    "crashed": ("Crashed: rejected, but it ended the program", "bold yellow"),
+    "crashed": ("Crashed: it ended the program, or hung it", "bold yellow"),
     "inconclusive": ("Inconclusive: nothing can be said", "bold yellow"),
     "too-strict": ("Too strict: rejected, though it is sound", "bold yellow"),
 }

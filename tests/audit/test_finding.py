@@ -29,6 +29,7 @@ from mitm.events import (
 from mitm.evidence import Observation, Observer, describe
 from mitm.evidence.connection import SeenConnection
 from mitm.evidence.observer import MAX_CALLS, NOT_KEPT
+from mitm.programs import A_PANIC
 from tests.audit.findings import SUBJECT
 
 # Of which tokens are made (RFC 9110 section 11.2), from which bytes are drawn.
@@ -460,6 +461,21 @@ def test_a_crash_is_a_finding_of_its_own(
         assert crash in finding.reason
         assert finding.fails(strict=True)
         assert not finding.fails()
+
+
+def test_a_client_that_ends_like_that_after_the_genuine_one_too_is_not_crashed_by_others() -> None:
+    finding = judged(case(), LEFT, CRASHED)
+    assert list(with_crashes([finding], "SIGABRT")) == [finding]
+    *_, crashed = with_crashes([finding], "SIGSEGV")
+    assert crashed.outcome == "crashed"
+
+
+@pytest.mark.parametrize(("crash", "own"), [(A_PANIC, True), ("SIGABRT", False)])
+def test_a_panic_may_be_of_the_clients_own(crash: str, own: bool) -> None:
+    run = ClientRun("ended", said=f"ended by {crash}", failed=True, crash=crash)
+    *_, crashed = with_crashes([judged(case(), LEFT, run)])
+    assert ("Handle the error" in crashed.fix) == own
+    assert "TLS library" in crashed.fix
 
 
 def test_credentials_are_named_and_never_shown() -> None:

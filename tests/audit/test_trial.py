@@ -4,6 +4,7 @@ import asyncio
 import ssl
 
 import pytest
+from msgspec import structs
 
 from mitm.audit import (
     ClientRun,
@@ -97,6 +98,31 @@ def test_a_client_that_verifies_and_one_that_does_not(suite: Suite, loop: LoopFa
                 "self-signed",
                 "wrong-host",
             ]
+
+    run(main(), loop)
+
+
+def test_a_crash_that_the_genuine_certificate_brings_too_is_nothing_new(
+    suite: Suite, loop: LoopFactory
+) -> None:
+    async def main() -> None:
+        client = Client()
+
+        async def dying(endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
+            run = await client(endpoint, enough)
+            return structs.replace(run, end="ended", exit_code=-6, crash="SIGABRT")
+
+        async def dying_of_forgeries(endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
+            run = await client(endpoint, enough)
+            return structs.replace(run, end="ended", crash="SIGABRT") if run.failed else run
+
+        async with stand_in() as upstream:
+            always = await run_audit(suite, dying, upstream, subject=SUBJECT)
+            assert always.conclusive
+            assert not always.count("crashed")
+            twin = await run_audit(suite, dying_of_forgeries, upstream, subject=SUBJECT)
+            assert twin.conclusive
+            assert twin.count("crashed")
 
     run(main(), loop)
 
