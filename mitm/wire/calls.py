@@ -77,9 +77,13 @@ def response_reader(
         fields: name and value of each; pseudo-headers among them.
         budget: of the connection.
     """
-    if asked is None:
+    # RFC 9110 sections 15.3.5 and 15.4.5: there is no content, be it that of an empty message.
+    if asked is None or fields.get(":status") in ("204", "304"):
         return None
     type_ = fields.get("content-type")
+    if type_ is None and asked.framing == "unary":
+        # What names no type is no answer of Connect's.
+        return None
     if type_ is None:
         reader = asked
     elif framing := grpc.framing(type_):

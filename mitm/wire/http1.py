@@ -288,7 +288,7 @@ class Http1Parser:
         self._requests += 1
         exchange = _Exchange(self._requests, method, path[:METHOD_KEPT])
         self._waiting.append(exchange)
-        body = _body(headers, 0)
+        body, unclear = _body_or_not(headers, 0)
         headers = ((":method", method), (":path", path), *headers)
         fields = dict(headers)
         exchange.readers = request_readers(fields, self._budget)
@@ -296,6 +296,8 @@ class Http1Parser:
             exchange.upgrade, self._asking = fields, True
         side.exchange, (side.body, side.chunked) = exchange, body
         yield self._headers("client", exchange, "request", headers, time)
+        if unclear:
+            raise unclear
         yield from self._teller.get(exchange.number, fields, time)
         if wrong:
             yield from self._lose("client", exchange, wrong, time)
@@ -313,7 +315,7 @@ class Http1Parser:
         exchange = self._waiting[0]
         status = int(matched[1])
         without = exchange.http_method == "HEAD" or status in (101, 204, 304)
-        body = (0, False) if without else _body(headers, -1)
+        body, unclear = ((0, False), None) if without else _body_or_not(headers, -1)
         headers = ((":status", str(status)), *headers)
         if 100 <= status < 200:
             yield self._headers("server", exchange, "informational", headers, time)
@@ -330,8 +332,12 @@ class Http1Parser:
         self._over = exchange.http_method == "CONNECT" and 200 <= status < 300
         asked = exchange.readers["server"]
         exchange.readers["server"] = response_reader(asked, dict(headers), self._budget)
+        if without:
+            exchange.readers["server"] = None
         side.exchange, (side.body, side.chunked) = exchange, body
         yield self._headers("server", exchange, "response", headers, time)
+        if unclear:
+            raise unclear
         if wrong:
             yield from self._lose("server", exchange, wrong, time)
         if not side.body and not side.chunked:
@@ -424,6 +430,16 @@ def _tokens(value: str) -> list[str]:
 
 def _asks_for_http2(fields: dict[str, str]) -> bool:
     return "h2c" in _tokens(fields.get("upgrade", "")) and "http2-settings" in fields
+
+
+def _body_or_not(
+    headers: HeaderList, without: int
+) -> tuple[tuple[int, bool], ProtocolError | None]:
+    """The same as `_body`, or why it is unclear: what stands before a body is told all the same."""
+    try:
+        return _body(headers, without), None
+    except ProtocolError as error:
+        return (-1, False), error
 
 
 def _body(headers: HeaderList, without: int) -> tuple[int, bool]:

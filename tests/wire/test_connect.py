@@ -100,6 +100,37 @@ def test_a_request_that_ends_with_its_headers_has_an_empty_message() -> None:
     assert [m.size for m in only(events.Message, seen)] == [0]
 
 
+@pytest.mark.parametrize(
+    ("asked", "line", "lines"),
+    [
+        ("POST", "HTTP/1.1 204 No Content", []),
+        ("POST", "HTTP/1.1 204 No Content", ["content-type: application/proto"]),
+        ("GET", "HTTP/1.1 304 Not Modified", ["content-type: application/proto"]),
+        ("HEAD", "HTTP/1.1 200 OK", ["content-type: application/proto", "content-length: 13"]),
+        ("POST", "HTTP/1.1 205 Reset Content", ["content-length: 0"]),
+    ],
+)
+def test_an_answer_without_content_is_no_empty_message(
+    asked: str, line: str, lines: list[str]
+) -> None:
+    parser = Http1Parser(1, USERS)
+    request = _http1("client", f"{asked} {GET_USER} HTTP/1.1", "application/proto", b"")
+    list(parser.feed("client", 2 * request, 0.0))
+    answer = "\r\n".join([line, *lines, "", ""]).encode()
+    assert only(events.Message, list(parser.feed("server", answer, 0.0))) == []
+    # The twin: what comes next has some.
+    if asked == "POST":
+        whole = _http1("server", "HTTP/1.1 200 OK", "application/proto", b"")
+        (told,) = only(events.Message, list(parser.feed("server", whole, 0.0)))
+        assert (told.type, told.value) == ("users.v1.User", {})
+
+
+@pytest.mark.parametrize("status", ["204", "304"])
+def test_an_answer_without_content_is_no_empty_message_over_http_2(status: str) -> None:
+    seen = _call("application/proto", REQUEST, b"", status=status)
+    assert _messages(seen) == PROTO[:1]
+
+
 def test_a_unary_body_may_be_compressed() -> None:
     gzipped = ("content-encoding", "gzip")
     seen = _call(

@@ -225,6 +225,17 @@ def test_what_is_malformed_ends_the_view_with_a_reason(
     assert list(parser.feed(direction, _request(b""), 0.0)) == []
 
 
+@pytest.mark.parametrize("length", ["2, 2", "+2", "0x2", ""])
+def test_the_headers_before_a_body_of_unclear_length_are_told(length: str) -> None:
+    parser = Http1Parser(1, USERS)
+    odd = f"POST {GET_USER} HTTP/1.1\r\nauthorization: x\r\ncontent-length: {length}\r\n\r\n"
+    request, failed = parser.feed("client", odd.encode(), 0.0)
+    assert isinstance(request, Headers)
+    assert ("authorization", "x") in request.headers
+    assert isinstance(failed, ParseFailed)
+    assert "content-length" in failed.reason
+
+
 @pytest.mark.parametrize("step", [1, 10_000], ids=["byte by byte", "at once"])
 @pytest.mark.parametrize(
     ("odd", "reason"),
