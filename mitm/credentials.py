@@ -22,13 +22,22 @@ _ENDINGS = (
     *("sessionid", "sessid", "credential", "credentials", "assertion", "jwt", "xauth", "oauth"),
     *("apikey", "accesskey", "secretkey", "privatekey", "masterkey", "authkey", "sharedkey"),
     *("subscriptionkey", "accountkey", "signingkey", "encryptionkey", "licensekey"),
-    *("sessionkey", "functionkey", "appkey", "adminkey", "servicekey", "consumerkey"),
+    *(
+        "samlresponse",
+        "sessionkey",
+        "functionkey",
+        "appkey",
+        "adminkey",
+        "servicekey",
+        "consumerkey",
+    ),
 )
 
 # Two words that are a credential's together.
 _PAIRS = {
     *(("session", "id"), ("secret", "id"), ("connect", "sid")),
     *(("password", "hash"), ("password", "digest")),
+    *(("saml", "response"), ("authorization", "auxiliary")),
     *((word, "code") for word in ("auth", "authorization", "verification", "access", "otp")),
     *((word, "code") for word in ("mfa", "totp", "pin", "security", "recovery")),
     *((word, "pass") for word in ("user", "db", "database", "mysql", "admin", "proxy", "smtp")),

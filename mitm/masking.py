@@ -42,21 +42,24 @@ _COMMAND = re.compile(
 # RFC 9110 section 11.4: scheme and credentials; the user's part of a URL; a key in PEM; a JSON Web
 # Token (RFC 7519); and tokens that say by their beginning whose they are.
 _IN_TEXT = re.compile(
-    r"(?i:\b(bearer|basic|digest)\s+[^\s\"',;]{6,}|(?<=://)[^\s/@]+(?=@))"
+    r"(?i:\b(bearer|basic|digest)\s+(?:\w+=\"[^\r\n]*|[^\s\"',;]{6,})|(?<=://)[^\s/@]+(?=@))"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|\beyJ[\w-]{6,}\.[\w-]+\.[\w-]*"
     r"|\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|AKIA|AIza|sk-|ya29\.)[\w.-]{16,}"
+    r"|\b(?:[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|npm_[A-Za-z0-9]{36}|hf_[A-Za-z0-9]{30,})\b"
+    r"|\bSG\.[\w-]{20,}\.[\w-]{20,}"
 )
 # Without one of these in it, a text has none of them.
 _SIGNS = (
     *("bearer", "basic", "digest", "://", "private key", "eyj"),
     *("gh", "glpat-", "xox", "akia", "aiza", "sk-", "ya29."),
+    *("k_live_", "k_test_", "npm_", "hf_", "sg."),
 )
 
 # `name=value`, `name: value`, `"name": "value"`, `('name', 'value')`, `--name value`.
 _NAMED = re.compile(
     r"(?<![\w.-])(?P<dashes>--?)?(?P<name>[A-Za-z_][\w.-]{1,63})(?![\w.-])"
-    r"(?P<between>[\"']?\s{0,4}[=:]\s{0,4}|[\"'],\s{0,4}(?:value=)?(?=[\"'])|(?(dashes)\s{1,4}|(?!)))"
+    r"(?P<between>[\"']?\s{0,4}(?:=>|[=:])\s{0,4}|[\"'],\s{0,4}(?:value=)?(?=[\"'])|(?(dashes)\s{1,4}|(?!)))"
 )
 _NAMED_SIGNS = ("=", ":", "',", '",', "--")
 _VALUE = re.compile(r"\"[^\"\r\n]*|'[^'\r\n]*|[^\s\"'&;,)}\]>]+")

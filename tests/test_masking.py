@@ -2,7 +2,8 @@
 
 import pytest
 
-from mitm.masking import masked, secrets_in
+from mitm.credentials import is_credential
+from mitm.masking import masked, secrets_in, without_secrets
 
 _CREDENTIAL = "c2VjcmV0LXRva2VuLW9mLXRoZS1sYWI"
 
@@ -146,3 +147,42 @@ def test_a_short_secret_is_not_shown_by_its_beginning() -> None:
 def test_a_credential_of_several_words_is_masked_in_all_of_them(name: str, value: str) -> None:
     shown = masked(name, value)
     assert "secret-value" not in shown
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        # In parts, for what looks for credentials in repositories.
+        "sk_" + "live_4eC39HqLyjWDarjtT1zdp7dc",
+        "rk_" + "test_4eC39HqLyjWDarjtT1zdp7dc",
+        "npm_" + "abcdefghijklmnopqrstuvwxyz0123456789",
+        "hf_" + "abcdefghijklmnopqrstuvwxyzABCDEFGH",
+        "SG." + "abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuvwxyzABCDEFG",
+    ],
+)
+def test_more_tokens_say_by_their_beginning_whose_they_are(secret: str) -> None:
+    assert without_secrets(f"refused {secret}, said it", ()) == "refused …, said it"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "npm_config_registry is not set in this environment",
+        "npm_lifecycle_event_of_the_package",
+        "hf_home is where models are kept",
+        "task_live_in_a_list_of_many_tasks",
+        "SG.1 and SG.2 are regions",
+    ],
+)
+def test_words_that_begin_alike_are_none(text: str) -> None:
+    assert without_secrets(text, ()) == text
+
+
+def test_parameters_of_a_scheme_are_masked_to_the_last_one() -> None:
+    """RFC 9110 section 11.4: `auth-param`s stand in the place of one token."""
+    said = 'sent Digest username="jane", realm="r", response="6629fae49393a05397450978507c4ef1"'
+    assert without_secrets(said, ()) == "sent Digest …"
+    assert without_secrets("secret => 'Zk9vQ2h1cmNo', id => 5", ()) == "secret => '…', id => 5"
+    assert is_credential("SAMLResponse")
+    assert is_credential("x-ms-authorization-auxiliary")
+    assert not is_credential("saml-request-id")
