@@ -68,7 +68,7 @@ class UnknownProtocolError(EndError):
     """The client speaks neither TLS nor HTTP; what it says is application data in plaintext."""
 
     def __init__(self, received: bytes | bytearray) -> None:
-        super().__init__("attacker", "not-tls", f"neither TLS nor HTTP/2; {so_far(received)}")
+        super().__init__("attacker", "not-tls", f"neither TLS nor HTTP; {so_far(received)}")
 
 
 class Arrival:
@@ -394,7 +394,7 @@ class Arrival:
             reason = f"no complete ClientHello within {HELLO_SECONDS:g} s; {so_far(client.unread)}"
             raise EndError("attacker", "time-limit", reason) from None
         except MalformedHelloError as error:
-            reason = f"neither TLS nor HTTP/2: {error}; {so_far(client.unread)}"
+            reason = f"neither TLS nor HTTP: {error}; {so_far(client.unread)}"
             raise EndError("attacker", "not-tls", reason) from None
 
     async def _sniff_unless_answered(self, client: Peer, server: Peer) -> Hello | None:

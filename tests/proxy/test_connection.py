@@ -153,7 +153,7 @@ def test_a_peer_that_speaks_neither_tls_nor_http2_is_turned_away(
                 assert await client.read() == b""
             assert stage.seen.all(events.UpstreamConnected) == []
         assert (closed.by, closed.how, closed.phase) == ("attacker", "not-tls", "hello")
-        assert "neither TLS nor HTTP/2" in closed.reason
+        assert "neither TLS nor HTTP" in closed.reason
 
     run(main())
 

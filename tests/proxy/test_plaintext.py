@@ -59,7 +59,7 @@ def must_be_told(seen: Seen, said: bytes) -> None:
     closed = seen.one(events.Closed)
     assert (closed.by, closed.how, closed.phase) == ("attacker", "not-tls", "hello")
     assert (closed.client_bytes, closed.server_bytes) == (len(said), 0)
-    assert closed.reason == f"neither TLS nor HTTP/2; received {len(said)} bytes"
+    assert closed.reason == f"neither TLS nor HTTP; received {len(said)} bytes"
     assert seen.events.index(data) < seen.events.index(closed)
     assert seen.all(events.ParseFailed) == []
     must_not_quote(seen)
@@ -154,7 +154,7 @@ def test_what_begins_as_tls_is_no_application_data(
             await client.send(said)
             closed = await stage.seen.closed()
         assert (closed.by, closed.how, closed.client_bytes) == ("attacker", "not-tls", 0)
-        assert closed.reason.startswith("neither TLS nor HTTP/2: ")
+        assert closed.reason.startswith("neither TLS nor HTTP: ")
         assert closed.reason.endswith(f"; received {len(said)} bytes")
         assert stage.seen.all(events.ApplicationData) == []
         must_not_quote(stage.seen)
