@@ -44,8 +44,8 @@ def main() -> "NoReturn":
     except KeyboardInterrupt:
         code = INTERRUPTED
     except SystemExit as end:
-        # So click 8.1 ends when a shell has asked for names.
-        code = int(end.code or 0)
+        # So click 8.1 ends when a shell has asked for names. With a code, it is nobody's verdict.
+        code = _unforeseen(end) if end.code else 0
     except BaseException as error:
         code = _unforeseen(error)
     # From here on there is nothing left to interrupt.

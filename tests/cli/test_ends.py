@@ -180,6 +180,7 @@ def _broken(error: str, **environment: str) -> Result:
         ),
         ("RecursionError()", "RecursionError in"),
         ("SystemExit('x')", "SystemExit in"),
+        ("SystemExit(1)", "SystemExit in"),
     ],
 )
 def test_what_was_not_foreseen_is_no_verdict(error: str, told: str) -> None:
