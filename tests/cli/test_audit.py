@@ -369,7 +369,7 @@ def test_two_audits_of_one_client_say_the_same(tmp_path: Path) -> None:
     """With a deadline, a client's own ids and its own log, and whatever ran first."""
     client = """
 import os, random, sys, tempfile, time, uuid, grpc
-print(time.strftime("%Y-%m-%dT%H:%M:%S"), os.getpid(), file=sys.stderr)
+print(time.strftime("%Y-%m-%dT%H:%M:%S"), f"[{os.getpid()}]", file=sys.stderr)
 roots = open(sys.argv[2], "rb").read()
 with grpc.secure_channel(sys.argv[1], grpc.ssl_channel_credentials(roots)) as channel:
     call = channel.unary_unary("/a.B/C")
