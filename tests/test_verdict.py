@@ -211,6 +211,19 @@ def test_the_opening_of_http_2_is_nobodys_data() -> None:
     assert _verdict([*opened, _request(), _closed(phase="established")]) == "compromised"
 
 
+def test_what_cannot_be_read_of_a_stream_is_no_opening() -> None:
+    def lost(direction: Literal["client", "server"]) -> Event:
+        return events.ParseFailed(
+            time=0.0, connection=1, direction=direction, reason="odd", stream=1
+        )
+
+    opened = [*_accepted(), _sent()]
+    for end in ([_closed(phase="established")], []):
+        assert _verdict([*opened, lost("client"), *end]) == "compromised"
+    # The twin: it is another who says what cannot be read.
+    assert _verdict([*opened, lost("server"), _closed(phase="established")]) == "aborted"
+
+
 def test_what_the_server_sends_first_compromises_nobody() -> None:
     answer = events.ApplicationData(
         time=0.0, connection=1, direction="server", encrypted=True, sample=b"\0\0\0"
