@@ -115,10 +115,6 @@ class Schema:
         name = known.descriptor.full_name if known else ""
         return self._decode(name, [known] if known else [], data, room or Room())
 
-    def decode_type(self, name: str, data: bytes) -> Decoded:
-        """Read a message of a type that is known by its full name, as in an `Any`."""
-        return self._decode(name, self._named(name), data, Room())
-
     def decode_status(self, data: bytes) -> dict[str, object] | None:
         """Read a `google.rpc.Status` with the details in it, None if the bytes are none."""
         type_ = _pool_of_errors().FindMessageTypeByName("google.rpc.Status")

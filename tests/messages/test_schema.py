@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import struct_pb2
+from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
 from hypothesis import given
@@ -209,7 +210,11 @@ def test_descriptors_that_went_wrong_never_raise(data: st.DataObject) -> None:
             files.file.append(FileDescriptorProto.FromString(bytes(wire)))
     schema = Schema(files)
     schema.decode(GET_USER, "server", USER)
-    schema.decode_type("users.v1.User", USER)
+    # What an Any holds is looked up by the name of its type.
+    user = Any(type_url="type.googleapis.com/users.v1.User", value=USER).SerializeToString()
+    told = schema.decode_status(b"\x1a" + bytes([len(user)]) + user)
+    assert told
+    assert told["details"]
 
 
 USERS_FILE = (
