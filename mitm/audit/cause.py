@@ -24,6 +24,7 @@ CauseName = Literal[
     "no-name-check",
     "no-dates",
     "untrusted-path",
+    "other-roots",
     "no-signature-check",
     "no-possession",
     "lenient-names",
@@ -47,6 +48,7 @@ _SAYS: dict[CauseName, str] = {
     "no-name-check": "does not check the name: any name is taken",
     "no-dates": "does not check the dates",
     "untrusted-path": "does not follow the path to a CA as it should",
+    "other-roots": "trusts other CAs besides the one that it is given",
     "no-signature-check": "does not verify signatures as it should",
     "no-possession": "does not see to it that the server holds the certificate's key",
     "lenient-names": "does not compare names as it should",
@@ -85,6 +87,7 @@ _UNCHECKED: dict[CauseName, CauseName] = {
 # What path validation (RFC 5280 section 6) is there for besides trust. Where nothing leads to a CA
 # that is trusted, none of it protects anybody.
 _OF_THE_PATH: tuple[CauseName, ...] = (
+    "other-roots",
     "no-signature-check",
     "ca-limits",
     "purpose",
@@ -99,7 +102,7 @@ _PROOF_OF_NONE: tuple[CauseName, ...] = (*_VERIFICATION, "no-signature-check")
 _ODDLY_ENCODED = {"cn-injection", "nul-in-cn", "nul-in-san", "san-injection", "uri-san"}
 
 # Numbers in the Common Weakness Enumeration.
-_SIGNATURE, _ENTITY, _REVOCATION, _BEHAVIOUR = 347, 322, 299, 436
+_SIGNATURE, _ENTITY, _REVOCATION, _BEHAVIOUR, _EXTRANEOUS = 347, 322, 299, 436, 349
 _WEAK = {326, 327, 328}
 
 
@@ -287,6 +290,8 @@ def _kind(case: Case) -> CauseName:
     """What is wrong with a client that makes all checks but the one that this certificate needs."""
     weaknesses = set(case.cwe)
     match case.family:
+        case "trust" if _EXTRANEOUS in weaknesses:
+            return "other-roots"
         case "trust":
             return "no-possession" if _ENTITY in weaknesses else "untrusted-path"
         case "name":

@@ -169,6 +169,22 @@ FIXES: dict[tuple[str, Stack], str] = {
     ("untrusted-path", ""): (
         "Let the TLS library build and verify the path, with the CA from your own configuration"
     ),
+    ("other-roots", ""): (
+        "Begin with an empty set of roots, and put in nothing but the CA that the client is given"
+    ),
+    ("other-roots", "python"): (
+        "Give the CA to ssl.create_default_context itself (cafile): load_verify_locations adds to "
+        "the system's roots"
+    ),
+    ("other-roots", "grpclib"): (
+        "Give the CA to ssl.create_default_context itself (cafile): load_verify_locations adds to "
+        "the system's roots"
+    ),
+    ("other-roots", "grpc-go"): "Begin with x509.NewCertPool, not with x509.SystemCertPool",
+    ("other-roots", "go"): "Begin with x509.NewCertPool, not with x509.SystemCertPool",
+    ("other-roots", "tonic"): (
+        "Leave out with_native_roots and with_webpki_roots: they add to ca_certificate"
+    ),
     ("no-signature-check", ""): (
         "Let the TLS library verify the path, keep it up to date, and treat every result but "
         "success as failure"

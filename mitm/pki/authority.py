@@ -1,9 +1,9 @@
-"""The two authorities of a run: the lab's CA, which clients trust, and the attacker's."""
+"""The authorities of a run: the lab's CA, which clients trust, the system's, the attacker's."""
 
 import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -19,6 +19,9 @@ LIFETIME = timedelta(days=1)
 
 # It was there before anything that it signs, a leaf that expired yesterday included.
 BACKDATED = timedelta(days=8)
+
+
+AuthorityName = Literal["lab", "attacker", "system"]
 
 
 class Authority(NamedTuple):
@@ -83,7 +86,10 @@ LAB_SUBJECT = _subject(_LAB)
 
 
 class Authorities:
-    """Both authorities of a run; nothing installs them anywhere.
+    """The authorities of a run; nothing installs them in a trust store of the machine.
+
+    The lab's is what the client is told to trust. The system's stands for the CAs that a machine
+    trusts without being told. The attacker's is trusted by nobody.
 
     Args:
         names: DNS names and IP addresses under test.
@@ -96,9 +102,11 @@ class Authorities:
         # signs: a certificate for a wrong name is to be wrong in that alone.
         self.lab = lab or make_authority(_LAB, None)
         self.attacker = make_authority("Attacker CA", names)
+        # What is planted in the environment of a client may be read by more than was meant.
+        self.system = make_authority("System CA", names)
 
-    def __getitem__(self, which: str) -> Authority:
-        return {"lab": self.lab, "attacker": self.attacker}[which]
+    def __getitem__(self, which: AuthorityName) -> Authority:
+        return {"lab": self.lab, "attacker": self.attacker, "system": self.system}[which]
 
 
 def key_usage(usages: Sequence[str]) -> x509.KeyUsage:

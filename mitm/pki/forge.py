@@ -1,7 +1,7 @@
 """Makes the chain that a recipe describes."""
 
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -17,6 +17,7 @@ from mitm.pki.authority import (
     LIFETIME,
     WARNING,
     Authorities,
+    AuthorityName,
     constrained_to,
     key_usage,
 )
@@ -177,7 +178,7 @@ class _Forge:
             link.send or intermediate,
         )
 
-    def _authority_as_signer(self, which: Literal["lab", "attacker"]) -> _Signer:
+    def _authority_as_signer(self, which: AuthorityName) -> _Signer:
         authority = self._authorities[which]
         certificate = authority.certificate
         try:
@@ -198,7 +199,7 @@ class _Forge:
         subject = self._subject(link, depth)
         itself = _Signer(subject, key, _key_id(key), self._now + LIFETIME, link.trusted)
         match link.signed_by:
-            case "lab" | "attacker":
+            case "lab" | "attacker" | "system":
                 signer = self._authority_as_signer(link.signed_by)
             case "self":
                 signer = itself

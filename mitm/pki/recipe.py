@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from mitm import content, front_matter
 from mitm.address import is_ip
 from mitm.errors import UserError
+from mitm.pki.authority import AuthorityName
 from mitm.pki.names import distinguished, fill, general
 from mitm.pki.unsupported import Unsupported
 
@@ -103,7 +104,7 @@ class Link(_Strict, frozen=True):
 
     subject: str | None = None
     issuer: str | None = None
-    signed_by: Literal["next", "self", "lab", "attacker"] | None = None
+    signed_by: Literal["next", "self", "lab", "attacker", "system"] | None = None
     key: KeyKind = "ec-p256"
     hash: Hash = "sha256"
     version: Literal[1, 3] = 3
@@ -139,7 +140,7 @@ class Link(_Strict, frozen=True):
 class AuthorityLink(_Strict, frozen=True):
     """The end of a chain that one of the lab's own authorities has signed."""
 
-    authority: Literal["lab", "attacker"]
+    authority: AuthorityName
     send: bool = False
 
 
@@ -150,14 +151,15 @@ class Tls(_Strict, frozen=True):
         minimum, maximum: versions, None for what the local OpenSSL speaks by default.
         ciphers: OpenSSL's cipher list for TLS 1.2 and older.
         alpn: what is chosen in place of the server's own choice; `none` chooses nothing.
-        plaintext: whether the ClientHello is answered with HTTP/2 in plaintext, and no TLS.
+        plaintext: what the ClientHello is answered with in the place of TLS: HTTP/2 in plaintext
+            (True), or HTTP/1.1.
     """
 
     minimum: Version | None = None
     maximum: Version | None = None
     ciphers: str | None = None
     alpn: Literal["none", "http/1.1"] | None = None
-    plaintext: bool = False
+    plaintext: bool | Literal["http/1.1"] = False
 
     def __post_init__(self) -> None:
         if self.minimum and self.maximum and self.minimum > self.maximum:

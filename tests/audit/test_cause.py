@@ -19,8 +19,8 @@ FORGERIES = [n for n in markdown_files(CERTS) if load_recipe(n).expect == "rejec
 
 # What a client that verifies nothing refuses all the same: the handshake does.
 BY_THE_HANDSHAKE = {
-    *("anonymous-cipher", "null-cipher", "other-key", "plaintext-http2", "tls-1.0", "tls-1.1"),
-    *("alpn-http1", "no-alpn"),
+    *("anonymous-cipher", "null-cipher", "other-key", "plaintext-http2"),
+    *("alpn-http1", "no-alpn", "tls-1.0", "tls-1.1"),
 }
 
 
@@ -83,6 +83,13 @@ def test_what_needs_trust_follows_from_taking_any_issuer() -> None:
     assert cause.name == "any-issuer"
     assert [f.case.name for f in cause.proof] == ["attacker-ca"]
     assert {f.case.name for f in cause.follows} == {"leaf-as-ca", "eku-client-auth"}
+
+
+def test_who_trusts_the_machine_as_well_is_told_so() -> None:
+    (cause,) = audited({"system-root"}, {"attacker-ca", "self-signed"})
+    assert (cause.name, cause.severity) == ("other-roots", "should")
+    (cause,) = audited({"system-root", "attacker-ca"}, {"wrong-host"})
+    assert cause.name == "any-issuer"
 
 
 def test_who_refuses_a_self_signed_certificate_does_not_take_any_issuer() -> None:

@@ -123,7 +123,7 @@ def _leads_to_what_is_trusted(recipe: Recipe) -> bool:
             return True
         if {"bad-signature", "zero-signature"} & set(link.breakages):
             return False
-        if link.signed_by in ("lab", "attacker", "self"):
+        if link.signed_by in ("lab", "attacker", "system", "self"):
             return link.signed_by == "lab"
         if isinstance(above, Link) and above.send is False:
             return False

@@ -45,7 +45,7 @@ constraints = st.fixed_dictionaries(
 link_fields: dict[str, st.SearchStrategy[Any]] = {
     "subject": names,
     "issuer": names,
-    "signed_by": st.sampled_from(["next", "self", "lab", "attacker"]),
+    "signed_by": st.sampled_from(["next", "self", "lab", "attacker", "system"]),
     "key": st.sampled_from(["ec-p256", "ec-p384", "ed25519", "rsa-1024"]),
     "hash": st.sampled_from(["sha256", "sha384", "sha1", "md5"]),
     "version": st.sampled_from([1, 2, 3]),
@@ -117,7 +117,7 @@ front_matter = st.fixed_dictionaries(
                 "maximum": st.sampled_from(["TLSv1", "TLSv1.2", "TLSv1.3"]),
                 "ciphers": st.sampled_from(["eNULL", "NONE", "", ":::", "ALL:@SECLEVEL=9"]),
                 "alpn": st.sampled_from(["none", "http/1.1", "h3"]),
-                "plaintext": st.booleans(),
+                "plaintext": st.sampled_from([False, True, "http/1.1", "h2"]),
             },
         ),
     },

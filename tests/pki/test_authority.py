@@ -1,33 +1,37 @@
 """The lab's CA and the attacker's."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from cryptography import x509
 
 from mitm.pki import Authorities
-from mitm.pki.authority import constrained_to, make_authority
+from mitm.pki.authority import AuthorityName, constrained_to, make_authority
 
 
-@pytest.mark.parametrize("which", ["lab", "attacker"])
-def test_each_run_has_a_ca_of_its_own(which: str) -> None:
+@pytest.mark.parametrize("which", get_args(AuthorityName))
+def test_each_run_has_a_ca_of_its_own(which: AuthorityName) -> None:
     one, other = Authorities(["localhost"])[which], Authorities(["localhost"])[which]
     assert one.certificate.public_key() != other.certificate.public_key()
     assert one.certificate.serial_number != other.certificate.serial_number
 
 
-@pytest.mark.parametrize("which", ["lab", "attacker"])
+@pytest.mark.parametrize("which", get_args(AuthorityName))
 def test_a_ca_lives_for_a_day_and_says_not_to_be_trusted(
-    authorities: Authorities, which: str
+    authorities: Authorities, which: AuthorityName
 ) -> None:
     certificate = authorities[which].certificate
     assert "DO NOT TRUST" in certificate.subject.rfc4514_string()
     assert certificate.not_valid_after_utc <= datetime.now(UTC) + timedelta(days=1)
 
 
-def test_the_attackers_ca_is_good_for_the_names_under_test_alone() -> None:
-    attacker = Authorities(["localhost", "127.0.0.1"]).attacker.certificate
-    constraints = attacker.extensions.get_extension_for_class(x509.NameConstraints)
+@pytest.mark.parametrize("which", ["attacker", "system"])
+def test_what_others_may_come_to_trust_is_good_for_the_names_under_test_alone(
+    which: AuthorityName,
+) -> None:
+    certificate = Authorities(["localhost", "127.0.0.1"])[which].certificate
+    constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
     assert constraints.critical
     assert constraints.value == constrained_to(["localhost", "127.0.0.1"])
 
