@@ -1,0 +1,40 @@
+"""What an audit of an animal must come to, whatever language it is written in."""
+
+from collections.abc import Callable, Sequence
+
+from mitm import audit
+from mitm.audit.conclusion import conclude
+from tests.zoo.animals import Animal
+
+# What the sound ones are tried with, and what no client may refuse.
+SOUND_CERTIFICATES = ("root-included", "matching-wildcard", "several-names")
+
+# Plays an animal: with its flaw or mended, with these certificates and attacks.
+Play = Callable[[Animal, bool, Sequence[str]], audit.Report]
+
+
+def assert_caught(animal: Animal, play: Play) -> None:
+    """What is wrong with an animal is found, and nothing that is not."""
+    report = play(animal, False, [*animal.caught_by, *animal.rejects])
+    assert report.conclusive, report.controls
+    found = {finding.case.name: finding for finding in report.findings}
+    missed = {n: found[n] for n in animal.caught_by if found[n].outcome != "vulnerable"}
+    assert not missed, f"{animal.id} has {', '.join(animal.flaw)}, and these missed it"
+    alarms = {n: found[n] for n in animal.rejects if found[n].outcome != "pass"}
+    assert not alarms, f"{animal.id} has {', '.join(animal.flaw)}, and nothing else"
+    assert conclude(report, strict=True).exit_code == 1
+
+
+def assert_left_alone(animal: Animal, play: Play, *, mended: bool = False) -> None:
+    """An animal that is sound, or has been mended, is accused of nothing.
+
+    Args:
+        animal: which.
+        play: plays it.
+        mended: whether it has a flaw otherwise: it is tried with what that was caught by.
+    """
+    names = animal.caught_by if mended else ("must",)
+    report = play(animal, mended, names)
+    assert report.conclusive, report.controls
+    conclusion = conclude(report)
+    assert conclusion.exit_code == 0, [f for f in report.findings if f.outcome != "pass"]

@@ -1,0 +1,56 @@
+"""What holds of every animal of the zoo, whatever language it is written in."""
+
+import re
+
+import pytest
+
+from mitm.audit import catalogue
+from tests.zoo.animals import ZOO, Animal, animals
+from tests.zoo.flaws import FLAWS
+
+ANIMALS = animals("python") | animals("go")
+
+each = pytest.mark.parametrize("animal", ANIMALS.values(), ids=ANIMALS)
+
+# What a case can be: something that others can look up.
+A_CASE = re.compile(
+    r"CVE-\d{4}-\d{4,}|RUSTSEC-\d{4}-\d{4}|GHSA(-[23456789cfghjmpqrvwx]{4}){3}"
+    r"|[\w.-]+/[\w.-]+ issue|PEP \d+|RFC \d+|documentation of|\bguide of|\bexamples? of"
+)
+
+MOST_LINES = 40
+
+
+def test_names_tell_them_apart() -> None:
+    assert len(ANIMALS) == len(animals("python")) + len(animals("go"))
+
+
+@each
+def test_each_names_its_case_and_is_short(animal: Animal) -> None:
+    assert A_CASE.search(animal.case), f"{animal.path}: case: what others can look up"
+    assert "http" not in animal.text.partition("\n---\n")[2].partition("\n---\n")[0]
+    assert len(animal.code) <= MOST_LINES, f"{animal.path}: at most {MOST_LINES} lines of code"
+
+
+@each
+def test_a_flawed_one_can_be_mended_and_a_sound_one_has_nothing_to_mend(animal: Animal) -> None:
+    assert ("MENDED" in animal.text) == bool(animal.flaw), animal.path
+
+
+@each
+def test_what_has_to_be_a_program_says_why(animal: Animal) -> None:
+    assert (animal.run == "program") == bool(animal.why), animal.path
+
+
+def test_what_must_catch_a_flaw_exists_and_each_flaw_has_an_animal() -> None:
+    known = {recipe.name for recipe in catalogue()}
+    for name, flaw in FLAWS.items():
+        assert {*flaw.caught_by, *flaw.rejects} <= known, name
+        assert not {*flaw.caught_by} & {*flaw.rejects}, name
+    assert {flaw for animal in ANIMALS.values() for flaw in animal.flaw} == FLAWS.keys()
+
+
+def test_everything_in_the_folders_is_an_animal_or_helps_one() -> None:
+    found = {path for path in ZOO.glob("*/*") if path.suffix in (".py", ".go")}
+    others = found - {animal.path for animal in ANIMALS.values()}
+    assert {path.stem for path in others} <= {"rpc"}
