@@ -213,11 +213,25 @@ class HandshakeCompleted(Event, frozen=True, tag="handshake-completed"):
         version: of TLS.
         cipher: the cipher suite, by OpenSSL's name.
         alpn: the protocol agreed on, null for none.
+        resumed: a session was resumed, in which no certificate is shown.
     """
 
     version: str
     cipher: str
     alpn: str | None
+    resumed: bool = False
+
+
+class Interrupted(Event, frozen=True, tag="interrupted"):
+    """The interceptor interrupts a connection, as the attack that is played has it.
+
+    Attributes:
+        how: `reset`: the socket is reset. `refused`: the ClientHello is answered in plaintext that
+            there is no TLS. `goaway`: the client is told to take another connection. `cut`: the
+            socket is reset in the middle of an answer.
+    """
+
+    how: Literal["reset", "refused", "goaway", "cut"]
 
 
 class Alert(Event, frozen=True, tag="alert"):
@@ -430,6 +444,7 @@ AnyEvent = (
     | UpstreamFailed
     | CertificatePresented
     | HandshakeCompleted
+    | Interrupted
     | Alert
     | ApplicationData
     | Frame

@@ -29,6 +29,12 @@ _SOURCES = {
 
 # Frames that Headers and Message events tell of, in full and with their meaning.
 _CARRIERS = {"HEADERS", "CONTINUATION", "PUSH_PROMISE", "DATA"}
+_INTERRUPTED = {
+    "reset": "resets the connection",
+    "refused": "answers in plaintext that there is no TLS",
+    "goaway": "tells the client to take another connection (GOAWAY)",
+    "cut": "cuts the connection in the middle of an answer",
+}
 _WAYS: dict[Direction, str] = {"client": "client → server", "server": "server → client"}
 # Pseudo-headers and what every gRPC call repeats; what is left is worth a line of its own.
 _ROUTINE = {
@@ -125,8 +131,11 @@ class EventPrinter:
                 what = f"presents {event.certificate}: {event.subjects[0]}"
                 return [("attacker", f"{what}, issued by {event.issuer}", "yellow")]
             case events.HandshakeCompleted():
-                what = f"completes the handshake: {event.version}, {event.cipher}"
+                how = "resumes a session" if event.resumed else "completes the handshake"
+                what = f"{how}: {event.version}, {event.cipher}"
                 return [("client", what, "yellow")]
+            case events.Interrupted():
+                return [("attacker", _INTERRUPTED[event.how], "yellow")]
             case events.Alert():
                 return [(event.by, f"TLS alert: {event.name} ({event.number})", "green")]
             case events.ApplicationData() if event.direction == "client":

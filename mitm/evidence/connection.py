@@ -123,6 +123,8 @@ class SeenConnection:
         requested: it has made a request, whole up to the end of its headers.
         unreached: why the server was not, "" if it was.
         closed: its end; None while it is open.
+        turned_away: the interceptor has given its ClientHello no handshake.
+        resumed: a session was resumed, so that no certificate was shown.
     """
 
     def __init__(self, number: int) -> None:
@@ -132,6 +134,8 @@ class SeenConnection:
         self.requested = False
         self.unreached = ""
         self.closed: events.Closed | None = None
+        self.turned_away = False
+        self.resumed = False
         self._hello: events.ClientHello | None = None
         self._shown: events.CertificatePresented | None = None
         self._accepted_at = 0.0
@@ -174,6 +178,9 @@ class SeenConnection:
                 self._shown = event
             case events.HandshakeCompleted():
                 self.accepted, self._accepted_at = True, event.time
+                self.resumed = event.resumed
+            case events.Interrupted(how="refused" | "reset") if not self.accepted:
+                self.turned_away = True
             case events.UpstreamFailed():
                 self.unreached = event.reason
             case events.Alert():
@@ -184,6 +191,11 @@ class SeenConnection:
     @property
     def presented(self) -> bool:
         return self._shown is not None
+
+    @property
+    def shown(self) -> str:
+        """The name of what the client was shown, "" for nothing."""
+        return self._shown.certificate if self._shown else ""
 
     @property
     def reached(self) -> Reached:
@@ -217,12 +229,16 @@ class SeenConnection:
         return reached != "nothing" and not (reached == "preface" and self.encrypted)
 
     @property
+    def offer(self) -> tuple[tuple[str, ...], ...]:
+        """What the ClientHello offers, see `Kind`; () if there was none."""
+        hello = self._hello
+        return (hello.versions, hello.alpn, hello.cipher_suites) if hello else ()
+
+    @property
     def kind(self) -> Kind:
         """Which kind of connection it is."""
-        hello = self._hello
-        offer = (hello.versions, hello.alpn, hello.cipher_suites) if hello else ()
         other = "HTTP/1.1" if self.requested else "bytes"
-        return Kind(offer, "HTTP/2" if self._framed else other)
+        return Kind(self.offer, "HTTP/2" if self._framed else other)
 
     def end(self, until: float | None) -> events.Closed | None:
         """How it ended, if that was before a time in seconds since the epoch."""
@@ -304,6 +320,17 @@ class SeenConnection:
         end = self.end(until)
         if end is None:
             phase = "established" if self.accepted else "handshake" if self.presented else "hello"
-            return Ending(self.number, self.accepted, "", "open", phase, "", self.reached)
-        alert = self._alerts.get(end.by, "")
-        return Ending(self.number, self.accepted, end.by, end.how, end.phase, alert, self.reached)
+            by, how, alert = "", "open", ""
+        else:
+            by, how, phase, alert = end.by, end.how, end.phase, self._alerts.get(end.by, "")
+        return Ending(
+            self.number,
+            self.accepted,
+            by,
+            how,
+            phase,
+            alert,
+            self.reached,
+            self.shown,
+            self.resumed,
+        )

@@ -27,12 +27,14 @@ class Conduct(NamedTuple):
         run: what is known of the run.
         control: what it did with the genuine certificate, if that was observed.
         noun: what it is, in a sentence.
+        spared: how many connections it has made besides, on which it had nothing to judge.
     """
 
     connections: Sequence[SeenConnection]
     run: ClientRun
     control: Observation | None
     noun: str
+    spared: int = 0
 
     @property
     def left(self) -> list[SeenConnection]:
@@ -64,6 +66,9 @@ class Conduct(NamedTuple):
             return "exposed", "there is no TLS: everything was read with no certificate"
         if run.problem:
             return "undecided", run.problem
+        if not self.connections and self.spared:
+            made = "1 connection" if self.spared == 1 else f"{self.spared} connections"
+            return "untried", f"{who} made {made}, and none on which it could have been attacked"
         if not self.connections and run.end == "still-running":
             return "undecided", f"{who} did not end within {run.seconds:g} s"
         if not self.connections:

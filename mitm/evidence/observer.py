@@ -1,6 +1,6 @@
 """Watches the events of a leg, and keeps what an observation is made of."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import structs
 
@@ -53,20 +53,23 @@ class Observer:
 
     Args:
         noun: who is observed, in the words of a reason.
+        spared: names of certificates of which the client has nothing to judge: in an attack, the
+            genuine one. What it sends on those connections is not held against it.
 
     Attributes:
         noun: the same.
-        answered: whether a call has come to its end.
+        answered: whether a call has come to its end, on a connection that counts.
     """
 
-    def __init__(self, noun: str = "client") -> None:
+    def __init__(self, noun: str = "client", spared: Collection[str] = ()) -> None:
         self.answered = False
         self._missed = ""
         self.noun = noun
+        self._spared = spared
         self._connections: dict[int, SeenConnection] = {}
         self._calls: dict[tuple[int, int], _Reading] = {}
         self._room = MAX_MESSAGE_BYTES
-        self._credentials: dict[str, None] = {}
+        self._credentials: dict[str, set[int]] = {}
         self._secrets: set[str] = set()
         self._altered: list[Altered] = []
         self._relayed: list[str] = []
@@ -104,12 +107,13 @@ class Observer:
                 if len(self._secrets) >= MAX_SECRETS:
                     break
                 if not name.startswith(":") and masked(name, value) != value:
-                    self._credentials[name] = None
+                    self._credentials.setdefault(name, set()).add(event.connection)
                 self._secrets.update(secrets_in(name, value))
             if len(self._calls) < MAX_CALLS:
                 self._calls[key] = _Reading(event)
         elif event.direction == "server":
-            self.answered |= event.end_stream
+            counts = self._connections[event.connection].shown not in self._spared
+            self.answered |= event.end_stream and counts
             if reading := self._calls.get(key):
                 reading.status = dict(event.headers).get("grpc-status", reading.status)
 
@@ -127,10 +131,22 @@ class Observer:
     @property
     def rejections(self) -> int:
         """How many connections the client has left so far; 0 once it has sent data on one."""
-        connections = self._connections.values()
+        connections = self._judged()
         if any(connection.over_the_line for connection in connections):
             return 0
         return sum(connection.was_left(None) for connection in connections)
+
+    def _judged(self) -> list[SeenConnection]:
+        """The connections that the client is judged by."""
+        connections = list(self._connections.values())
+        if not self._spared:
+            return connections
+        return [
+            each
+            for each in connections
+            if each.shown not in self._spared
+            and (each.presented or each.over_the_line or each.unreached)
+        ]
 
     def open(self) -> list[SeenConnection]:
         """The connections that have not ended."""
@@ -147,27 +163,33 @@ class Observer:
         if self._missed:
             run = structs.replace(run, problem=self._missed)
         connections = list(self._connections.values())
-        conduct = Conduct(connections, run, control, self.noun)
+        judged = self._judged()
+        conduct = Conduct(judged, run, control, self.noun, len(connections) - len(judged))
         act, reason = conduct.weigh()
         return Observation(
             act=act,
             reason=reason,
-            evidence=self._evidence(connections, run),
+            evidence=self._evidence(connections, judged, run),
             end=run.end,
-            called=any(each.requested or each.reached == "bytes" for each in connections),
+            called=any(each.requested or each.reached == "bytes" for each in judged),
             hung=conduct.hangs,
             rejections=len(conduct.left),
-            kinds=tuple(dict.fromkeys(each.kind for each in connections if each.over_the_line)),
+            kinds=tuple(dict.fromkeys(each.kind for each in judged if each.over_the_line)),
             left=tuple(dict.fromkeys(each.kind for each in conduct.left)),
+            made=tuple(each.kind for each in connections if each.offer),
+            met=tuple(each.kind for each in judged if each.presented),
             relayed=tuple(self._relayed),
             secrets=tuple(sorted(self._secrets)),
         )
 
-    def _evidence(self, connections: list[SeenConnection], run: ClientRun) -> Evidence:
+    def _evidence(
+        self, connections: list[SeenConnection], judged: list[SeenConnection], run: ClientRun
+    ) -> Evidence:
+        numbers = {each.number for each in judged}
         return Evidence(
-            max((each.reached for each in connections), key=LEVELS.index, default="nothing"),
-            tuple(reading.call() for reading in self._calls.values()),
-            tuple(self._credentials),
+            max((each.reached for each in judged), key=LEVELS.index, default="nothing"),
+            tuple(reading.call() for (n, _), reading in self._calls.items() if n in numbers),
+            tuple(name for name, on in self._credentials.items() if on & numbers),
             tuple(each.ending(run.until) for each in connections),
             tuple(self._altered),
         )

@@ -16,7 +16,7 @@ Reached = Literal[
 ]
 LEVELS: tuple[Reached, ...] = get_args(Reached)
 
-Act = Literal["sent", "exposed", "rejected", "declined", "unreached", "undecided"]
+Act = Literal["sent", "exposed", "rejected", "declined", "unreached", "untried", "undecided"]
 
 RunEnd = Literal["ended", "returned", "stopped", "still-running"]
 
@@ -153,6 +153,8 @@ class Ending(msgspec.Struct, frozen=True):
         by, how: who ended it and in which way; "" and `open` if it had not ended.
         alert: of the peer that ended it, `unknown_ca (48)`; "" if there was none.
         reached: how far what the client sent on it could be read, as in `Evidence`.
+        certificate: the name of what the client was shown, "" for nothing.
+        resumed: the client has resumed a session, in which no certificate is shown.
     """
 
     connection: int
@@ -162,6 +164,8 @@ class Ending(msgspec.Struct, frozen=True):
     phase: str
     alert: str = ""
     reached: Reached = "nothing"
+    certificate: str = ""
+    resumed: bool = False
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -202,7 +206,8 @@ class Observation(msgspec.Struct, frozen=True):
     Attributes:
         act: `sent` data over it, which was decrypted; `exposed` its data without any TLS;
             `rejected` it; `declined`: it was not shown it, because the TLS library here would not;
-            `unreached`: it never connected; `undecided`.
+            `unreached`: it never connected; `untried`: it made no connection on which it could have
+            been shown a forgery; `undecided`.
         reason: for that, in one sentence; of `rejected`, how it left.
         end: of the client's run.
         called: whether it made a whole request, or spoke another protocol than HTTP/2.
@@ -210,6 +215,8 @@ class Observation(msgspec.Struct, frozen=True):
         rejections: how many connections it has left.
         kinds: of the connections that it sent data on.
         left: of the connections that it has left.
+        made: of all that it has begun with TLS, in their order.
+        met: of those on which it was shown what it had to judge.
         relayed: the interceptor's own addresses towards the server, by which the server knows it.
         secrets: credentials that were read, for leaving them out of what is repeated.
     """
@@ -223,6 +230,8 @@ class Observation(msgspec.Struct, frozen=True):
     rejections: int = 0
     kinds: tuple[Kind, ...] = ()
     left: tuple[Kind, ...] = ()
+    made: tuple[Kind, ...] = ()
+    met: tuple[Kind, ...] = ()
     relayed: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
 

@@ -3,5 +3,6 @@
 from mitm.proxy.interception import Mode
 from mitm.proxy.interceptor import Interceptor
 from mitm.proxy.stand_in import StandIn
+from mitm.proxy.treatment import Treatment
 
-__all__ = ["Interceptor", "Mode", "StandIn"]
+__all__ = ["Interceptor", "Mode", "StandIn", "Treatment"]

@@ -20,6 +20,7 @@ from mitm.proxy.interception import Interception
 from mitm.proxy.peer import Peer
 from mitm.proxy.relay import Relay
 from mitm.proxy.rewriting import Rewriting
+from mitm.proxy.treatment import Interruption, Treatment
 from mitm.proxy.watcher import Watcher
 from mitm.wire.http2 import PREFACE, PROTOCOLS
 
@@ -56,6 +57,7 @@ class Connection:
         self._arrival = Arrival(client, address, interception, self._emit)
         self._phase: Literal["hello", "handshake", "established", "tunnelled"] = "hello"
         self._watcher: Watcher | None = None
+        self._interruption: Interruption | None = None
         self._left_alone = ""  # why nothing is changed here that was to be
         self._first_end: EndError | None = None
         self._arrived: Arrived | None = None
@@ -135,13 +137,22 @@ class Connection:
             # It has seen no certificate that it could have turned down.
             raise EndError("client", "reset")
         wanted = msgspec.structs.replace(arrived.hello, server_name=arrived.name)
-        presented = self._interception.choose(wanted)
+        chosen = self._interception.choose(wanted)
+        treatment = chosen if isinstance(chosen, Treatment) else Treatment(chosen)
+        if treatment.handshake != "complete":
+            await greeting.turn_away(arrived.client, treatment.handshake, self._emit)
+        presented = treatment.presented
+        assert presented is not None
         if presented.chain.tls.plaintext:
             await greeting.answer_in_plaintext(arrived.client, presented.chain, self._emit)
         else:
             alpn = greeting.protocol(arrived)
             tls = self._interception.contexts.client_leg(arrived.hello, presented, alpn)
             await greeting.present(arrived.client, presented, tls, self._emit)
+        if treatment.then:
+            leg = arrived.client.tls
+            http2 = leg is None or leg.alpn in PROTOCOLS
+            self._interruption = Interruption(treatment.then, http2=http2)
 
     def _observing(self, client: Peer) -> Watcher | Rewriting:
         """What looks at the connection, or changes it where that was asked for and can be."""
@@ -200,9 +211,15 @@ class Connection:
         """Relay one direction: write first, look after, then wait for room."""
         source = peers[direction]
         while data := await source.receive():
+            interruption = self._interruption if direction == "server" else None
+            was_due = interruption is not None and interruption.due
+            if interruption:
+                data = interruption.passes(data)
             relay.received(direction, data)
             self._pass_on(relay, peers)
             await self._look(relay)
+            if interruption and interruption.due and not was_due:
+                await self._interrupt(interruption, peers["client"])
             if self._left_alone:
                 reason, self._left_alone = self._left_alone, ""
                 self._emit(events.NotRewritten, direction=direction, stream=0, reason=reason)
@@ -227,6 +244,17 @@ class Connection:
         await self._look(relay)
         if relay.failed:
             raise end
+
+    async def _interrupt(self, interruption: Interruption, client: Peer) -> None:
+        """Do to the client what the moment is for; a GOAWAY has been sent with the answer."""
+        self._emit(events.Interrupted, how=interruption.how)
+        if interruption.how == "goaway":
+            return
+        with contextlib.suppress(OSError):
+            await client.flush()
+        client.reset()
+        self._first_end = EndError("attacker", "reset")
+        raise self._first_end
 
     def _pass_on(self, relay: Relay, peers: dict[Direction, Peer]) -> None:
         """Write what is due to both peers."""

@@ -15,9 +15,11 @@ way out is `EndError`. What is invariant: no byte is taken for application data 
 """
 
 import asyncio
+import contextlib
+from typing import Literal, NoReturn
 
 from mitm import events, pki
-from mitm.proxy.arrival import Arrived
+from mitm.proxy.arrival import REFUSAL_SECONDS, Arrived
 from mitm.proxy.contexts import preferred_alpn
 from mitm.proxy.ending import Emit, EndError, end_of, unreachable
 from mitm.proxy.interception import Interception
@@ -31,6 +33,13 @@ HANDSHAKE_SECONDS = 10.0
 
 # What an HTTP/2 server says first (RFC 9113 section 3.4): a frame without settings.
 EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
+
+
+# What an HTTP/1.1 server without TLS answers a ClientHello, as those of Go and nginx do.
+NO_TLS = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    b"Content-Length: 17\r\n\r\nThere is no TLS.\n"
+)
 
 
 async def greet_server(arrived: Arrived, interception: Interception, emit: Emit) -> None:
@@ -129,7 +138,37 @@ async def present(client: Peer, presented: pki.Presentation, tls: TlsLeg, emit: 
         raise EndError("attacker", "time-limit", reason) from None
     if not completed:
         raise end_of("client", client, emit)
-    emit(events.HandshakeCompleted, version=tls.version, cipher=tls.cipher, alpn=tls.alpn)
+    emit(
+        events.HandshakeCompleted,
+        version=tls.version,
+        cipher=tls.cipher,
+        alpn=tls.alpn,
+        resumed=tls.resumed,
+    )
+
+
+async def turn_away(client: Peer, how: Literal["reset", "refused"], emit: Emit) -> NoReturn:
+    """Give a ClientHello no handshake.
+
+    What the client says in plaintext after a refusal is left unread.
+
+    Raises:
+        EndError: in any case.
+    """
+    emit(events.Interrupted, how=how)
+    client.unread = bytearray()
+    if how == "reset":
+        client.reset()
+        raise EndError("attacker", "reset")
+    client.send(NO_TLS)
+    client.send_end(notify=False)
+    # A socket that is closed over unread bytes is reset, and the answer is lost with it (RFC 9112
+    # section 9.6).
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(REFUSAL_SECONDS):
+            while len(client.unread) < READ_SIZE and await client.listen():
+                pass
+    raise EndError("attacker", "eof")
 
 
 async def answer_in_plaintext(client: Peer, chain: pki.Chain, emit: Emit) -> None:

@@ -10,6 +10,7 @@ from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.proxy.contexts import Contexts
 from mitm.proxy.tap import Tap
+from mitm.proxy.treatment import Treatment
 from mitm.tls import Hello
 
 Mode = Literal["reverse", "connect", "transparent"]
@@ -25,7 +26,7 @@ class Interception(NamedTuple):
 
     upstream: Address | None
     upstream_tls: bool | None
-    choose: Callable[[Hello], pki.Presentation]
+    choose: Callable[[Hello], pki.Presentation | Treatment]
     contexts: Contexts
     schema: Schema
     on_event: Callable[[Event], None]

@@ -23,6 +23,7 @@ from mitm.proxy.observer import LOGGER, GuardedObserver, Losses
 from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import GuardedTap, Tap
 from mitm.proxy.transparent import take_foreign
+from mitm.proxy.treatment import Treatment
 from mitm.proxy.whereabouts import found_at, is_listened_on
 from mitm.tls import Hello
 
@@ -58,7 +59,8 @@ class Interceptor:
     Args:
         upstream: the server. In the modes `connect` and `transparent` it is dialled in the place of
             the hosts under test; None for whatever host the client wants to reach.
-        choose: picks what to present, once the ClientHello has been read.
+        choose: picks what to present, once the ClientHello has been read; or what else is to be
+            done with the connection.
         listen: where clients are expected; port 0 lets the kernel choose.
         schema: descriptors that messages are shown through; without, they are guessed.
         on_event: called with each event as it happens; it must not block for long. What it raises
@@ -86,7 +88,7 @@ class Interceptor:
         self,
         *,
         upstream: Address | None,
-        choose: Callable[[Hello], Presentation],
+        choose: Callable[[Hello], Presentation | Treatment],
         listen: Address = _ANY_PORT,
         schema: Schema = _NO_SCHEMA,
         on_event: Callable[[Event], None] = lambda event: None,

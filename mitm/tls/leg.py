@@ -162,6 +162,11 @@ class TlsLeg:
         return cipher[0] if cipher else ""
 
     @property
+    def resumed(self) -> bool:
+        """Whether a session was resumed, which shows no certificate (RFC 8446 section 2.2)."""
+        return bool(self._tls.session_reused)
+
+    @property
     def alpn(self) -> str | None:
         """The application protocol agreed on, `h2` for gRPC."""
         return self._tls.selected_alpn_protocol()
