@@ -15,6 +15,7 @@ _INSTALLED = _PACKAGE / "content"
 ROOT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 
 CERTS = ROOT / "certs"
+ATTACKS = CERTS / "attacks"
 CLIENTS = ROOT / "client"
 PROTO = ROOT / "proto"
 SCENARIOS = ROOT / "scenarios"

@@ -4,7 +4,19 @@ From Python it is one call, `run`. What it is made of is here as well, for those
 in another way.
 """
 
-from mitm.audit.case import CONTROL, Case, Suite, catalogue, forge_suite, select, with_own
+from mitm.audit.attack import Attack
+from mitm.audit.case import (
+    CONTROL,
+    Case,
+    Entry,
+    Suite,
+    catalogue,
+    certificates,
+    forge_suite,
+    load_entry,
+    select,
+    with_own,
+)
 from mitm.audit.cause import Cause, find_causes
 from mitm.audit.command import Command
 from mitm.audit.finding import Finding, Report, Subject
@@ -16,6 +28,7 @@ from mitm.messages.status import status_code
 
 __all__ = [
     "CONTROL",
+    "Attack",
     "Auditor",
     "Case",
     "Cause",
@@ -23,6 +36,7 @@ __all__ = [
     "ClientUnderTest",
     "Command",
     "Endpoint",
+    "Entry",
     "Finding",
     "Listener",
     "Report",
@@ -30,8 +44,10 @@ __all__ = [
     "Suite",
     "Upstream",
     "catalogue",
+    "certificates",
     "find_causes",
     "forge_suite",
+    "load_entry",
     "run",
     "run_audit",
     "select",

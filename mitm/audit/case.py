@@ -10,6 +10,7 @@ import msgspec
 
 from mitm import content, pki
 from mitm.address import LOCALHOST, must_be_a_name
+from mitm.audit.attack import Attack, load_attack
 from mitm.errors import UserError
 from mitm.pki.recipe import Family, Severity
 
@@ -34,6 +35,10 @@ class Case(msgspec.Struct, frozen=True):
         chain: what is presented, with what the client dials and expects; None if it cannot be.
         unsupported: why it cannot be, "" if it can.
         family: the section of the catalogue that it stands in.
+        attack: what is done in steps, with `chains`; None for a certificate that is presented on
+            each connection.
+        chains: what an attack presents, by the recipes' names. A recipe that cannot be made for
+            the name under test is left out.
     """
 
     name: str
@@ -47,6 +52,13 @@ class Case(msgspec.Struct, frozen=True):
     chain: pki.Chain | None
     unsupported: str = ""
     family: Family = "own"
+    attack: Attack | None = None
+    chains: dict[str, pki.Chain] = {}
+
+    @property
+    def dialled(self) -> pki.Chain:
+        """The chain that says what the client dials, whom it expects, and whom it trusts."""
+        return self.chain or self.chains[CONTROL]
 
 
 class Suite(msgspec.Struct, frozen=True):
@@ -62,6 +74,11 @@ class Suite(msgspec.Struct, frozen=True):
     cases: tuple[Case, ...]
 
     @property
+    def attacks_each_position(self) -> bool:
+        """Whether each connection of a client that makes several is attacked by itself."""
+        return any(case.attack is not None and case.attack.each_position for case in self.cases)
+
+    @property
     def pin_pem(self) -> bytes:
         """The genuine leaf, for clients that pin it."""
         assert self.control.chain is not None
@@ -69,7 +86,7 @@ class Suite(msgspec.Struct, frozen=True):
 
 
 class _Selectable(Protocol):
-    """A recipe, or a case."""
+    """A recipe, an attack, or a case."""
 
     @property
     def name(self) -> str: ...
@@ -82,13 +99,43 @@ class _Selectable(Protocol):
 S = TypeVar("S", bound=_Selectable)
 
 
-def catalogue() -> list[pki.Recipe]:
+Entry = pki.Recipe | Attack
+"""What a client can be tried with, as it stands in a file."""
+
+
+def certificates() -> list[pki.Recipe]:
     """All certificates that come with the project, in the order of their names."""
     return [pki.load_recipe(name) for name in content.markdown_files(content.CERTS)]
 
 
-def with_own(recipes: Iterable[pki.Recipe], words: Iterable[str]) -> list[pki.Recipe]:
-    """Certificates, and behind them files of one's own.
+def catalogue() -> list[Entry]:
+    """All that comes with the project: the certificates, and behind them the attacks."""
+    attacks = [load_attack(name) for name in content.markdown_files(content.ATTACKS)]
+    return [*certificates(), *attacks]
+
+
+def load_entry(word: str) -> Entry:
+    """Load a certificate or an attack, by its name or the path of its file.
+
+    Raises:
+        UserError: there is none, or it is not well-formed.
+    """
+    known = content.markdown_files(content.CERTS) | content.markdown_files(content.ATTACKS)
+    path = content.find("certificate or attack", known, word)
+    return load_attack(str(path)) if is_attack(path) else pki.load_recipe(str(path))
+
+
+def is_attack(path: Path) -> bool:
+    """Whether a file describes an attack, by what makes it one."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    return "\nplays:" in text or "\neach_position:" in text
+
+
+def with_own(recipes: Iterable[Entry], words: Iterable[str]) -> list[Entry]:
+    """Certificates and attacks, and behind them files of one's own.
 
     Args:
         recipes: those that are known by their names.
@@ -99,9 +146,13 @@ def with_own(recipes: Iterable[pki.Recipe], words: Iterable[str]) -> list[pki.Re
             baselines tell certificates apart by that.
     """
     known = {recipe.name: recipe for recipe in recipes}
-    taken = {n: path.resolve() for n, path in content.markdown_files(content.CERTS).items()}
+    taken = {
+        name: path.resolve()
+        for folder in (content.CERTS, content.ATTACKS)
+        for name, path in content.markdown_files(folder).items()
+    }
     for word in filter(content.is_path, words):
-        recipe, path = pki.load_recipe(word), Path(word).resolve()
+        recipe, path = load_entry(word), Path(word).resolve()
         if taken.setdefault(recipe.name, path) != path:
             raise UserError(
                 f"{word}: another certificate is called {recipe.name!r}: {taken[recipe.name]}; "
@@ -171,9 +222,9 @@ def names_under_test(name: str) -> list[str]:
 
 
 def forge_suite(
-    recipes: Iterable[pki.Recipe], name: str = LOCALHOST, lab: pki.Authority | None = None
+    recipes: Iterable[Entry], name: str = LOCALHOST, lab: pki.Authority | None = None
 ) -> Suite:
-    """Forge certificates, all by the same two authorities, made for this.
+    """Forge certificates, all by the same authorities, made for this.
 
     Args:
         recipes: which. The genuine one is the control, whether among them or not.
@@ -185,28 +236,52 @@ def forge_suite(
     """
     must_be_a_name(name)
     authorities = pki.Authorities(names_under_test(name), lab)
-    now = datetime.now(UTC)
-    control = _forge(pki.load_recipe(CONTROL), name, authorities, now)
-    cases = tuple(_forge(r, name, authorities, now) for r in recipes if r.name != CONTROL)
-    return Suite(control, cases)
+    forge = _Forge(name, authorities, datetime.now(UTC))
+    cases = tuple(forge.case(entry) for entry in recipes if entry.name != CONTROL)
+    return Suite(forge.case(pki.load_recipe(CONTROL)), cases)
 
 
-def _forge(recipe: pki.Recipe, name: str, authorities: pki.Authorities, now: datetime) -> Case:
-    chain, unsupported = None, ""
-    try:
-        chain = pki.forge(recipe, name, authorities, now)
-    except pki.Unsupported as error:
-        unsupported = str(error)
-    return Case(
-        name=recipe.name,
-        title=recipe.title,
-        expect=recipe.expect,
-        severity=recipe.severity,
-        cwe=recipe.cwe,
-        rule=recipe.rule,
-        fix=recipe.fix,
-        lesson=recipe.lesson,
-        chain=chain,
-        unsupported=unsupported,
-        family=recipe.family,
-    )
+class _Forge:
+    """Makes the cases of a suite; a chain that several of them need is made once."""
+
+    def __init__(self, name: str, authorities: pki.Authorities, now: datetime) -> None:
+        self._name = name
+        self._authorities = authorities
+        self._now = now
+        self._made: dict[str, pki.Chain | str] = {}
+
+    def case(self, entry: Entry) -> Case:
+        chains: dict[str, pki.Chain] = {}
+        made: pki.Chain | str = ""
+        if isinstance(entry, pki.Recipe):
+            made = self._chain(entry)
+        else:
+            for name in (CONTROL, *sorted(entry.certificates)):
+                made = self._made.get(name) or self._chain(pki.load_recipe(name))
+                if isinstance(made, pki.Chain):
+                    chains[name] = made
+            made = made if isinstance(made, str) and len(chains) == 1 else ""
+        return Case(
+            name=entry.name,
+            title=entry.title,
+            expect=entry.expect,
+            severity=entry.severity,
+            cwe=entry.cwe,
+            rule=entry.rule,
+            fix=entry.fix,
+            lesson=entry.lesson,
+            chain=made if isinstance(made, pki.Chain) else None,
+            unsupported=made if isinstance(made, str) else "",
+            family=entry.family,
+            attack=entry if isinstance(entry, Attack) else None,
+            chains=chains,
+        )
+
+    def _chain(self, recipe: pki.Recipe) -> pki.Chain | str:
+        """The chain, or why it cannot be made."""
+        try:
+            made: pki.Chain | str = pki.forge(recipe, self._name, self._authorities, self._now)
+        except pki.Unsupported as error:
+            made = str(error)
+        self._made[recipe.name] = made
+        return made

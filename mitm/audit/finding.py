@@ -5,9 +5,12 @@ from typing import Literal, get_args
 
 import msgspec
 
-from mitm.audit.case import Case
+from mitm.audit.attack import Attack
+from mitm.audit.case import CONTROL, Case
+from mitm.audit.play import Play
 from mitm.evidence import (
     ClientRun,
+    Ending,
     Evidence,
     Kind,
     Observation,
@@ -17,7 +20,15 @@ from mitm.evidence import (
 )
 from mitm.programs import A_PANIC
 
-Outcome = Literal["pass", "vulnerable", "too-strict", "unsupported", "inconclusive", "crashed"]
+Outcome = Literal[
+    "pass",
+    "vulnerable",
+    "too-strict",
+    "unsupported",
+    "not-exercised",
+    "inconclusive",
+    "crashed",
+]
 # The crash of a library that does not come back.
 HUNG = "hanging"
 
@@ -132,7 +143,13 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def judge(
-    case: Case, observer: Observer, client: ClientRun, control: Observation | None = None
+    case: Case,
+    observer: Observer,
+    client: ClientRun,
+    control: Observation | None = None,
+    play: Play | None = None,
+    *,
+    positions_covered: bool = False,
 ) -> Finding:
     """Say what came of a certificate: what the client did, held against what a correct one does.
 
@@ -144,11 +161,21 @@ def judge(
         observer: has seen all that the interceptor saw.
         client: what is known of the client's run.
         control: what it did with the genuine certificate; None if this is the control.
+        play: of an attack.
+        positions_covered: whether each of its connections is attacked by itself, elsewhere: then
+            nothing is missing where it stopped at the first.
     """
     observation = observer.observation(client, control)
     outcome, reason = outcome_of(case, observation, client, observer.noun)
     cleared = outcome == "pass" and case.expect == "reject"
-    if cleared and control and (missed := not_attacked(control, observation)):
+    if case.attack and play:
+        outcome, reason = of_attack(case.attack, play, observation, outcome, reason, client)
+    elif (
+        cleared
+        and control
+        and not positions_covered
+        and (missed := not_attacked(control, observation))
+    ):
         outcome, reason = "inconclusive", _not_attacked(control, missed, reason)
     client = client.without_secrets(observation.secrets).shortened()
     if observation.act == "unreached" and client.said:
@@ -190,14 +217,85 @@ def outcome_of(
             return "pass", how
         case "declined":
             return "unsupported", observation.reason
+        case "untried":
+            return "not-exercised", observation.reason
     return "inconclusive", observation.reason
+
+
+def of_attack(
+    attack: Attack,
+    play: Play,
+    observation: Observation,
+    outcome: Outcome,
+    reason: str,
+    client: ClientRun,
+) -> tuple[Outcome, str]:
+    """What came of one play of an attack, by what came of the connections that were attacked."""
+    endings = observation.evidence.connections
+    if outcome == "vulnerable":
+        # The first on which it gave in.
+        given = next(each for each in endings if _gave_in(each, play))
+        return outcome, f"{_where(given, play)}: {reason}"
+    if outcome != "pass":
+        return outcome, reason
+    if attack.resume and not any(each.resumed for each in endings):
+        return "not-exercised", f"it resumed no session ({reason})"
+    if play.ends_genuine:
+        after = [each for each in endings if each.certificate == CONTROL]
+        if not after:
+            return "not-exercised", f"it did not come again after it had left ({reason})"
+        if client.failed and not any(each.reached in _CALLS for each in after):
+            return "too-strict", (
+                "what it refused keeps it from the genuine certificate, on the next connection"
+            )
+    return outcome, reason
+
+
+_CALLS = ("bytes", "headers", "messages")
+
+
+def _gave_in(ending: Ending, play: Play) -> bool:
+    return ending.certificate != CONTROL and ending.reached not in ("nothing", "preface")
+
+
+def _where(ending: Ending, play: Play) -> str:
+    """On which connection it was, and what the client was shown there."""
+    where = str(play.position) if play.position else f"connection {ending.connection}"
+    if not ending.certificate:
+        return f"{where}, without TLS"
+    return f"{where}, shown {ending.certificate}" + (", resumed" if ending.resumed else "")
+
+
+def of_plays(case: Case, findings: Sequence[tuple[Play, Finding]]) -> Finding:
+    """What came of an attack, by what came of its plays.
+
+    One that succeeds decides. One that could not be decided leaves the attack undecided, and so
+    does a connection of the client's own that carries data and was never attacked.
+    """
+    for outcome in ("vulnerable", "inconclusive", "too-strict"):
+        for _, finding in findings:
+            if finding.outcome == outcome:
+                return finding
+    passed = [finding for _, finding in findings if finding.outcome == "pass"]
+    for play, finding in findings:
+        if finding.outcome == "not-exercised" and play.position and play.position.carries_data:
+            reason = f"{play.position}, which carries data, did not come again: {finding.reason}"
+            return msgspec.structs.replace(finding, outcome="inconclusive", reason=reason)
+    if passed:
+        return passed[0]
+    if not findings:
+        return Finding(case, "not-exercised", ONE_CONNECTION)
+    return findings[0][1]
+
+
+ONE_CONNECTION = "the client makes one connection, which each certificate has attacked already"
 
 
 def _not_attacked(control: Observation, missed: Sequence[Kind], reason: str) -> str:
     protocols = " and ".join(dict.fromkeys(kind.protocol for kind in missed))
     return (
-        f"{reason}; but with the genuine certificate it makes {len(control.kinds)} kinds of "
-        f"connections, and of one ({protocols}) nothing is proved: it was not attacked"
+        f"{reason}; but with the genuine certificate it makes {len(control.made)} connections, and "
+        f"of one ({protocols}) nothing is proved: it was not attacked (try at-position as well)"
     )
 
 

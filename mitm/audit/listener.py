@@ -13,8 +13,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from mitm import pki
 from mitm.address import Address
-from mitm.audit.case import Case
+from mitm.audit.case import CONTROL, Case
 from mitm.audit.finding import Finding, judge
+from mitm.audit.play import Play, Script, plays_of
 from mitm.events import Closed, Event
 from mitm.evidence import REJECTIONS_ENOUGH, ClientRun, Observation, Observer
 from mitm.messages import Schema
@@ -95,14 +96,17 @@ class Upstream(msgspec.Struct, frozen=True):
 
 
 class Listener:
-    """A certificate that is presented on a port of its own, for `async with`.
+    """A case that is played on a port of its own, for `async with`.
 
     Args:
-        case: which; its chain must be there.
+        case: which; it must not be unsupported.
         upstream: the server behind it.
         pin_pem: the genuine leaf.
         tap: is shown what passes on the sockets.
         control: what the client did with the genuine certificate; None if this is that.
+        play: of the case, its first one by default.
+        positions_covered: whether each of the client's connections is attacked by itself,
+            elsewhere.
 
     Attributes:
         endpoint: what the client is to be told.
@@ -118,16 +122,21 @@ class Listener:
         pin_pem: bytes,
         tap: Tap | None = None,
         control: Observation | None = None,
+        play: Play | None = None,
+        *,
+        positions_covered: bool = False,
     ) -> None:
-        assert case.chain is not None
         self.enough = asyncio.Event()
         self._case = case
-        self._chain = case.chain
+        self._play = play or plays_of(case, control)[0]
+        self._chain = case.dialled
+        self._spared = () if case.attack is None else (CONTROL,)
         self._upstream = upstream
         self._pin_pem = pin_pem
         self._tap = tap
         self._control = control
-        self._observer = Observer()
+        self._positions_covered = positions_covered
+        self._observer = Observer(spared=self._spared)
         self._change = asyncio.Event()
         self._stack = AsyncExitStack()
 
@@ -137,13 +146,14 @@ class Listener:
         Raises:
             pki.Unsupported: OpenSSL refuses to.
         """
-        presented = pki.Presentation(self._chain)
+        resumable = self._case.attack is not None and self._case.attack.resume
+        self._script = Script(self._play, resumable=resumable)
         self._interceptor = Interceptor(
             # The host that the client is to dial, so that it is found at each of its addresses.
             listen=Address(self._chain.host, 0),
             upstream=self._upstream.address,
             upstream_tls=self._upstream.tls,
-            choose=lambda _: presented,
+            choose=self._script.treat,
             # What will be asked for is not known; guessed messages are evidence enough.
             schema=Schema(FileDescriptorSet()),
             on_event=self._see,
@@ -187,8 +197,23 @@ class Listener:
         await self._interceptor.drain(0)
         if client.over or client.killed:
             await self._settle(client)
-        observer, self._observer = self._observer, Observer()
-        return judge(self._case, observer, client, self._control)
+        observer, self._observer = self._observer, Observer(spared=self._spared)
+        return judge(
+            self._case,
+            observer,
+            client,
+            self._control,
+            self._play,
+            positions_covered=self._positions_covered,
+        )
+
+    async def called(self) -> None:
+        """The client has been called once, and will be again: go on to what it is to meet then.
+
+        A connection that it has kept would meet nothing new: it is closed.
+        """
+        self._script.called()
+        await self._interceptor.hang_up()
 
     async def _settle(self, client: ClientRun) -> None:
         """Wait until nothing more is to be expected of its connections."""

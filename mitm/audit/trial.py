@@ -9,13 +9,21 @@ from msgspec import structs
 from mitm import pki
 from mitm.audit.case import Case, Suite
 from mitm.audit.command import Command
-from mitm.audit.finding import Finding, Report, Subject, with_crashes
+from mitm.audit.finding import Finding, Report, Subject, of_plays, with_crashes
+from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener, Upstream
+from mitm.audit.play import Play, plays_of
 from mitm.audit.stack import stack_said
 from mitm.errors import UserError
 from mitm.evidence import ClientRun, Observation
 from mitm.proxy import StandIn
 from mitm.proxy.tap import Tap
+
+_STARTS_ANEW = (
+    "a program starts anew each time: nothing that it keeps in its memory goes from one call to "
+    "the next; a function can be tried"
+)
+_FAILED_AT_FIRST = "its first call, with the genuine certificate, did not get through"
 
 # Runs the client under test once, until it ends or has done enough to be judged.
 RunClient = Callable[[Endpoint, asyncio.Event], Awaitable[ClientRun]]
@@ -39,8 +47,10 @@ async def try_case(
     pin_pem: bytes,
     tap: Tap | None = None,
     control: Observation | None = None,
+    *,
+    positions_covered: bool = False,
 ) -> Finding:
-    """Try one certificate on a client.
+    """Try one certificate, or one attack, on a client.
 
     Args:
         case: which.
@@ -49,15 +59,42 @@ async def try_case(
         pin_pem: the genuine leaf.
         tap: is shown what passes on the sockets of the interceptor.
         control: what the client did with the genuine certificate; None if that is tried first.
+        positions_covered: whether another case attacks each of its connections by itself.
 
     Raises:
         UserError: the client cannot be started.
     """
     if case.unsupported:
         return Finding(case, "unsupported", case.unsupported)
-    try:
-        async with Listener(case, upstream, pin_pem, tap, control) as listener:
+
+    async def run(play: Play) -> Finding:
+        if play.calls_before and not isinstance(client, Function):
+            return Finding(case, "not-exercised", _STARTS_ANEW)
+        listening = Listener(
+            case, upstream, pin_pem, tap, control, play, positions_covered=positions_covered
+        )
+        async with listening as listener:
+            for _ in range(play.calls_before):
+                if (await client(listener.endpoint, listener.enough)).failed:
+                    return Finding(case, "not-exercised", _FAILED_AT_FIRST)
+                await listener.called()
             return await listener.judge(await client(listener.endpoint, listener.enough))
+
+    try:
+        if case.attack is None:
+            return await run(plays_of(case)[0])
+        findings: list[tuple[Play, Finding]] = []
+        idle: set[int] = set()
+        for play in plays_of(case, control):
+            # Another forgery would not bring about the connection that did not come.
+            if play.group not in idle:
+                finding = await run(play)
+                findings.append((play, finding))
+                if finding.outcome == "vulnerable":
+                    break
+                if finding.outcome == "not-exercised":
+                    idle.add(play.group)
+        return of_plays(case, findings)
     except pki.Unsupported as error:
         return Finding(case, "unsupported", str(error))
 
@@ -96,7 +133,15 @@ async def run_audit(
 
     async def attempt(case: Case, control: Observation | None = None) -> Finding:
         async with slots:
-            finding = await try_case(case, client, upstream, suite.pin_pem, tap, control)
+            finding = await try_case(
+                case,
+                client,
+                upstream,
+                suite.pin_pem,
+                tap,
+                control,
+                positions_covered=suite.attacks_each_position,
+            )
         on_finding(finding)
         return finding
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mitm import content, pki
-from mitm.audit import catalogue
+from mitm import content
+from mitm.audit import Attack, Entry, catalogue, load_entry
 from mitm.cli import completion, report
 from mitm.errors import UserError
 from mitm.lab import Scenario, clients, load_client, load_scenario, scenarios
@@ -64,7 +64,7 @@ def _all() -> Iterator[dict[str, object]]:
         }
     for recipe in _by_place():
         yield {
-            "kind": "certs",
+            "kind": "attacks" if isinstance(recipe, Attack) else "certs",
             "name": recipe.name,
             "title": recipe.title,
             "family": recipe.family,
@@ -88,7 +88,7 @@ def _in_order() -> list[Scenario]:
     return sorted(map(load_scenario, scenarios()), key=lambda scenario: scenario.order)
 
 
-def _by_place() -> list[pki.Recipe]:
+def _by_place() -> list[Entry]:
     return sorted(catalogue(), key=lambda recipe: recipe.place)
 
 
@@ -154,20 +154,24 @@ def show(name: str) -> None:
     """
     # Of both kinds, so that the nearest is suggested whichever was meant.
     path = content.find(
-        "scenario or certificate", content.markdown_files(content.CERTS) | scenarios(), name
+        "scenario, certificate or attack",
+        content.markdown_files(content.CERTS)
+        | content.markdown_files(content.ATTACKS)
+        | scenarios(),
+        name,
     )
     # A recipe is told from a script by what makes it one.
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    if "\nchain:" in text:
-        _show_certificate(pki.load_recipe(str(path)))
+    if any(f"\n{key}:" in text for key in ("chain", "plays", "each_position")):
+        _show_certificate(load_entry(str(path)))
     else:
         _show_scenario(load_scenario(str(path)))
 
 
-def _show_certificate(recipe: pki.Recipe) -> None:
+def _show_certificate(recipe: Entry) -> None:
     console = report.console()
     console.print(report.markdown(f"# {recipe.title}\n\n{recipe.lesson}"))
     weaknesses = "".join(f", CWE-{number}" for number in recipe.cwe)

@@ -126,7 +126,11 @@ class Conduct(NamedTuple):
             how += f"; {len(left)} times"
         # A service goes on after the genuine certificate as well: that it does says nothing.
         serves = self.control is not None and self.control.end == "still-running"
-        if run.end == "still-running" and len(left) < REJECTIONS_IN_TIME and not serves:
+        if (
+            run.end == "still-running"
+            and len(left) + self.spared < REJECTIONS_IN_TIME
+            and not serves
+        ):
             return "undecided", (
                 f"the {self.noun} had rejected it ({how}), but was still running when its time was "
                 "up: give it more time, or let it give up sooner"
@@ -137,17 +141,18 @@ class Conduct(NamedTuple):
 
 
 def not_attacked(control: Observation, attack: Observation) -> list[Kind]:
-    """The kinds of connections that a client makes, and on which it was not shown a forgery.
+    """The connections that a client makes, and on which it was not shown a forgery.
 
     A client may check on the one and not on the other; where it stops at the first, nothing is
-    known of the second. Of two kinds that offer the same TLS, it is not known which one it was.
+    known of the second. Of two that offer the same TLS, it is not known which one it was.
 
     Args:
         control: what it did with the genuine certificate.
         attack: what it did with the forged one.
     """
-    if len(control.kinds) < 2:
+    if len(control.made) < 2:
         return []
     shown = {kind.offer for kind in attack.left}
-    alike = Counter(kind.offer for kind in control.kinds)
-    return [kind for kind in control.kinds if kind.offer not in shown or alike[kind.offer] > 1]
+    alike = Counter(kind.offer for kind in control.made)
+    missed = (k for k in control.made if k.offer not in shown or alike[k.offer] > 1)
+    return list(dict.fromkeys(missed))

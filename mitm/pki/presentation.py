@@ -46,6 +46,8 @@ class Presentation:
 
     Args:
         chain: what to present, and how.
+        resumable: whether sessions may be resumed, also those of the chains that were presented
+            before this one: what a thief of the server's ticket keys can do.
 
     Raises:
         Unsupported: OpenSSL refuses it, with its reason.
@@ -55,30 +57,49 @@ class Presentation:
         key_kind: see `Chain.key_kind`.
     """
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, *, resumable: bool = False) -> None:
         self.chain = chain
         self.key_kind = chain.key_kind
         self._rehearsed: ssl.SSLContext | None = _context(chain)
         _rehearse(self._rehearsed)
+        self._shared = _context(chain, resumable=True) if resumable else None
+
+    def replace(self, chain: Chain) -> None:
+        """Present another chain from now on, to those who resume no session.
+
+        Raises:
+            Unsupported: OpenSSL refuses it, with its reason.
+        """
+        assert self._shared is not None
+        self.chain = chain
+        self.key_kind = chain.key_kind
+        _load(self._shared, chain)
 
     def context(self, alpn: str | None = None) -> ssl.SSLContext:
-        """A server's TLS context that presents the chain, a new one each time.
+        """A server's TLS context that presents the chain, a new one each time unless resumable.
 
         Args:
             alpn: the application protocol to choose, unless the chain says another; None for none.
         """
-        context, self._rehearsed = self._rehearsed or _context(self.chain), None
+        context, self._rehearsed = self._shared or self._rehearsed or _context(self.chain), None
         chosen = self.chain.tls.alpn or alpn
         if chosen and chosen != "none":
             context.set_alpn_protocols([chosen])
         return context
 
 
-def _context(chain: Chain) -> ssl.SSLContext:
+def _context(chain: Chain, *, resumable: bool = False) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # A resumed session shows no certificate (RFC 8446 section 2.2): each must be a full one.
-    context.num_tickets = 0
-    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if not resumable:
+        # A resumed session shows no certificate (RFC 8446 section 2.2): each must be a full one.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
+    _load(context, chain)
+    return context
+
+
+def _load(context: ssl.SSLContext, chain: Chain) -> None:
     # The only way into an SSLContext is through a file. The directory has mode 0700.
     with tempfile.TemporaryDirectory(prefix="mitm-demo-") as directory:
         file = Path(directory) / "chain.pem"
@@ -89,7 +110,6 @@ def _context(chain: Chain) -> ssl.SSLContext:
             context.load_cert_chain(file)
         except (ssl.SSLError, ValueError) as error:
             raise Unsupported(f"OpenSSL refuses to present it: {_reason(error)}") from None
-    return context
 
 
 def _set_protocol(context: ssl.SSLContext, tls: Tls) -> None:

@@ -24,7 +24,17 @@ Breakage = Literal["bad-signature", "zero-signature", "other-key"]
 Severity = Literal["must", "should", "info"]
 # The sections of the catalogue, in its order; `own` is for the files that users write themselves.
 Family = Literal[
-    "trust", "name", "time", "authority", "purpose", "cryptography", "protocol", "accepted", "own"
+    "trust",
+    "name",
+    "time",
+    "authority",
+    "purpose",
+    "cryptography",
+    "protocol",
+    "sequence",
+    "configuration",
+    "accepted",
+    "own",
 ]
 Version = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 # "-1h", "+1d": relative to the moment of forging.

@@ -1,4 +1,4 @@
-"""What a client meets on one connection: what it is shown, and how the connection is interrupted."""
+"""What a client meets on one connection: what it is shown, and how it is interrupted."""
 
 from typing import Literal, NamedTuple
 

@@ -7,11 +7,11 @@ from types import TracebackType
 import msgspec
 import pytest
 
-from mitm.audit import CONTROL, Auditor, Case, ClientRun, Endpoint, Finding, forge_suite
+from mitm.audit import CONTROL, Auditor, Case, ClientRun, Endpoint, Entry, Finding, forge_suite
 from mitm.audit.explanation import explain, explain_control, remark
 from mitm.audit.function import ended_by
 from mitm.audit.in_process import Presented
-from mitm.pki import Recipe, Unsupported
+from mitm.pki import Unsupported
 from mitm.pytest_plugin.settings import remember, settings_of
 
 # Mistakes of the test itself, and what it asserts: no client leaves a server with these.
@@ -19,7 +19,7 @@ _OF_THE_TEST = (AssertionError, NameError, ImportError)
 
 
 @contextmanager
-def present(auditor: Auditor, recipe: Recipe, item: pytest.Item) -> Iterator["ForgedServer"]:
+def present(auditor: Auditor, recipe: Entry, item: pytest.Item) -> Iterator["ForgedServer"]:
     """Present a certificate while a test runs."""
     settings = settings_of(item)
     suite = forge_suite([recipe], settings.name)

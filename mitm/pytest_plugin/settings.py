@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from mitm.pki import Recipe
+    from mitm.audit import Entry
 
 _MARKER = (
     "mitm(only, exclude, strict, name, timeout): which certificates mitm_audit and forged_server "
@@ -61,7 +61,7 @@ class Settings(NamedTuple):
             self.timeout if timeout is None else timeout,
         )
 
-    def recipes(self) -> list[Recipe]:
+    def recipes(self) -> list[Entry]:
         """The certificates to try, in the order of their names; it may be that none is left."""
         from mitm.address import must_be_a_name
         from mitm.audit import select, with_own
@@ -134,7 +134,7 @@ def refuse(message: str) -> NoReturn:
 
 
 @cache
-def _catalogue() -> list[Recipe]:
+def _catalogue() -> list[Entry]:
     from mitm.audit import catalogue
 
     return catalogue()

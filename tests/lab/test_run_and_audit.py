@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mitm import content
-from mitm.audit import Finding, catalogue, forge_suite, run_audit, stand_in
+from mitm.audit import Finding, certificates, forge_suite, run_audit, stand_in
 from mitm.errors import UserError
 from mitm.lab import Lab, Scenario, load_client
 from mitm.lab.audited import AuditedClient
@@ -17,7 +17,7 @@ from mitm.pki import Recipe
 CARELESS = str(Path(__file__).parent / "careless")
 SECONDS = 20.0
 
-RECIPES = {recipe.name: recipe for recipe in catalogue()}
+RECIPES = {recipe.name: recipe for recipe in certificates()}
 
 # What both say of it, in a word.
 BY_VERDICT = {
@@ -64,7 +64,7 @@ def scenario(recipe: Recipe, policy: Policy) -> Scenario:
     ],
     ids=["verifies", "no names", "nothing"],
 )
-def test_the_whole_catalogue_comes_out_alike(
+def test_the_whole_certificates_comes_out_alike(
     client: str, policy: Policy, accepts: set[str], rejects: set[str]
 ) -> None:
     described = load_client(client)
@@ -110,5 +110,5 @@ def test_the_whole_catalogue_comes_out_alike(
     assert "undecided" not in ran.values()
 
 
-def test_every_certificate_of_the_catalogue_is_among_them() -> None:
+def test_every_certificate_of_the_certificates_is_among_them() -> None:
     assert set(RECIPES) == set(content.markdown_files(content.CERTS))

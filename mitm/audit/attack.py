@@ -1,0 +1,135 @@
+"""Attacks: what happens over the connections of a client, in steps; the files in certs/attacks/."""
+
+from typing import Annotated, Literal, get_args
+
+import msgspec
+
+from mitm import content, front_matter
+from mitm.errors import UserError
+from mitm.pki.recipe import Family, Severity
+from mitm.proxy.treatment import Handshake, Then
+
+# In a step, it stands for each of the attack's forgeries in turn.
+FORGED = "forged"
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done with the next connections.
+
+    Attributes:
+        present: the recipe that is shown, or `forged`; "" where there is no handshake.
+        connections: how many; None for all the rest.
+        calls: how often the client is called before the next step, where it is a function; its
+            connections are closed then.
+        handshake, then: see `mitm.proxy.Treatment`.
+    """
+
+    present: str = ""
+    connections: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    calls: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    handshake: Handshake = "complete"
+    then: Then = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.present) != (self.handshake == "complete"):
+            raise ValueError("present: a step shows a certificate, or has no handshake")
+        if self.connections and self.calls:
+            raise ValueError("calls: a step lasts for connections or for calls, not for both")
+
+    @property
+    def lasts(self) -> bool:
+        """Whether no other step comes after it."""
+        return self.connections is None and self.calls is None
+
+
+class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    title: str
+    family: Literal["sequence"] = "sequence"
+    severity: Severity = "must"
+    rule: str = ""
+    fix: str = ""
+    cwe: tuple[int, ...] = ()
+    forgeries: tuple[str, ...] = ()
+    plays: tuple[tuple[Step, ...], ...] = ()
+    each_position: bool = False
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.plays) == self.each_position:
+            raise ValueError("plays: give them, or each_position")
+        for number, play in enumerate(self.plays):
+            if not play or [step.lasts for step in play].index(True) != len(play) - 1:
+                raise ValueError(f"plays[{number}]: only the last step has no end")
+        if not self.forgeries and (self.each_position or FORGED in _presented(self.plays)):
+            raise ValueError("forgeries: name the certificates that are forged")
+
+
+class Attack(msgspec.Struct, frozen=True):
+    """An attack in steps.
+
+    Attributes:
+        name: of its file.
+        family: the section of the catalogue that it stands in.
+        severity: how far it binds a client to come out of it unharmed; see `pki.Recipe`.
+        rule, fix, cwe, lesson: as of a recipe.
+        forgeries: recipes; with each of them in the place of `forged`, all is played once.
+        plays: the steps of each.
+        each_position: plays are made from what the control has shown: of the connections that the
+            client makes, each is shown each forgery, and the others the genuine certificate.
+        resume: sessions may be resumed, by the keys of the genuine server.
+    """
+
+    name: str
+    title: str
+    family: Family
+    severity: Severity
+    rule: str
+    fix: str
+    cwe: tuple[int, ...]
+    forgeries: tuple[str, ...]
+    plays: tuple[tuple[Step, ...], ...]
+    each_position: bool
+    resume: bool
+    lesson: str
+
+    @property
+    def expect(self) -> Literal["accept", "reject"]:
+        """What a correct client does."""
+        return "reject"
+
+    @property
+    def certificates(self) -> frozenset[str]:
+        """The recipes that it is played with, beside the genuine one."""
+        return frozenset({*self.forgeries, *_presented(self.plays)} - {FORGED, ""})
+
+    @property
+    def place(self) -> tuple[int, int, int, str]:
+        """What it is sorted by where it is listed, as recipes are."""
+        return (
+            get_args(Family).index(self.family),
+            get_args(Severity).index(self.severity),
+            0,
+            self.name,
+        )
+
+
+def _presented(plays: tuple[tuple[Step, ...], ...]) -> set[str]:
+    return {step.present for play in plays for step in play}
+
+
+def load_attack(name: str) -> Attack:
+    """Load an attack.
+
+    Args:
+        name: of one in certs/attacks/, or the path of one's own file.
+
+    Raises:
+        UserError: there is none, or it is not well-formed; file, key and reason are named.
+    """
+    path = content.find("attack", content.markdown_files(content.ATTACKS), name)
+    front, lesson = front_matter.load(path, _FrontMatter)
+    attack = Attack(name=path.stem, lesson=lesson, **msgspec.structs.asdict(front))
+    known = content.markdown_files(content.CERTS)
+    for certificate in sorted(attack.certificates - known.keys()):
+        raise UserError(f"{path}: no certificate of the catalogue is called {certificate!r}")
+    return attack

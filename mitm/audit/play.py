@@ -1,0 +1,201 @@
+"""How a case is played: what each connection of the client meets, decided as they come."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mitm import pki
+from mitm.audit.attack import FORGED, Attack, Step
+from mitm.audit.case import CONTROL, Case
+from mitm.evidence import Observation
+from mitm.proxy import Treatment
+from mitm.tls import Hello
+
+# Connections of a client that are attacked one by one. A client that makes more makes them in a
+# loop.
+MAX_POSITIONS = 8
+
+Offer = tuple[tuple[str, ...], ...]
+
+
+class Position(NamedTuple):
+    """One of the connections that a client makes.
+
+    Connections that come at once may come in another order the next time: so it is counted among
+    those that offer the same.
+
+    Attributes:
+        number: from 1, among all that the client makes.
+        total: how many that are.
+        offer: what its ClientHello offers, see `Kind`.
+        nth: from 1, among those that offer the same.
+        carries_data: whether all that offer the same do, or may.
+    """
+
+    number: int
+    total: int
+    offer: Offer
+    nth: int
+    carries_data: bool
+
+    def __str__(self) -> str:
+        return f"connection {self.number} of {self.total}"
+
+
+class Stage(NamedTuple):
+    """A step, and the chain that it shows; None where it shows none."""
+
+    step: Step
+    chain: pki.Chain | None
+
+
+class Play(NamedTuple):
+    """What is done in one run of the client.
+
+    Attributes:
+        stages: in order.
+        forgery: the name of what is forged, "" if that goes without saying.
+        position: the one connection that is attacked, None if the stages say which.
+        group: plays of one group differ in the forgery alone.
+    """
+
+    stages: tuple[Stage, ...]
+    forgery: str = ""
+    position: Position | None = None
+    group: int = 0
+
+    @property
+    def calls_before(self) -> int:
+        """How often the client is called before the call by which it is judged."""
+        return sum(stage.step.calls or 0 for stage in self.stages)
+
+    @property
+    def ends_genuine(self) -> bool:
+        """Whether the client is to get through in the end."""
+        last = self.stages[-1]
+        return self.position is None and len(self.stages) > 1 and last.step.present == CONTROL
+
+
+def plays_of(case: Case, control: Observation | None = None) -> list[Play]:
+    """How a case is to be played, in order.
+
+    Args:
+        case: which.
+        control: what the client did with the genuine certificate, where that is known.
+    """
+    if case.attack is None:
+        return [Play((Stage(Step(case.name), case.chain),))]
+    if case.attack.each_position:
+        return list(_at_positions(case, case.attack, control))
+    return [
+        Play(stages, forgery, group=group)
+        for group, steps in enumerate(case.attack.plays)
+        for forgery in _forgeries(case.attack, steps)
+        if (stages := _stages(case, steps, forgery))
+    ]
+
+
+def _forgeries(attack: Attack, steps: tuple[Step, ...]) -> tuple[str, ...]:
+    return attack.forgeries if any(step.present == FORGED for step in steps) else ("",)
+
+
+def _stages(case: Case, steps: tuple[Step, ...], forgery: str) -> tuple[Stage, ...]:
+    """The stages of a play; () if one of its certificates cannot be made."""
+    stages = []
+    for step in steps:
+        name = forgery if step.present == FORGED else step.present
+        if name and name not in case.chains:
+            return ()
+        stages.append(Stage(step, case.chains[name] if name else None))
+    return tuple(stages)
+
+
+def _at_positions(case: Case, attack: Attack, control: Observation | None) -> Iterator[Play]:
+    genuine = Stage(Step(CONTROL), case.chains[CONTROL])
+    for group, position in enumerate(positions(control)):
+        for name in attack.forgeries:
+            if name in case.chains:
+                forged = Stage(Step(name), case.chains[name])
+                yield Play((forged, genuine), name, position, group)
+
+
+def positions(control: Observation | None) -> list[Position]:
+    """The connections of a client that makes several, as the control has shown them."""
+    made = control.made[:MAX_POSITIONS] if control else ()
+    if control is None or len(made) < 2:
+        return []
+    seen: Counter[Offer] = Counter()
+    found = []
+    for number, kind in enumerate(made, start=1):
+        seen[kind.offer] += 1
+        carries = any(each.offer == kind.offer for each in control.kinds)
+        nth = seen[kind.offer]
+        found.append(Position(number, len(control.made), kind.offer, nth, carries))
+    return found
+
+
+class Script:
+    """Decides what each connection meets, in the order of their ClientHellos.
+
+    Args:
+        play: what is played.
+        resumable: whether sessions may be resumed.
+
+    Raises:
+        pki.Unsupported: OpenSSL refuses to present the first chain.
+    """
+
+    def __init__(self, play: Play, *, resumable: bool = False) -> None:
+        self._play = play
+        self._at = 0
+        self._count = 0
+        self._seen: Counter[Offer] = Counter()
+        self._ready: dict[str, pki.Presentation] = {}
+        self._resumable: pki.Presentation | None = None
+        first = play.stages[0].chain
+        if first and resumable:
+            self._resumable = pki.Presentation(first, resumable=True)
+        elif first:
+            self._presentation(first)
+
+    def treat(self, hello: Hello) -> Treatment:
+        """Say what the next connection meets.
+
+        Raises:
+            pki.Unsupported: OpenSSL refuses to present that.
+        """
+        stage = self._stage(hello)
+        presented = self._presentation(stage.chain) if stage.chain else None
+        return Treatment(presented, stage.step.handshake, stage.step.then)
+
+    def called(self) -> None:
+        """The client has been called once, and has come back."""
+        step = self._play.stages[self._at].step
+        if step.calls:
+            self._next(step.calls)
+
+    def _stage(self, hello: Hello) -> Stage:
+        if position := self._play.position:
+            offer = (hello.versions, hello.alpn, hello.cipher_suites)
+            self._seen[offer] += 1
+            here = offer == position.offer and self._seen[offer] == position.nth
+            return self._play.stages[0 if here else 1]
+        stage = self._play.stages[self._at]
+        if stage.step.connections:
+            self._next(stage.step.connections)
+        return stage
+
+    def _next(self, lasts: int) -> None:
+        """Count, and go on to the next stage once that is due."""
+        self._count += 1
+        if self._count == lasts:
+            self._at, self._count = self._at + 1, 0
+
+    def _presentation(self, chain: pki.Chain) -> pki.Presentation:
+        if self._resumable:
+            if chain is not self._resumable.chain:
+                self._resumable.replace(chain)
+            return self._resumable
+        if chain.name not in self._ready:
+            self._ready[chain.name] = pki.Presentation(chain)
+        return self._ready[chain.name]
