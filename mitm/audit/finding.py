@@ -233,9 +233,7 @@ def of_attack(
     """What came of one play of an attack, by what came of the connections that were attacked."""
     endings = observation.evidence.connections
     if outcome == "vulnerable":
-        # The first on which it gave in.
-        given = next(each for each in endings if _gave_in(each, play))
-        return outcome, f"{_where(given, play)}: {reason}"
+        return outcome, f"{_where(_given_in(endings), play)}: {reason}"
     if outcome != "pass":
         return outcome, reason
     if attack.resume and not any(each.resumed for each in endings):
@@ -254,8 +252,12 @@ def of_attack(
 _CALLS = ("bytes", "headers", "messages")
 
 
-def _gave_in(ending: Ending, play: Play) -> bool:
-    return ending.certificate != CONTROL and ending.reached not in ("nothing", "preface")
+def _given_in(endings: Sequence[Ending]) -> Ending:
+    """The first connection on which the client gave in."""
+    attacked = [each for each in endings if each.certificate != CONTROL]
+    # In plaintext, HTTP/2's opening is over the line as well.
+    said = [each for each in attacked if each.reached not in ("nothing", "preface")]
+    return next(iter(said or [each for each in attacked if each.reached != "nothing"]))
 
 
 def _where(ending: Ending, play: Play) -> str:

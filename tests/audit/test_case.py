@@ -102,7 +102,7 @@ def test_two_certificates_have_two_names(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_or_no_recipe_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no certificate file at \./nowhere\.md"):
+    with pytest.raises(UserError, match=r"no certificate or attack file at \./nowhere\.md"):
         chosen(["./nowhere.md"])
     broken = tmp_path / "broken.md"
     broken.write_text(OWN.replace("title: Mine\n", ""))

@@ -63,6 +63,7 @@ def test_json_tells_all_there_is_to_tell() -> None:
         "vulnerable": 4,
         "too-strict": 1,
         "unsupported": 1,
+        "not-exercised": 0,
         "inconclusive": 1,
         "crashed": 1,
     }

@@ -570,7 +570,9 @@ def test_the_example_of_the_page_is_presented_shown_and_written(tmp_path: Path) 
 def test_a_recipe_that_has_the_name_of_another_is_refused(tmp_path: Path) -> None:
     taken = example(tmp_path, "expired.md")
     assert "another certificate is called 'expired'" in refused(audit("--", *SSL, only=str(taken)))
-    assert "no certificate file at ./none.md" in refused(audit("--", *SSL, only="./none.md"))
+    assert "no certificate or attack file at ./none.md" in refused(
+        audit("--", *SSL, only="./none.md")
+    )
 
 
 # An authority of one's own

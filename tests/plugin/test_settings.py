@@ -49,7 +49,7 @@ def test_a_recipe_of_ones_own_goes_by_its_path(run: Run, pytester: pytest.Pytest
     run(whole + call.format("checks") + told).assert_outcomes(passed=1)
     run(whole + call.format("checks_nothing") + told).assert_outcomes(failed=1)
     run(EACH, "--mitm-certs=./other.md").stdout.fnmatch_lines(
-        ["*no certificate file at ./other.md"]
+        ["*no certificate or attack file at ./other.md"]
     )
 
 
