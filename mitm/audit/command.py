@@ -47,7 +47,7 @@ class Command:
             UserError: it cannot be started.
         """
         values = endpoint.placeholders()
-        environment = straight(os.environ, endpoint.host, endpoint.name)
+        environment = endpoint.surroundings(straight(os.environ, endpoint.host, endpoint.name))
         environment |= {f"MITM_{name.upper()}": value for name, value in values.items()}
         ended = await run(_fill(self._words, values), environment, self._time_limit, enough)
         return ClientRun.of_program(ended, self._time_limit).without_secrets(self._secrets)

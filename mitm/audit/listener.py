@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from mitm.evidence import REJECTIONS_ENOUGH, ClientRun, Observation, Observer
 from mitm.messages import Schema
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
+from mitm.surroundings import TrustStore
 
 # Seconds that a client's connections have to end once it has: on one machine that is plenty.
 DRAIN_SECONDS = 5.0
@@ -43,6 +45,8 @@ class Endpoint(msgspec.Struct, frozen=True):
         name: the name that the server must prove, unless a client takes that from `host`.
         ca_file: PEM file of the CA to trust.
         pin_file: PEM file of the genuine leaf, for a client that trusts that alone.
+        system_ca_file: PEM file of what its machine is to trust, for a program; None for what the
+            machine does trust. It may be `ca_file` itself.
     """
 
     host: str
@@ -50,6 +54,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     name: str
     ca_file: Path
     pin_file: Path
+    system_ca_file: Path | None = None
 
     @property
     def target(self) -> str:
@@ -70,6 +75,17 @@ class Endpoint(msgspec.Struct, frozen=True):
     def pin_pem(self) -> bytes:
         """The genuine leaf, PEM."""
         return self.pin_file.read_bytes()
+
+    def surroundings(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment of a program that connects here.
+
+        Args:
+            environment: what it would be otherwise.
+        """
+        if self.system_ca_file is None:
+            return dict(environment)
+        store = TrustStore(self.system_ca_file)
+        return store.planted(environment, over_own=self.system_ca_file == self.ca_file)
 
     def placeholders(self) -> dict[Placeholder, str]:
         """What a command line may name, by its name."""

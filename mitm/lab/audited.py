@@ -47,4 +47,5 @@ class AuditedClient:
             timeout=self._time_limit,
             more=more,
             enough=enough,
+            planted=endpoint.surroundings,
         )

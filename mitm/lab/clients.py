@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -113,6 +113,7 @@ async def run_client(
     timeout: float,
     more: Sequence[str] = (),
     enough: asyncio.Event | None = None,
+    planted: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda environment: environment,
 ) -> ClientRun:
     """Run a client once, to its end or to the time limit.
 
@@ -124,13 +125,14 @@ async def run_client(
         timeout: seconds that it is given; a client that goes on is ended a little later.
         more: further options of client/README.md.
         enough: when this is set, it need not go on.
+        planted: what else is to stand in its environment.
 
     Raises:
         UserError: it cannot be started.
     """
     command = [*client.command, "--target", str(target), *arguments(policy, trust), *more]
     command += ["--timeout", f"{timeout:g}"]
-    surrounded = surroundings(environment(policy, trust))
+    surrounded = planted(surroundings(environment(policy, trust)))
     ended = await run(command, surrounded, timeout + HANG_SECONDS, enough)
     return _understand(ended, timeout).without_secrets(secrets_of(command, surrounded))
 

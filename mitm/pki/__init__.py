@@ -8,6 +8,7 @@ from mitm.pki.own import certificates_from_file, chain_from_files
 from mitm.pki.own_authority import authority_from_files
 from mitm.pki.presentation import Presentation, present
 from mitm.pki.recipe import Recipe, Tls, load_recipe
+from mitm.pki.trust_store import write_trust_store
 from mitm.pki.unsupported import Unsupported
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "write_chain",
     "write_lab",
     "write_private",
+    "write_trust_store",
 ]
