@@ -84,6 +84,22 @@ class Suite(msgspec.Struct, frozen=True):
         assert self.control.chain is not None
         return self.control.chain.leaf_pem
 
+    def unplanted(self, reason: str) -> "Suite":
+        """The same for a client whose trust store cannot be played.
+
+        Args:
+            reason: why; "" if it can be.
+        """
+        if not reason:
+            return self
+        cases = (
+            msgspec.structs.replace(case, unsupported=case.unsupported or reason)
+            if case.chain and case.chain.system_pem
+            else case
+            for case in self.cases
+        )
+        return msgspec.structs.replace(self, cases=tuple(cases))
+
 
 class _Selectable(Protocol):
     """A recipe, an attack, or a case."""

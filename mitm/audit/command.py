@@ -5,12 +5,13 @@ import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import get_args
 
 from mitm.audit.listener import Endpoint, Placeholder
 from mitm.evidence import ClientRun
 from mitm.programs import run, secrets_of
-from mitm.surroundings import straight
+from mitm.surroundings import TRUST_SETTINGS, straight
 
 PLACEHOLDERS: tuple[Placeholder, ...] = get_args(Placeholder)
 
@@ -68,6 +69,41 @@ class Command:
                 "{ca} where it takes the CA, or let it read MITM_TARGET and MITM_CA"
             )
         return tuple(doubts)
+
+
+def trust_setting(
+    words: Sequence[str], environment: Mapping[str, str] | None = None, ca_pem: bytes = b""
+) -> str:
+    """Why it is no fault of a client that it trusts what its machine trusts; "" if it is one.
+
+    Args:
+        words: its command.
+        environment: its own, beside what stands in the command.
+        ca_pem: the CA that it is to trust, if it may know of that without being told.
+    """
+    for name in TRUST_SETTINGS:
+        if any(name in word for word in words):
+            return f"its command sets {name}, and so what it takes for the machine's roots"
+    if not ca_pem or not environment:
+        return ""
+    for name in TRUST_SETTINGS:
+        named = filter(None, environment.get(name, "").split(os.pathsep))
+        if any(_holds(Path(path), ca_pem) for path in named):
+            return f"{name} is set, and has its CA among the machine's roots"
+    return ""
+
+
+def _holds(path: Path, ca_pem: bytes) -> bool:
+    """Whether a file, or one of a directory, holds a CA."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return any(_body(ca_pem) in _body(file.read_bytes()) for file in files if file.is_file())
+    except OSError:
+        return False
+
+
+def _body(pem: bytes) -> bytes:
+    return b"".join(pem.partition(b"-----BEGIN CERTIFICATE-----")[2].split())
 
 
 def _unknown(name: str) -> str:

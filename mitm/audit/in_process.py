@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from mitm.address import LOCALHOST
 from mitm.audit.background import Background
 from mitm.audit.case import Case, Suite, catalogue, forge_suite, select, with_own
-from mitm.audit.command import Command
+from mitm.audit.command import Command, trust_setting
 from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener
@@ -31,6 +31,11 @@ CLIENT_SECONDS = 10.0
 # its C core gives up by SIGABRT on an address of three bytes. Seen with 1.60 to 1.80; 1.82 refuses.
 _FATAL = "malformed-san"
 _FIRST_SOUND = (1, 82)
+
+# Why the machine's trust store is not played for a client in this process.
+READ_ONCE = (
+    "a library reads what the machine trusts once in a process: audit the client as a program"
+)
 
 ClientUnderTest = Callable[[Endpoint], object] | Sequence[str]
 
@@ -145,10 +150,12 @@ class Auditor:
                 getattr(client, "__name__", type(client).__name__), stack=stack_in_process()
             )
             suite = replace(suite, cases=tuple(map(_spared, suite.cases)))
+            suite = suite.unplanted(READ_ONCE)
         else:
             tried = Command(client, timeout)
             at_once = jobs or os.cpu_count() or 1
             subject = Subject(program_of(client).name, stack=stack_of_command(client))
+            suite = suite.unplanted(trust_setting(client))
         with going_straight():
             return self._background.run(
                 run_audit(suite, tried, self._upstream, subject=subject, jobs=at_once)
@@ -163,6 +170,8 @@ class Auditor:
         """
         if unsupported := _spared(case).unsupported:
             raise Unsupported(unsupported)
+        if case.chain and case.chain.system_pem:
+            raise Unsupported(READ_ONCE)
         listener = Listener(case, self._upstream, pin_pem)
         self._background.run(listener.__aenter__())
         try:

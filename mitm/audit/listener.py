@@ -180,6 +180,10 @@ class Listener:
             ca_file, pin_file = folder / "ca.pem", folder / "pin.pem"
             pki.write_private(ca_file, self._chain.anchor_pem)
             pki.write_private(pin_file, self._pin_pem)
+            system_ca_file = None
+            if self._chain.system_pem:
+                store = pki.write_trust_store(folder / "system", self._chain.system_pem)
+                system_ca_file = store.file
             await stack.enter_async_context(self._interceptor)
             self._stack = stack.pop_all()
         self.endpoint = Endpoint(
@@ -188,6 +192,7 @@ class Listener:
             name=self._chain.server_name,
             ca_file=ca_file,
             pin_file=pin_file,
+            system_ca_file=system_ca_file,
         )
         return self
 

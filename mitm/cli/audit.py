@@ -28,6 +28,7 @@ from mitm.audit import (
 )
 from mitm.audit.baseline import load_baseline
 from mitm.audit.case import names_under_test
+from mitm.audit.command import trust_setting
 from mitm.audit.conclusion import conclude
 from mitm.audit.limbo import load_limbo
 from mitm.audit.program import program_of
@@ -196,6 +197,7 @@ def audit(
     junit_file = ReportFile("--junit", junit) if junit else None
     sarif_file = ReportFile("--sarif", sarif) if sarif else None
     suite = _suite(limbo, name, _words(only), _words(exclude), (authority, authority_key))
+    suite = suite.unplanted(_trust_setting(command, policy, suite if authority else None))
 
     async def play(on_finding: Callable[[Finding], None], tap: Tap | None) -> Report:
         audit_by = partial(
@@ -264,6 +266,18 @@ def _client(
         raise UserError(f"name a policy with --policy: {', '.join(described.policies)}")
     audited = AuditedClient(described, policy, timeout)
     return audited.subject, audited, described.command
+
+
+def _trust_setting(command: Sequence[str], policy: str | None, known: Suite | None) -> str:
+    """Why a client may trust what its machine trusts, "" if it was not told to.
+
+    Args:
+        known: the suite, if its CA is one that others may know.
+    """
+    if policy == "system-roots":
+        return "by its policy it trusts what its machine trusts"
+    chain = known.control.chain if known else None
+    return trust_setting(command, os.environ, chain.anchor_pem if chain else b"")
 
 
 def _words(options: Sequence[str]) -> list[str]:

@@ -25,6 +25,8 @@ class Chain(msgspec.Struct, frozen=True):
         host: what the client dials to be shown it; "" if not known.
         server_name: the name that the client is to expect; "" if not known.
         tls: how it is served.
+        system_pem: the CA above it that the client is not given, and its machine is to trust; b""
+            if there is none.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Chain(msgspec.Struct, frozen=True):
     host: str = ""
     server_name: str = ""
     tls: Tls = Tls()
+    system_pem: bytes = b""
 
     @property
     def pem(self) -> bytes:

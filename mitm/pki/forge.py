@@ -142,6 +142,7 @@ class _Forge:
             host=self._name if is_loopback(self._name) else LOCALHOST,
             server_name=self._name,
             tls=self._recipe.tls,
+            system_pem=self._authorities.system.pem if self._recipe.needs_system_ca else b"",
         )
 
     def _must_fit_the_authority(self) -> None:

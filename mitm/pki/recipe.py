@@ -233,6 +233,15 @@ class Recipe(msgspec.Struct, frozen=True):
         )
 
     @property
+    def needs_system_ca(self) -> bool:
+        """Whether a CA has a part in it that the client's machine is to trust."""
+        return any(
+            (isinstance(link, AuthorityLink) and link.authority == "system")
+            or (isinstance(link, Link) and link.signed_by == "system")
+            for link in self.chain
+        )
+
+    @property
     def place(self) -> tuple[int, int, int, str]:
         """What recipes are sorted by where they are listed.
 
