@@ -34,6 +34,7 @@ class Case(msgspec.Struct, frozen=True):
         lesson: why, as Markdown.
         chain: what is presented, with what the client dials and expects; None if it cannot be.
         unsupported: why it cannot be, "" if it can.
+        not_exercised: why it is not played with this client, "" if it is.
         family: the section of the catalogue that it stands in.
         attack: what is done in steps, with `chains`; None for a certificate that is presented on
             each connection.
@@ -54,11 +55,19 @@ class Case(msgspec.Struct, frozen=True):
     family: Family = "own"
     attack: Attack | None = None
     chains: dict[str, pki.Chain] = {}
+    not_exercised: str = ""
 
     @property
     def dialled(self) -> pki.Chain:
         """The chain that says what the client dials, whom it expects, and whom it trusts."""
         return self.chain or self.chains[CONTROL]
+
+    def unplanted(self, reason: str) -> "Case":
+        """The same for a client whose trust store cannot be played, with the reason."""
+        if self.chain and self.chain.system_pem:
+            return msgspec.structs.replace(self, not_exercised=reason)
+        chains = {name: chain for name, chain in self.chains.items() if not chain.system_pem}
+        return msgspec.structs.replace(self, chains=chains)
 
 
 class Suite(msgspec.Struct, frozen=True):
@@ -92,12 +101,7 @@ class Suite(msgspec.Struct, frozen=True):
         """
         if not reason:
             return self
-        cases = (
-            msgspec.structs.replace(case, unsupported=case.unsupported or reason)
-            if case.chain and case.chain.system_pem
-            else case
-            for case in self.cases
-        )
+        cases = (case.unplanted(reason) for case in self.cases)
         return msgspec.structs.replace(self, cases=tuple(cases))
 
 

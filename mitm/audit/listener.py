@@ -181,8 +181,8 @@ class Listener:
             pki.write_private(ca_file, self._chain.anchor_pem)
             pki.write_private(pin_file, self._pin_pem)
             system_ca_file = None
-            if self._chain.system_pem:
-                store = pki.write_trust_store(folder / "system", self._chain.system_pem)
+            if self._play.system_pem:
+                store = pki.write_trust_store(folder / "system", self._play.system_pem)
                 system_ca_file = store.file
             await stack.enter_async_context(self._interceptor)
             self._stack = stack.pop_all()

@@ -65,6 +65,12 @@ class Play(NamedTuple):
     group: int = 0
 
     @property
+    def system_pem(self) -> bytes:
+        """The CA that the client's machine is to trust; b"" for none."""
+        chains = (stage.chain for stage in self.stages if stage.chain)
+        return next((chain.system_pem for chain in chains if chain.system_pem), b"")
+
+    @property
     def calls_before(self) -> int:
         """How often the client is called before the call by which it is judged."""
         return sum(stage.step.calls or 0 for stage in self.stages)

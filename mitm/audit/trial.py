@@ -66,6 +66,8 @@ async def try_case(
     """
     if case.unsupported:
         return Finding(case, "unsupported", case.unsupported)
+    if case.not_exercised:
+        return Finding(case, "not-exercised", case.not_exercised)
 
     async def run(play: Play) -> Finding:
         if play.calls_before and not isinstance(client, Function):
