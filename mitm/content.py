@@ -16,6 +16,7 @@ ROOT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 
 CERTS = ROOT / "certs"
 ATTACKS = CERTS / "attacks"
+OFFERS = CERTS / "offers"
 CLIENTS = ROOT / "client"
 PROTO = ROOT / "proto"
 SCENARIOS = ROOT / "scenarios"

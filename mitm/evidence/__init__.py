@@ -11,6 +11,7 @@ from mitm.evidence.records import (
     Evidence,
     Kind,
     Observation,
+    Offer,
     describe,
     method_of,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Kind",
     "Observation",
     "Observer",
+    "Offer",
     "describe",
     "method_of",
     "not_attacked",

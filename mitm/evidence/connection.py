@@ -18,7 +18,7 @@ import re
 
 from mitm import events
 from mitm.events import Event
-from mitm.evidence.records import ClientRun, Ending, Kind, Reached
+from mitm.evidence.records import ClientRun, Ending, Kind, Offer, Reached
 from mitm.wire.http2 import PREFACE
 
 _FRAME_HEADER = 9  # RFC 9113 section 4.1
@@ -239,6 +239,19 @@ class SeenConnection:
         """Which kind of connection it is."""
         other = "HTTP/1.1" if self.requested else "bytes"
         return Kind(self.offer, "HTTP/2" if self._framed else other)
+
+    @property
+    def hello(self) -> Offer | None:
+        """What its ClientHello offered, by name; None if there was none."""
+        if (hello := self._hello) is None:
+            return None
+        return Offer(
+            hello.server_name,
+            hello.alpn,
+            hello.versions,
+            hello.cipher_suites,
+            self.kind.protocol,
+        )
 
     def end(self, until: float | None) -> events.Closed | None:
         """How it ended, if that was before a time in seconds since the epoch."""

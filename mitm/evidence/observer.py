@@ -175,6 +175,9 @@ class Observer:
             hung=conduct.hangs,
             rejections=len(conduct.left),
             kinds=tuple(dict.fromkeys(each.kind for each in judged if each.over_the_line)),
+            offers=tuple(
+                dict.fromkeys(e.hello for e in connections if e.over_the_line and e.hello)
+            ),
             left=tuple(dict.fromkeys(each.kind for each in conduct.left)),
             made=tuple(each.kind for each in connections if each.offer),
             met=tuple(each.kind for each in judged if each.presented),

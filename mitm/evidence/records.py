@@ -200,6 +200,20 @@ class Kind(msgspec.Struct, frozen=True):
     protocol: str
 
 
+class Offer(msgspec.Struct, frozen=True):
+    """What a ClientHello offered, and what came of it; see `events.ClientHello`.
+
+    Attributes:
+        protocol: that was then spoken: HTTP/2, HTTP/1.1 or other `bytes`.
+    """
+
+    server_name: str | None
+    alpn: tuple[str, ...]
+    versions: tuple[str, ...]
+    cipher_suites: tuple[str, ...]
+    protocol: str
+
+
 class Observation(msgspec.Struct, frozen=True):
     """What a client did with what it was shown.
 
@@ -217,6 +231,7 @@ class Observation(msgspec.Struct, frozen=True):
         left: of the connections that it has left.
         made: of all that it has begun with TLS, in their order.
         met: of those on which it was shown what it had to judge.
+        offers: of the connections over TLS that it sent data on.
         relayed: the interceptor's own addresses towards the server, by which the server knows it.
         secrets: credentials that were read, for leaving them out of what is repeated.
     """
@@ -232,6 +247,7 @@ class Observation(msgspec.Struct, frozen=True):
     left: tuple[Kind, ...] = ()
     made: tuple[Kind, ...] = ()
     met: tuple[Kind, ...] = ()
+    offers: tuple[Offer, ...] = ()
     relayed: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
 

@@ -1,12 +1,11 @@
 """The ClientHello: what a client says of itself before anybody has answered it."""
 
 import re
-import ssl
-from functools import cache
 
 import msgspec
 
 from mitm.address import is_ip
+from mitm.tls.cipher_suites import suite_name
 
 # RFC 8446 section 5.1: type, legacy version, length.
 _RECORD_HEADER = 5
@@ -202,7 +201,7 @@ def _parse(body: _Reader) -> Hello:
     while suites.left:
         number = suites.number(2)
         if not _is_grease(number):
-            ciphers.append(_cipher_names().get(number, f"0x{number:04x}"))
+            ciphers.append(suite_name(number))
 
     server_name = None
     algorithms: list[str] = []
@@ -244,11 +243,3 @@ def _parse(body: _Reader) -> Hello:
 def _is_grease(number: int) -> bool:
     """Whether a value is one that clients send to keep servers tolerant (RFC 8701)."""
     return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
-
-
-@cache
-def _cipher_names() -> dict[int, str]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
-    # The upper 16 bits of OpenSSL's id are its own namespace.
-    return {int(cipher["id"]) & 0xFFFF: str(cipher["name"]) for cipher in context.get_ciphers()}
