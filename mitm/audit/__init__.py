@@ -16,6 +16,7 @@ from mitm.audit.case import (
     load_entry,
     select,
     with_own,
+    with_twins,
 )
 from mitm.audit.cause import Cause, find_causes
 from mitm.audit.command import Command
@@ -55,4 +56,5 @@ __all__ = [
     "status_code",
     "try_case",
     "with_own",
+    "with_twins",
 ]

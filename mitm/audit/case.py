@@ -17,6 +17,11 @@ from mitm.pki.recipe import Family, Severity
 CONTROL = "genuine"
 
 Expectation = Literal["accept", "reject"]
+# What stands behind the name of a certificate that is presented once more, over TLS 1.2.
+TWIN = ":tls-1.2"
+
+Tls = Literal["1.2"]
+
 SEVERITIES: tuple[Severity, ...] = ("must", "should", "info")
 
 
@@ -182,13 +187,54 @@ def with_own(recipes: Iterable[Entry], words: Iterable[str]) -> list[Entry]:
     return list(known.values())
 
 
+def plain_name(name: str) -> str:
+    """The name of a certificate, for itself and for its twin over TLS 1.2 alike."""
+    return name.removesuffix(TWIN)
+
+
+def with_twins(recipes: Iterable[Entry], tls: Tls | None = "1.2") -> list[Entry]:
+    """All of these, and each certificate once more over TLS 1.2, whose verification is other code.
+
+    What is presented over TLS 1.2 or an older version as it is, or in plaintext, has no twin; that
+    of the control is the certificate `tls-1.2`.
+
+    Args:
+        recipes: which.
+        tls: None for no twins.
+    """
+    known = list(recipes)
+    certificates = [each for each in known if isinstance(each, pki.Recipe)]
+    return known + [_twin(each) for each in certificates if tls and _has_twin(each)]
+
+
+def _has_twin(recipe: pki.Recipe) -> bool:
+    tls = recipe.tls
+    newest = "TLSv1.3"
+    if recipe.name == CONTROL or tls.plaintext or tls.minimum == newest:
+        return False
+    return tls.maximum in (None, newest)
+
+
+def _twin(recipe: pki.Recipe) -> pki.Recipe:
+    # Who speaks nothing but TLS 1.3 refuses what is sound by right, as it does `tls-1.2`.
+    spared = recipe.expect == "accept" and recipe.severity == "must"
+    return msgspec.structs.replace(
+        recipe,
+        name=f"{recipe.name}{TWIN}",
+        title=f"{recipe.title} (over TLS 1.2)",
+        severity="should" if spared else recipe.severity,
+        tls=msgspec.structs.replace(recipe.tls, maximum="TLSv1.2"),
+    )
+
+
 def select(recipes: Iterable[S], only: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[S]:
     """Choose certificates.
 
     Args:
         recipes: to choose from, or cases.
-        only: names, severities (`must`), weaknesses (`CWE-297`), paths of files that are among
-            them, or namespaces (`rfc5280::nc`, `webpki::`); empty for all.
+        only: names (`expired` means its twin as well), severities (`must`), weaknesses (`CWE-297`),
+            paths of files that are among them, or namespaces (`rfc5280::nc`, `webpki::`); empty for
+            all.
         exclude: the same, for those to leave out.
 
     Raises:
@@ -211,6 +257,8 @@ def select(recipes: Iterable[S], only: Sequence[str] = (), exclude: Sequence[str
 
 def _refuse(word: str, names: Sequence[str]) -> NoReturn:
     """Say that a word means none of these, with what may have been meant."""
+    if word.endswith(TWIN) and not any(name.endswith(TWIN) for name in names):
+        raise UserError(f"{word!r} is tried with --tls 1.2 alone; from Python, with tls='1.2'")
     if word in SEVERITIES or _is_cwe(word):
         raise UserError(f"no certificate of the catalogue goes by {word!r}")
     namespaces = sorted({name.partition("::")[0] for name in names if "::" in name})
@@ -226,10 +274,10 @@ def _matches(recipe: _Selectable, word: str) -> bool:
     if _is_cwe(word):
         return int(word[4:]) in recipe.cwe
     if content.is_path(word):
-        return Path(word).stem == recipe.name
+        return Path(word).stem == plain_name(recipe.name)
     if recipe.name.startswith(f"{word.removesuffix('::')}::"):
         return True
-    return word in (recipe.name, recipe.severity)
+    return word in (recipe.name, plain_name(recipe.name), recipe.severity)
 
 
 def _is_cwe(word: str) -> bool:

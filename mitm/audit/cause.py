@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from mitm.audit.case import SEVERITIES, Case
+from mitm.audit.case import SEVERITIES, TWIN, Case, plain_name
 from mitm.audit.finding import Finding, Report
 from mitm.audit.fixes import FIXES, NO_SWITCH
 from mitm.audit.stack import kind_of_stack
@@ -152,13 +152,23 @@ def causes_of(
         control: what it did with the genuine certificate, if that is known.
     """
     accepted = [finding for finding in findings if finding.outcome == "vulnerable"]
-    sorter = _Sorter(findings, stack)
+    # A client may verify in TLS 1.3 alone.
+    newer = {f.case.name for f in accepted if not _is_twin(f)}
+    old = [f for f in accepted if _is_twin(f) and plain_name(f.case.name) not in newer]
+    either = [f for f in accepted if not _is_twin(f) or plain_name(f.case.name) in newer]
     exposed = [each for each in accepted if _exposed(each)]
     # Of one certificate alone the control may not be at hand.
     without = _exposed(control) if control else not any(map(_tried_tls, exposed))
+    sorter = _Sorter([f for f in findings if not _is_twin(f)], stack)
     causes = sorter.whole("no-tls" if without else "plaintext-fallback", exposed)
-    causes += sorter.sort([each for each in accepted if not _exposed(each)])
+    causes += sorter.sort([f for f in either if not _exposed(f)])
+    sorter = _Sorter([f for f in findings if _is_twin(f)], stack, " over TLS 1.2")
+    causes += sorter.sort([f for f in old if not _exposed(f)])
     return tuple(sorted(causes, key=lambda c: (SEVERITIES.index(c.severity), _ORDER.index(c.name))))
+
+
+def _is_twin(finding: Finding) -> bool:
+    return finding.case.name.endswith(TWIN)
 
 
 def _exposed(finding: Finding) -> bool:
@@ -181,7 +191,8 @@ class _Group(NamedTuple):
 class _Sorter:
     """Sorts what a client has accepted into causes."""
 
-    def __init__(self, findings: Sequence[Finding], stack: str) -> None:
+    def __init__(self, findings: Sequence[Finding], stack: str, where: str = "") -> None:
+        self._where = where
         self._stack = kind_of_stack(stack)
         self._refused = [
             each for each in findings if each.outcome == "pass" and each.case.expect == "reject"
@@ -225,7 +236,7 @@ class _Sorter:
         if not all(self._unchecked(partial, groups) for partial in _UNCHECKED):
             return False
         refused = [f for name in _VERIFICATION for f in _of(name, self._refused)]
-        binding = {f.case.name for f in refused if f.case.severity == "must"}
+        binding = _names(f for f in refused if f.case.severity == "must")
         return not binding - _ODDLY_ENCODED
 
     def whole(
@@ -235,9 +246,9 @@ class _Sorter:
         if not proof:
             return []
         plain = set().union(*(needed for needed, _ in _PLAIN.values()))
-        ordered = sorted(proof, key=lambda each: each.case.name not in plain)
+        ordered = sorted(proof, key=lambda each: plain_name(each.case.name) not in plain)
         severity = min((each.case.severity for each in proof), key=SEVERITIES.index)
-        says = f"this {proof[0].noun} {_SAYS[name]}"
+        says = f"this {proof[0].noun} {_SAYS[name]}{self._where}"
         fix = FIXES.get((name, self._stack)) or FIXES.get((name, "")) or _own_fix(proof)
         return [Cause(name, says, fix, severity, tuple(ordered), tuple(follows))]
 
@@ -251,7 +262,7 @@ class _Sorter:
 
     def _part(self, name: CauseName, part: list[Finding], severity: Severity) -> Cause:
         said = _SAYS[name] if severity == "must" else _SAYS_OF_SOUND.get(name, _SAYS[name])
-        says = f"this {part[0].noun} {said}"
+        says = f"this {part[0].noun} {said}{self._where}"
         own = _own_fix(part) if len(part) == 1 else ""
         fix = FIXES.get((name, self._stack)) or own or FIXES.get((name, "")) or _own_fix(part)
         names = _names(part)
@@ -262,7 +273,7 @@ class _Sorter:
 
 
 def _names(findings: Iterable[Finding]) -> set[str]:
-    return {finding.case.name for finding in findings}
+    return {plain_name(finding.case.name) for finding in findings}
 
 
 def _of(name: CauseName, findings: Sequence[Finding]) -> list[Finding]:

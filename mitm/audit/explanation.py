@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 
 from mitm import content
-from mitm.audit.case import Case
+from mitm.audit.case import Case, plain_name
 from mitm.audit.cause import Cause, causes_of, find_causes
 from mitm.audit.conclusion import conclude, listed
 from mitm.audit.finding import OUTCOMES, Finding, Report
@@ -161,7 +161,7 @@ def _remedied(reason: str, option: str) -> str:
 
 def _lesson_of(case: Case) -> str:
     """The command that shows the lesson; "" for what is not of the catalogue."""
-    name = case.name.removesuffix(":crash")
+    name = plain_name(case.name.removesuffix(":crash"))
     return f"mitm-demo show {name}" if name in content.markdown_files(content.CERTS) else ""
 
 

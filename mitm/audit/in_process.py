@@ -11,7 +11,17 @@ from msgspec.structs import replace
 
 from mitm.address import LOCALHOST
 from mitm.audit.background import Background
-from mitm.audit.case import Case, Suite, catalogue, forge_suite, select, with_own
+from mitm.audit.case import (
+    Case,
+    Suite,
+    Tls,
+    catalogue,
+    forge_suite,
+    plain_name,
+    select,
+    with_own,
+    with_twins,
+)
 from mitm.audit.command import Command, trust_setting
 from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.function import Function
@@ -46,6 +56,7 @@ def run(
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
     name: str = LOCALHOST,
+    tls: Tls | None = None,
     timeout: float = CLIENT_SECONDS,
     jobs: int | None = None,
 ) -> Report:
@@ -73,6 +84,8 @@ def run(
             one's own by its path (`./mine.md`); empty for the whole catalogue.
         exclude: certificates to leave out, by the same words.
         name: the DNS name or IP address that the client is to expect in a certificate.
+        tls: "1.2" to try every certificate once more over TLS 1.2, as `expired:tls-1.2`: a client
+            may verify in TLS 1.3 alone.
         timeout: seconds that one run of the client may take. A command that takes longer is ended,
             an async function is cancelled, and a function is left to itself.
         jobs: how many certificates are tried at once. By default it is one for functions, which
@@ -86,7 +99,7 @@ def run(
         UserError: a word of `only` or `exclude` means no certificate, no certificate is left to
             try, or the command cannot be started.
     """
-    known = with_own(catalogue(), [*only, *exclude])
+    known = with_twins(with_own(catalogue(), [*only, *exclude]), tls)
     suite = forge_suite(select(known, only, exclude), name)
     with Auditor() as auditor:
         return auditor.audit(suite, client, timeout=timeout, jobs=jobs)
@@ -187,7 +200,7 @@ def _spared(case: Case) -> Case:
         installed = version("grpcio")
     except PackageNotFoundError:
         return case
-    if case.name != _FATAL or tuple(map(int, installed.split(".")[:2])) >= _FIRST_SOUND:
+    if plain_name(case.name) != _FATAL or tuple(map(int, installed.split(".")[:2])) >= _FIRST_SOUND:
         return case
     reason = f"grpcio {installed} would end this process with it: try it on a program of its own"
     return replace(case, unsupported=reason)

@@ -25,9 +25,10 @@ from mitm.audit import (
     stand_in,
     status_code,
     with_own,
+    with_twins,
 )
 from mitm.audit.baseline import load_baseline
-from mitm.audit.case import names_under_test
+from mitm.audit.case import Tls, names_under_test
 from mitm.audit.command import trust_setting
 from mitm.audit.conclusion import conclude
 from mitm.audit.limbo import load_limbo
@@ -97,6 +98,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     shell_complete=completion.words,
 )
 @click.option(
+    "--tls",
+    type=click.Choice(["1.2"]),
+    help="Try every certificate once more over this version, as expired:tls-1.2.",
+)
+@click.option(
     "--limbo", type=_FILE, help="Try test cases of x509-limbo's in their place: docs/limbo.md."
 )
 @authority_options
@@ -134,6 +140,7 @@ def audit(
     allow_host: tuple[str, ...],
     only: tuple[str, ...],
     exclude: tuple[str, ...],
+    tls: Tls | None,
     limbo: Path | None,
     authority: Path | None,
     authority_key: Path | None,
@@ -190,13 +197,15 @@ def audit(
         raise UserError("--respond is for the stand-in server: --upstream answers for itself")
     if limbo and name:
         raise UserError("--name is not for --limbo, whose test cases have names of their own")
+    if limbo and tls:
+        raise UserError("--tls is for the catalogue: leave it out with --limbo")
     if limbo and (authority or authority_key):
         raise UserError("--authority is not for --limbo, whose test cases have CAs of their own")
     known = load_baseline(baseline) if baseline else None
     must_differ({"--junit": junit, "--sarif": sarif, "--pcap": pcap, "--keylog": keylog})
     junit_file = ReportFile("--junit", junit) if junit else None
     sarif_file = ReportFile("--sarif", sarif) if sarif else None
-    suite = _suite(limbo, name, _words(only), _words(exclude), (authority, authority_key))
+    suite = _suite(limbo, name, tls, _words(only), _words(exclude), (authority, authority_key))
     suite = suite.unplanted(_trust_setting(command, policy, suite if authority else None))
 
     async def play(on_finding: Callable[[Finding], None], tap: Tap | None) -> Report:
@@ -288,6 +297,7 @@ def _words(options: Sequence[str]) -> list[str]:
 def _suite(
     limbo: Path | None,
     name: str | None,
+    tls: Tls | None,
     only: Sequence[str],
     exclude: Sequence[str],
     authority: tuple[Path | None, Path | None],
@@ -295,7 +305,7 @@ def _suite(
     if limbo:
         suite = load_limbo(limbo)
         return Suite(suite.control, tuple(select(suite.cases, only, exclude)))
-    known = with_own(catalogue(), [*only, *exclude])
+    known = with_twins(with_own(catalogue(), [*only, *exclude]), tls)
     name = name or LOCALHOST
     must_be_a_name(name)
     lab = own_authority(*authority, names_under_test(name))

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mitm import content
 from mitm.audit import Finding, Report
+from mitm.audit.case import plain_name
 from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion, listed
 from mitm.audit.explanation import further_lines, proved_by, untried
@@ -137,7 +138,9 @@ def _show_end(console: Console, report: Report, conclusion: Conclusion) -> None:
     if conclusion.fixed:
         console.print(Text(f"Fixed since the baseline: {plain(', '.join(conclusion.fixed))}"))
     lessons = content.markdown_files(content.CERTS)
-    if any(f.outcome == "vulnerable" and f.case.name in lessons for f in report.findings):
+    if any(
+        f.outcome == "vulnerable" and plain_name(f.case.name) in lessons for f in report.findings
+    ):
         console.print(Text("What is behind each of them: mitm-demo show NAME"))
     line = Text(
         f"Exit code {conclusion.exit_code}, {_MEANING[conclusion.exit_code]}: ",

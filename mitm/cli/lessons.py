@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mitm import content
 from mitm.audit import Attack, Entry, catalogue, load_entry
+from mitm.audit.case import plain_name
 from mitm.cli import completion, report
 from mitm.errors import UserError
 from mitm.lab import Scenario, clients, load_client, load_scenario, scenarios
@@ -158,7 +159,7 @@ def show(name: str) -> None:
         content.markdown_files(content.CERTS)
         | content.markdown_files(content.ATTACKS)
         | scenarios(),
-        name,
+        plain_name(name),
     )
     # A recipe is told from a script by what makes it one.
     try:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 import pytest
 
 if TYPE_CHECKING:
     from mitm.audit import Entry
+    from mitm.audit.case import Tls
 
 _MARKER = (
-    "mitm(only, exclude, strict, name, timeout): which certificates mitm_audit and forged_server "
-    "try in this test, and how"
+    "mitm(only, exclude, strict, name, tls, timeout): which certificates mitm_audit and "
+    "forged_server try in this test, and how"
 )
 
 # The name of what a passing test has to tell, among its properties: pytest-xdist carries those to
@@ -32,6 +33,7 @@ class Settings(NamedTuple):
         only, exclude: what the test itself has chosen, in the same words.
         strict: whether it fails for what good clients do as well, and for too strict a client.
         name: that clients are to expect in a certificate.
+        tls: "1.2" for every certificate once more over TLS 1.2.
         timeout: seconds for one run of a client.
     """
 
@@ -40,6 +42,7 @@ class Settings(NamedTuple):
     exclude: tuple[str, ...]
     strict: bool
     name: str
+    tls: Tls | None
     timeout: float
 
     def changed(
@@ -49,6 +52,7 @@ class Settings(NamedTuple):
         exclude: str | Sequence[str] | None = None,
         strict: bool | None = None,
         name: str | None = None,
+        tls: str | None = None,
         timeout: float | None = None,
     ) -> Settings:
         """These settings, but for what is not None; words may be one text with commas."""
@@ -58,18 +62,20 @@ class Settings(NamedTuple):
             self.exclude if exclude is None else _words(exclude),
             self.strict if strict is None else strict,
             self.name if name is None else name,
+            self.tls if tls is None else _version(tls),
             self.timeout if timeout is None else timeout,
         )
 
     def recipes(self) -> list[Entry]:
         """The certificates to try, in the order of their names; it may be that none is left."""
         from mitm.address import must_be_a_name
-        from mitm.audit import select, with_own
+        from mitm.audit import select, with_own, with_twins
         from mitm.errors import UserError
 
         try:
             must_be_a_name(self.name)
             known = with_own(_catalogue(), [*self.only, *self.exclude, *self.certs])
+            known = with_twins(known, self.tls)
             chosen = select(known, self.only, self.exclude)
             narrowed = select(known, self.certs)
         except UserError as error:
@@ -94,6 +100,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("mitm_certs", f"try only these: {_WORDS}", type="args", default=[])
     parser.addini("mitm_strict", "as --mitm-strict", type="bool", default=False)
     parser.addini("mitm_name", "name that clients are to expect", default="localhost")
+    parser.addini("mitm_tls", "1.2: try every certificate once more over it", default="")
     parser.addini("mitm_timeout", "seconds for one run of a client", default="10")
 
 
@@ -111,6 +118,7 @@ def settings_of(node: pytest.Item) -> Settings:
         exclude=(),
         strict=config.getoption("--mitm-strict") or config.getini("mitm_strict"),
         name=config.getini("mitm_name"),
+        tls=_version(config.getini("mitm_tls")),
         timeout=_seconds(config.getini("mitm_timeout")),
     )
     for marker in reversed(list(node.iter_markers("mitm"))):
@@ -143,6 +151,12 @@ def _catalogue() -> list[Entry]:
 def _words(given: str | Sequence[str]) -> tuple[str, ...]:
     texts = [given] if isinstance(given, str) else given
     return tuple(word for text in texts for word in re.split(r"[,\s]+", text) if word)
+
+
+def _version(text: str) -> Tls | None:
+    if text not in ("", "1.2"):
+        refuse(f"tls: {text!r} is not '1.2', over which certificates can be tried once more")
+    return cast("Tls", text) if text else None
 
 
 def _seconds(text: str) -> float:

@@ -25,6 +25,7 @@ class MitmAudit:
         exclude: str | Sequence[str] | None = None,
         strict: bool | None = None,
         name: str | None = None,
+        tls: str | None = None,
         timeout: float | None = None,
         jobs: int | None = None,
     ) -> Report:
@@ -36,6 +37,7 @@ class MitmAudit:
             strict: fail for what only good clients reject as well, and for a client that is too
                 strict; None for what marker, command line or ini file say.
             name: DNS name or IP address that the client is to expect.
+            tls: "1.2" to try every certificate once more over TLS 1.2.
             timeout: seconds that one run of the client may take.
             jobs: how many certificates are tried at once; see `mitm.audit.run`.
 
@@ -43,7 +45,7 @@ class MitmAudit:
             The report, if the test does not fail for it.
         """
         settings = settings_of(self._item).changed(
-            only=only, exclude=exclude, strict=strict, name=name, timeout=timeout
+            only=only, exclude=exclude, strict=strict, name=name, tls=tls, timeout=timeout
         )
         recipes = settings.recipes()
         if not recipes:
