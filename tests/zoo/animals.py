@@ -106,8 +106,8 @@ def animals(language: Literal["python", "go"]) -> dict[str, Animal]:
     return {animal.id: animal for animal in found}
 
 
-# What the animals share: how a call is made over what they have checked.
-_SHARED = {"rpc"}
+# What the animals share: how a call is made, and how a chain is checked.
+_SHARED = {"rpc", "chains"}
 
 
 def _read(path: Path) -> Animal:

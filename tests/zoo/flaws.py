@@ -22,20 +22,163 @@ class Flaw(NamedTuple):
 
 
 FLAWS = {
+    # Nobody is asked who it is.
     "no-verification": Flaw(
         "nothing is checked of the certificate",
         ("attacker-ca", "self-signed", "wrong-host", "expired", "eku-client-auth", "leaf-as-ca"),
         # The handshake itself: possession of the key, RFC 8446 section 4.4.3.
         ("other-key",),
     ),
+    "no-tls": Flaw("everything is in plaintext", ("attacker-ca", "wrong-host", "expired")),
+    # Who vouches for the certificate.
+    "roots-from-peer": Flaw(
+        "the leaf that the server shows is fetched first, and trusted",
+        ("attacker-ca", "imitated-ca", "replaced-key"),
+        ("wrong-host", "wrong-san", "expired"),
+    ),
+    "leaf-as-root": Flaw(
+        "what the server sends are the roots, so that each path ends with the leaf",
+        ("attacker-ca", "self-signed", "imitated-ca", "incomplete-chain", "bad-signature"),
+        ("wrong-host", "expired", "eku-client-auth"),
+    ),
+    "issuer-by-name": Flaw(
+        "the issuer is compared by name, and the signature is not verified",
+        ("imitated-ca", "replaced-key", "bad-signature", "zero-signature"),
+        ("attacker-ca", "self-signed", "wrong-host", "expired"),
+    ),
+    "stale-result": Flaw(
+        "one signature that is right makes up for all above it",
+        ("forged-intermediate", "imitated-ca", "bad-signature-intermediate"),
+        ("attacker-ca", "replaced-key", "bad-signature", "wrong-host", "expired"),
+    ),
+    "unknown-issuer-forgiven": Flaw(
+        "a leaf whose issuer is neither known nor sent is taken",
+        ("incomplete-chain",),
+        ("attacker-ca", "imitated-ca", "self-signed", "replaced-key", "wrong-host", "expired"),
+    ),
+    # Whose certificate it is.
     "no-name-check": Flaw(
         "the chain is verified, and whose certificate it is is all one",
         ("wrong-host", "wrong-san", "ip-mismatch", "lookalike-suffix", "parent-domain"),
         ("attacker-ca", "self-signed", "expired", "leaf-as-ca", "eku-client-auth"),
     ),
-    "roots-from-peer": Flaw(
-        "the certificates that the server sends are trusted because it sends them",
-        ("attacker-ca", "imitated-ca"),
-        ("wrong-host",),
+    "name-from-peer": Flaw(
+        "the name that must be proved is the one that the peer says",
+        ("wrong-host", "lookalike-suffix", "parent-domain"),
+        # Its subject says one name, and its alternative names another.
+        ("attacker-ca", "wrong-san", "expired"),
+    ),
+    "name-suffix": Flaw(
+        "the expected name may stand at the end of another",
+        ("lookalike-prefix",),
+        ("wrong-host", "lookalike-suffix", "parent-domain", "attacker-ca"),
+    ),
+    "name-prefix": Flaw(
+        "the expected name may stand at the beginning of another",
+        ("lookalike-suffix",),
+        ("wrong-host", "lookalike-prefix", "parent-domain", "attacker-ca"),
+    ),
+    "subject-as-text": Flaw(
+        "a common name is looked for in the text of the subject, also beside other names",
+        ("cn-injection", "wrong-san"),
+        ("wrong-host", "uri-san", "nul-in-san", "attacker-ca"),
+    ),
+    "names-as-text": Flaw(
+        "the alternative names are made one text, which is split again",
+        ("san-injection",),
+        ("wrong-host", "uri-san", "nul-in-san", "attacker-ca"),
+    ),
+    "uri-as-name": Flaw(
+        "the host in a URI counts as a name",
+        ("uri-san",),
+        ("wrong-host", "cn-injection", "san-injection", "attacker-ca"),
+    ),
+    "name-as-c-string": Flaw(
+        "a name ends at its first zero byte",
+        ("nul-in-san",),
+        ("wrong-host", "nul-in-cn", "lookalike-suffix", "attacker-ca"),
+    ),
+    "star-anywhere": Flaw(
+        "a star stands for a label, or a part of one, in whichever place",
+        ("wildcard-not-leftmost", "partial-wildcard"),
+        ("wrong-host", "wildcard-too-deep", "parent-domain", "attacker-ca"),
+    ),
+    "star-for-address": Flaw(
+        "a star stands for octets of an address",
+        ("wildcard-ip",),
+        ("ip-mismatch", "wrong-host", "attacker-ca"),
+    ),
+    "ip-not-checked": Flaw(
+        "who dials an address checks no name",
+        ("ip-mismatch", "wildcard-ip"),
+        ("wrong-host", "lookalike-suffix", "attacker-ca"),
+    ),
+    # When, what for, and by whom.
+    "no-dates": Flaw(
+        "the dates are not looked at",
+        ("expired", "not-yet-valid", "expired-intermediate"),
+        ("attacker-ca", "wrong-host", "eku-client-auth"),
+    ),
+    "anybody-is-a-ca": Flaw(
+        "who signs need not be a CA",
+        (
+            "leaf-as-ca",
+            "ca-without-basic-constraints",
+            "path-length-exceeded",
+            "version-1-intermediate",
+        ),
+        ("attacker-ca", "wrong-host", "expired", "eku-client-auth", "name-excluded"),
+    ),
+    "version-1-is-a-ca": Flaw(
+        "a certificate of version 1 counts as a CA",
+        ("version-1-intermediate",),
+        ("leaf-as-ca", "ca-without-basic-constraints", "path-length-exceeded", "attacker-ca"),
+    ),
+    "result-overwritten": Flaw(
+        "what one check of the issuer found is lost in the next one",
+        ("leaf-as-ca", "ca-without-basic-constraints", "path-length-exceeded"),
+        ("version-1-intermediate", "attacker-ca", "wrong-host"),
+    ),
+    "no-name-constraints": Flaw(
+        "the names that a CA may sign for are not looked at",
+        ("name-excluded", "name-not-permitted"),
+        ("attacker-ca", "wrong-host", "expired", "leaf-as-ca", "eku-client-auth"),
+    ),
+    "any-purpose": Flaw(
+        "what a certificate was issued for is not looked at",
+        ("eku-client-auth", "eku-code-signing"),
+        ("attacker-ca", "wrong-host", "expired", "leaf-as-ca", "name-excluded"),
+    ),
+    "critical-ignored": Flaw(
+        "what must be understood, and is not, is passed over",
+        ("unknown-critical-extension",),
+        ("attacker-ca", "wrong-host", "expired", "leaf-as-ca", "eku-client-auth"),
+    ),
+    # What proves it.
+    "zero-is-a-signature": Flaw(
+        "ECDSA without the range of its numbers: zeros are a signature by every key",
+        ("zero-signature",),
+        ("bad-signature", "replaced-key", "attacker-ca", "wrong-host", "expired"),
+    ),
+    "security-level-0": Flaw(
+        "weak hashes and keys are taken, and ciphers without a certificate",
+        ("md5-signature", "sha1-signature", "rsa-1024", "anonymous-cipher"),
+        # It takes what OpenSSL calls ALL, and that leaves out those that do not encrypt.
+        ("null-cipher", "attacker-ca", "wrong-host", "expired"),
+    ),
+    # What if it fails?
+    "fallback-unverified": Flaw(
+        "what was refused is tried again without verification",
+        ("attacker-ca", "wrong-host", "expired", "eku-client-auth"),
+        ("other-key", "plaintext-http2"),
+    ),
+    "fallback-plaintext": Flaw(
+        "what failed is tried again without TLS",
+        ("attacker-ca", "wrong-host", "expired", "plaintext-http2"),
+    ),
+    "fallback-if-not-offered": Flaw(
+        "a server that answers in plaintext is spoken to in plaintext",
+        ("plaintext-http2",),
+        ("attacker-ca", "wrong-host", "expired", "other-key"),
     ),
 }

@@ -9,6 +9,9 @@ import grpc
 import h2.connection
 import h2.events
 from cryptography import x509
+from grpclib.client import Channel, UnaryUnaryMethod
+from grpclib.config import Configuration
+from grpclib.encoding.base import CodecBase
 
 SECONDS = 10.0
 
@@ -82,3 +85,28 @@ def call_grpcio(target: str, credentials: grpc.ChannelCredentials, name: str) ->
     options = [("grpc.ssl_target_name_override", name), ("grpc.enable_http_proxy", 0)]
     with grpc.secure_channel(target, credentials, options) as channel:
         channel.unary_unary(METHOD, bytes, bytes)(b"", timeout=SECONDS)
+
+
+class _Bytes(CodecBase):
+    """Messages as they are."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: bytes, message_type: object) -> bytes:
+        return message
+
+    def decode(self, data: bytes, message_type: object) -> bytes:
+        return data
+
+
+async def call_grpclib(target: str, context: ssl.SSLContext, name: str) -> None:
+    """The same with grpclib."""
+    config = Configuration(ssl_target_name_override=name)
+    channel = Channel(*address(target), codec=_Bytes(), ssl=context, config=config)
+    try:
+        await UnaryUnaryMethod(channel, METHOD, bytes, bytes)(b"", timeout=SECONDS)
+    finally:
+        # `close` begins to close the connection, and there is nothing to wait for its end with.
+        if channel._protocol:
+            channel._protocol.connection._transport.abort()
+        channel.close()
