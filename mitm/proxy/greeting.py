@@ -34,6 +34,10 @@ HANDSHAKE_SECONDS = 10.0
 # What an HTTP/2 server says first (RFC 9113 section 3.4): a frame without settings.
 EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
 
+# What an HTTP/1.1 server says to what is no request (RFC 9112 section 2.2). The connection stays
+# open, so that a client may go on with it.
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
 
 # What an HTTP/1.1 server without TLS answers a ClientHello, as those of Go and nginx do.
 NO_TLS = (
@@ -172,7 +176,7 @@ async def turn_away(client: Peer, how: Literal["reset", "refused"], emit: Emit) 
 
 
 async def answer_in_plaintext(client: Peer, chain: pki.Chain, emit: Emit) -> None:
-    """Answer a ClientHello as an HTTP/2 server without TLS would.
+    """Answer a ClientHello as an HTTP/2 server without TLS would, or one of HTTP/1.1.
 
     What the client sends then, if it goes on in plaintext, is left unread.
 
@@ -181,7 +185,7 @@ async def answer_in_plaintext(client: Peer, chain: pki.Chain, emit: Emit) -> Non
     """
     emit(events.CertificatePresented, certificate=chain.name, subjects=(), issuer="", sha256="")
     client.unread = bytearray()
-    client.send(EMPTY_SETTINGS)
+    client.send(BAD_REQUEST if chain.tls.plaintext == "http/1.1" else EMPTY_SETTINGS)
     alerts, looked_at = AlertReader(), 0
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):

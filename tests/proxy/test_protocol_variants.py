@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mitm import events, pki
+from mitm.proxy.greeting import BAD_REQUEST
 from tests.pki.verifiers import lax_client
 from tests.proxy.stage import (
     PREFACE,
@@ -42,8 +43,9 @@ async def answered_in_plaintext(props: Props) -> AsyncIterator[tuple[Stage, End,
         yield stage, client, await accepting
 
 
-def test_a_tls_client_that_gets_plaintext_leaves_before_any_data(props: Props) -> None:
-    plaintext = chain("plaintext-http2")
+@pytest.mark.parametrize("recipe", ["plaintext-http2", "plaintext-http1"])
+def test_a_tls_client_that_gets_plaintext_leaves_before_any_data(props: Props, recipe: str) -> None:
+    plaintext = chain(recipe)
 
     async def main() -> None:
         async with a_stage(props, choose=presenting(plaintext)) as stage:
@@ -56,8 +58,26 @@ def test_a_tls_client_that_gets_plaintext_leaves_before_any_data(props: Props) -
             closed = await stage.seen.closed()
             assert (closed.by, closed.client_bytes) == ("client", 0)
             assert closed.phase == "handshake"
-            assert stage.seen.one(events.CertificatePresented).certificate == "plaintext-http2"
+            assert stage.seen.one(events.CertificatePresented).certificate == recipe
             assert not stage.seen.all(events.ApplicationData)
+
+    run(main())
+
+
+def test_plaintext_may_be_that_of_http1_and_who_goes_on_in_it_is_read(props: Props) -> None:
+    request = b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+
+    async def main() -> None:
+        async with a_stage(props, choose=presenting(chain("plaintext-http1"))) as stage:
+            client = await stage.dial()
+            accepting = asyncio.create_task(stage.server.accept(server_context(props.genuine)))
+            await client.send(a_hello())
+            assert await client.read_exactly(len(BAD_REQUEST)) == BAD_REQUEST
+            server = await accepting
+            await client.send(request)
+            assert await server.read_exactly(len(request)) == request
+            data = await stage.seen.wait(events.ApplicationData)
+            assert (data.direction, data.encrypted) == ("client", False)
 
     run(main())
 
