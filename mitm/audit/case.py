@@ -1,7 +1,7 @@
 """What a client is tried with: one certificate and what a correct client does with it."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol, TypeVar
@@ -97,6 +97,18 @@ class Suite(msgspec.Struct, frozen=True):
         """The genuine leaf, for clients that pin it."""
         assert self.control.chain is not None
         return self.control.chain.leaf_pem
+
+    def without(self, obstacle: Callable[["Case"], str]) -> "Suite":
+        """The same, without some that are not played with this client.
+
+        Args:
+            obstacle: gives the reason, "" for those that are.
+        """
+        cases = (
+            msgspec.structs.replace(case, not_exercised=case.not_exercised or obstacle(case))
+            for case in self.cases
+        )
+        return msgspec.structs.replace(self, cases=tuple(cases))
 
     def unplanted(self, reason: str) -> "Suite":
         """The same for a client whose trust store cannot be played.

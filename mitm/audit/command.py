@@ -53,6 +53,11 @@ class Command:
         ended = await run(_fill(self._words, values), environment, self._time_limit, enough)
         return ClientRun.of_program(ended, self._time_limit).without_secrets(self._secrets)
 
+    @property
+    def told_host(self) -> bool:
+        """Whether its command tells it whom to dial."""
+        return _names_any(self._words, ("target", "host"))
+
     def doubts(self, *, reached: bool) -> tuple[str, ...]:
         """What may be wrong with the command line, if its client does not get through.
 
@@ -62,13 +67,18 @@ class Command:
         named = dict.fromkeys(name for word in self._words for name in _IN_BRACES.findall(word))
         unknown = [name for name in named if name not in PLACEHOLDERS]
         doubts = [_unknown(name) for name in unknown]
-        told = {"target", "port"} & named.keys() or any("MITM_" in word for word in self._words)
-        if not reached and not told:
+        if not reached and not _names_any(self._words, ("target", "port")):
             doubts.append(
                 "The command has no {target}: write it where the client takes the address, and "
                 "{ca} where it takes the CA, or let it read MITM_TARGET and MITM_CA"
             )
         return tuple(doubts)
+
+
+def _names_any(words: Sequence[str], names: Sequence[Placeholder]) -> bool:
+    """Whether a command has one of these placeholders, or reads it from its environment."""
+    told = [form for name in names for form in (f"{{{name}}}", f"MITM_{name.upper()}")]
+    return any(form in word for word in words for form in told)
 
 
 def trust_setting(

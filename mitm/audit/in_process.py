@@ -27,8 +27,10 @@ from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener
 from mitm.audit.program import program_of
+from mitm.audit.setting import Roots, Setting
 from mitm.audit.stack import stack_in_process, stack_of_command
 from mitm.audit.trial import run_audit, stand_in
+from mitm.errors import UserError
 from mitm.evidence import ClientRun
 from mitm.pki import Unsupported
 from mitm.surroundings import going_straight
@@ -59,6 +61,7 @@ def run(
     tls: Tls | None = None,
     timeout: float = CLIENT_SECONDS,
     jobs: int | None = None,
+    roots: Roots = "given",
 ) -> Report:
     """Try forged certificates on a client, and report which of them it accepts.
 
@@ -90,6 +93,7 @@ def run(
             an async function is cancelled, and a function is left to itself.
         jobs: how many certificates are tried at once. By default it is one for functions, which
             then need not be thread-safe, and one for each core for a command.
+        roots: `system` for a command that takes no CA: that is among those that its machine trusts.
 
     Returns:
         The report: `conclusive` if the client got through with the genuine certificate, first and
@@ -97,12 +101,12 @@ def run(
 
     Raises:
         UserError: a word of `only` or `exclude` means no certificate, no certificate is left to
-            try, or the command cannot be started.
+            try, the command cannot be started, or `roots` is not for this client.
     """
     known = with_twins(with_own(catalogue(), [*only, *exclude]), tls)
     suite = forge_suite(select(known, only, exclude), name)
     with Auditor() as auditor:
-        return auditor.audit(suite, client, timeout=timeout, jobs=jobs)
+        return auditor.audit(suite, client, timeout=timeout, jobs=jobs, roots=roots)
 
 
 class Presented:
@@ -154,8 +158,17 @@ class Auditor:
         *,
         timeout: float = CLIENT_SECONDS,
         jobs: int | None = None,
+        roots: Roots = "given",
     ) -> Report:
-        """Try every certificate of a suite on a client; see `run`."""
+        """Try every certificate of a suite on a client; see `run`.
+
+        Raises:
+            UserError: the command cannot be started, or `roots` is not for this client.
+        """
+        setting = Setting(roots)
+        if callable(client) and roots == "system":
+            raise UserError(f"roots='system' is for commands: {READ_ONCE}")
+        suite = setting.fitted(suite)
         if callable(client):
             tried: Function | Command = Function(client, timeout)
             at_once = jobs or 1
@@ -171,7 +184,9 @@ class Auditor:
             suite = suite.unplanted(trust_setting(client))
         with going_straight():
             return self._background.run(
-                run_audit(suite, tried, self._upstream, subject=subject, jobs=at_once)
+                run_audit(
+                    suite, tried, self._upstream, subject=subject, jobs=at_once, setting=setting
+                )
             )
 
     @contextmanager

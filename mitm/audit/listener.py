@@ -17,12 +17,13 @@ from mitm.address import Address
 from mitm.audit.case import CONTROL, Case
 from mitm.audit.finding import Finding, judge
 from mitm.audit.play import Play, Script, plays_of
+from mitm.audit.setting import USUAL, Setting
 from mitm.events import Closed, Event
 from mitm.evidence import REJECTIONS_ENOUGH, ClientRun, Observation, Observer
 from mitm.messages import Schema
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
-from mitm.surroundings import TrustStore
+from mitm.surroundings import TrustStore, through
 
 # Seconds that a client's connections have to end once it has: on one machine that is plenty.
 DRAIN_SECONDS = 5.0
@@ -47,6 +48,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         pin_file: PEM file of the genuine leaf, for a client that trusts that alone.
         system_ca_file: PEM file of what its machine is to trust, for a program; None for what the
             machine does trust. It may be `ca_file` itself.
+        proxy: an HTTP proxy that is to be asked for it, for a program; None if there is none.
     """
 
     host: str
@@ -55,6 +57,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     ca_file: Path
     pin_file: Path
     system_ca_file: Path | None = None
+    proxy: Address | None = None
 
     @property
     def target(self) -> str:
@@ -82,10 +85,11 @@ class Endpoint(msgspec.Struct, frozen=True):
         Args:
             environment: what it would be otherwise.
         """
-        if self.system_ca_file is None:
-            return dict(environment)
-        store = TrustStore(self.system_ca_file)
-        return store.planted(environment, over_own=self.system_ca_file == self.ca_file)
+        changed = through(environment, self.proxy) if self.proxy else dict(environment)
+        if self.system_ca_file:
+            store = TrustStore(self.system_ca_file)
+            changed = store.planted(changed, over_own=self.system_ca_file == self.ca_file)
+        return changed
 
     def placeholders(self) -> dict[Placeholder, str]:
         """What a command line may name, by its name."""
@@ -123,6 +127,7 @@ class Listener:
         play: of the case, its first one by default.
         positions_covered: whether each of the client's connections is attacked by itself,
             elsewhere.
+        setting: how the client comes here, and whom its machine trusts.
 
     Attributes:
         endpoint: what the client is to be told.
@@ -141,6 +146,7 @@ class Listener:
         play: Play | None = None,
         *,
         positions_covered: bool = False,
+        setting: Setting = USUAL,
     ) -> None:
         self.enough = asyncio.Event()
         self._case = case
@@ -152,6 +158,7 @@ class Listener:
         self._tap = tap
         self._control = control
         self._positions_covered = positions_covered
+        self._setting = setting
         self._observer = Observer(spared=self._spared)
         self._change = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -164,9 +171,9 @@ class Listener:
         """
         resumable = self._case.attack is not None and self._case.attack.resume
         self._script = Script(self._play, resumable=resumable)
+        host = self._setting.dialled(self._chain)
         self._interceptor = Interceptor(
-            # The host that the client is to dial, so that it is found at each of its addresses.
-            listen=Address(self._chain.host, 0),
+            listen=self._setting.listening(self._chain),
             upstream=self._upstream.address,
             upstream_tls=self._upstream.tls,
             choose=self._script.treat,
@@ -174,25 +181,33 @@ class Listener:
             schema=Schema(FileDescriptorSet()),
             on_event=self._see,
             tap=self._tap,
+            mode=self._setting.mode,
+            intercept=() if self._setting.mode == "reverse" else (host,),
         )
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="mitm-demo-")))
             ca_file, pin_file = folder / "ca.pem", folder / "pin.pem"
-            pki.write_private(ca_file, self._chain.anchor_pem)
             pki.write_private(pin_file, self._pin_pem)
             system_ca_file = None
-            if self._play.system_pem:
-                store = pki.write_trust_store(folder / "system", self._play.system_pem)
-                system_ca_file = store.file
+            if self._setting.roots == "system":
+                store = pki.write_trust_store(folder / "system", self._chain.anchor_pem)
+                ca_file = system_ca_file = store.file
+            else:
+                pki.write_private(ca_file, self._chain.anchor_pem)
+                if self._play.system_pem:
+                    store = pki.write_trust_store(folder / "system", self._play.system_pem)
+                    system_ca_file = store.file
             await stack.enter_async_context(self._interceptor)
             self._stack = stack.pop_all()
+        port = self._interceptor.address.port
         self.endpoint = Endpoint(
-            host=self._chain.host,
-            port=self._interceptor.address.port,
+            host=host,
+            port=port,
             name=self._chain.server_name,
             ca_file=ca_file,
             pin_file=pin_file,
             system_ca_file=system_ca_file,
+            proxy=self._setting.proxy(port),
         )
         return self
 

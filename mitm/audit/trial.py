@@ -13,6 +13,7 @@ from mitm.audit.finding import Finding, Report, Subject, of_plays, with_crashes
 from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.audit.play import Play, plays_of
+from mitm.audit.setting import USUAL, Setting
 from mitm.audit.stack import stack_said
 from mitm.errors import UserError
 from mitm.evidence import ClientRun, Observation
@@ -24,6 +25,11 @@ _STARTS_ANEW = (
     "the next; a function can be tried"
 )
 _FAILED_AT_FIRST = "its first call, with the genuine certificate, did not get through"
+
+_BY_PROXY = (
+    "The name is known to the proxy alone, which its environment names (https_proxy and its like): "
+    "a stack that takes no proxy, such as tonic, is audited without --mode connect"
+)
 
 # Runs the client under test once, until it ends or has done enough to be judged.
 RunClient = Callable[[Endpoint, asyncio.Event], Awaitable[ClientRun]]
@@ -49,6 +55,7 @@ async def try_case(
     control: Observation | None = None,
     *,
     positions_covered: bool = False,
+    setting: Setting = USUAL,
 ) -> Finding:
     """Try one certificate, or one attack, on a client.
 
@@ -60,6 +67,7 @@ async def try_case(
         tap: is shown what passes on the sockets of the interceptor.
         control: what the client did with the genuine certificate; None if that is tried first.
         positions_covered: whether another case attacks each of its connections by itself.
+        setting: how the client comes to it.
 
     Raises:
         UserError: the client cannot be started.
@@ -73,7 +81,14 @@ async def try_case(
         if play.calls_before and not isinstance(client, Function):
             return Finding(case, "not-exercised", _STARTS_ANEW)
         listening = Listener(
-            case, upstream, pin_pem, tap, control, play, positions_covered=positions_covered
+            case,
+            upstream,
+            pin_pem,
+            tap,
+            control,
+            play,
+            positions_covered=positions_covered,
+            setting=setting,
         )
         async with listening as listener:
             for _ in range(play.calls_before):
@@ -110,6 +125,7 @@ async def run_audit(
     jobs: int = 1,
     on_finding: Callable[[Finding], None] = lambda finding: None,
     tap: Tap | None = None,
+    setting: Setting = USUAL,
 ) -> Report:
     """Try every certificate of a suite on a client.
 
@@ -124,6 +140,7 @@ async def run_audit(
         jobs: how many certificates are tried at once.
         on_finding: called with each finding as it is made, in any order.
         tap: is shown what passes on the sockets of the interceptors.
+        setting: how the client comes to each, and whom its machine trusts.
 
     Returns:
         The report, its findings in the order of the suite whatever ran first.
@@ -143,6 +160,7 @@ async def run_audit(
                 tap,
                 control,
                 positions_covered=suite.attacks_each_position,
+                setting=setting,
             )
         on_finding(finding)
         return finding
@@ -152,6 +170,8 @@ async def run_audit(
     if first.outcome != "pass":
         reached = first.evidence is not None and bool(first.evidence.connections)
         doubts = client.doubts(reached=reached) if isinstance(client, Command) else ()
+        if setting.mode == "connect" and not reached:
+            doubts = (_BY_PROXY, *doubts)
         return Report((first,), (), subject, doubts)
     try:
         async with asyncio.TaskGroup() as group:

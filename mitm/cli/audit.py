@@ -34,6 +34,7 @@ from mitm.audit.conclusion import conclude
 from mitm.audit.limbo import load_limbo
 from mitm.audit.program import program_of
 from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
+from mitm.audit.setting import NAME_BEHIND_PROXY, ROOTS, WAYS, Roots, Setting, Way
 from mitm.audit.stack import stack_of_command
 from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server, plaintext_server
@@ -71,6 +72,23 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     shell_complete=completion.policy_names,
 )
 @click.option("--name", metavar="NAME", help=f"The name that the client expects.  [{LOCALHOST}]")
+@click.option(
+    "--roots",
+    type=click.Choice(ROOTS),
+    default="given",
+    show_default=True,
+    help="Where its CA stands: in {ca}, or among those that its machine trusts (system).",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(WAYS),
+    default="reverse",
+    show_default=True,
+    help="How it comes: it dials {target}, or asks a proxy for that by CONNECT (connect).",
+)
+@click.option(
+    "--listen", metavar="HOST:PORT", help="Where it dials, if that is compiled in.  [any port]"
+)
 @click.option("--respond", metavar="STATUS", help="The gRPC status that calls are answered with.")
 @click.option("--upstream", metavar="HOST:PORT", help="Your own server, to answer the calls.")
 @click.option(
@@ -81,7 +99,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--allow-host",
     multiple=True,
     metavar="NAME",
-    help="A host for --upstream that is not this machine, but is yours to test.",
+    help="A host that is not this machine, but is yours to test.",
 )
 @click.option(
     "--only",
@@ -133,6 +151,9 @@ def audit(
     client: str | None,
     policy: str | None,
     name: str | None,
+    roots: Roots,
+    mode: Way,
+    listen: str | None,
     respond: str | None,
     upstream: str | None,
     upstream_plaintext: bool,
@@ -163,6 +184,9 @@ def audit(
     mitm-demo audit --only CWE-297,self-signed -- ./my-client {target} {ca}
     mitm-demo audit --respond UNAUTHENTICATED -- ./my-client {target} {ca}
     mitm-demo audit --upstream localhost:50051 --ca my-ca.pem -- ./my-client {target} {ca}
+    mitm-demo audit --roots system -- ./my-client {target}    which takes no CA
+    mitm-demo audit --mode connect -- ./my-client {target} {ca}
+    mitm-demo audit --listen localhost:50051 -- ./my-client {ca}
     mitm-demo audit --junit audit.xml --sarif audit.sarif -- ./my-client {target} {ca}
     mitm-demo audit --json -- ./my-client {target} {ca} > known.json
     mitm-demo audit --baseline known.json -- ./my-client {target} {ca}
@@ -201,12 +225,24 @@ def audit(
         raise UserError("--tls is for the catalogue: leave it out with --limbo")
     if limbo and (authority or authority_key):
         raise UserError("--authority is not for --limbo, whose test cases have CAs of their own")
+    if limbo and mode == "connect":
+        raise UserError("--mode connect is not for --limbo, whose names are other people's")
+    if listen and (jobs or 1) > 1:
+        raise UserError(
+            "--listen is one port, on which one run follows the other: leave out --jobs"
+        )
+    here = guard(parse(listen), allow_host) if listen else None
+    setting = Setting(roots, mode, here)
     known = load_baseline(baseline) if baseline else None
     must_differ({"--junit": junit, "--sarif": sarif, "--pcap": pcap, "--keylog": keylog})
     junit_file = ReportFile("--junit", junit) if junit else None
     sarif_file = ReportFile("--sarif", sarif) if sarif else None
+    if mode == "connect" and not name:
+        name = NAME_BEHIND_PROXY
     suite = _suite(limbo, name, tls, _words(only), _words(exclude), (authority, authority_key))
     suite = suite.unplanted(_trust_setting(command, policy, suite if authority else None))
+    told_host = run_client.told_host if isinstance(run_client, Command) else True
+    suite = setting.fitted(suite, told_host=told_host)
 
     async def play(on_finding: Callable[[Finding], None], tap: Tap | None) -> Report:
         audit_by = partial(
@@ -214,9 +250,10 @@ def audit(
             suite,
             run_client,
             subject=subject,
-            jobs=jobs or _cores(),
+            jobs=jobs or (1 if here else _cores()),
             on_finding=on_finding,
             tap=tap,
+            setting=setting,
         )
         if upstream:
             address = guard(parse(upstream), allow_host)

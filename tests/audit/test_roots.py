@@ -12,6 +12,7 @@ import pytest
 from mitm import audit, pki
 from mitm.audit.cause import find_causes
 from mitm.audit.command import trust_setting
+from mitm.errors import UserError
 from mitm.surroundings import TrustStore
 from tests.plugin import clients
 from tests.programs import mitm_demo
@@ -191,6 +192,16 @@ def test_the_same_in_java(tmp_path: Path, trust: str, outcome: str) -> None:
     command = ["java", "-cp", str(tmp_path), "Client", "{host}", "{port}", "{ca}", trust]
     report = audit.run(command, only=ONLY, timeout=60)
     assert outcomes(report) == {"attacker-ca": "pass", "system-root": outcome}
+
+
+def test_a_client_that_is_meant_to_trust_its_machine() -> None:
+    expected = {"attacker-ca": "pass", "system-root": "not-exercised"}
+    for trust in ("machine", "appends", "only"):
+        assert outcomes(audit.run(python(trust), only=ONLY, roots="system")) == expected
+    careless = audit.run(python("careless"), only=["wrong-host", "attacker-ca"], roots="system")
+    assert outcomes(careless) == {"attacker-ca": "pass", "wrong-host": "vulnerable"}
+    with pytest.raises(UserError, match="for commands"):
+        audit.run(clients.checks, only=ONLY, roots="system")
 
 
 # What is not to be played
