@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 from mitm import content
-from mitm.audit import catalogue
+from mitm.audit import Entry, catalogue
 from mitm.errors import UserError
-from mitm.pki import Recipe
 
 PAGE = content.CERTS / "README.md"
 
@@ -23,8 +22,9 @@ def tables() -> str:
     )
 
 
-def _row(recipe: Recipe) -> str:
-    link = f"[{recipe.name}]({recipe.name}.md)"
+def _row(recipe: Entry) -> str:
+    file = content.to_try()[recipe.name].relative_to(content.CERTS).as_posix()
+    link = f"[{recipe.name}]({file})"
     return f"| {link} | {recipe.title} | {recipe.expect}s | {recipe.severity} |"
 
 

@@ -55,6 +55,11 @@ def is_path(name: str) -> bool:
     return os.sep in name or Path(name).suffix == ".md" or name in (os.curdir, os.pardir)
 
 
+def to_try() -> dict[str, Path]:
+    """The files of all that a client can be tried with, by name."""
+    return {n: p for folder in (CERTS, ATTACKS, OFFERS) for n, p in markdown_files(folder).items()}
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()

@@ -23,6 +23,7 @@ from mitm.audit.command import Command
 from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.in_process import Auditor, ClientUnderTest, run
 from mitm.audit.listener import Endpoint, Listener, Upstream
+from mitm.audit.offer import OfferRule
 from mitm.audit.trial import run_audit, stand_in, try_case
 from mitm.evidence import ClientRun
 from mitm.messages.status import status_code
@@ -40,6 +41,7 @@ __all__ = [
     "Entry",
     "Finding",
     "Listener",
+    "OfferRule",
     "Report",
     "Subject",
     "Suite",

@@ -11,6 +11,7 @@ import msgspec
 from mitm import content, pki
 from mitm.address import LOCALHOST, must_be_a_name
 from mitm.audit.attack import Attack, load_attack
+from mitm.audit.offer import OfferRule, load_offer_rule, offer_rules
 from mitm.errors import UserError
 from mitm.pki.recipe import Family, Severity
 
@@ -45,6 +46,7 @@ class Case(msgspec.Struct, frozen=True):
             each connection.
         chains: what an attack presents, by the recipes' names. A recipe that cannot be made for
             the name under test is left out.
+        offer: a rule about what the client offered in the control; nothing is presented then.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Case(msgspec.Struct, frozen=True):
     attack: Attack | None = None
     chains: dict[str, pki.Chain] = {}
     not_exercised: str = ""
+    offer: OfferRule | None = None
 
     @property
     def dialled(self) -> pki.Chain:
@@ -123,7 +126,7 @@ class Suite(msgspec.Struct, frozen=True):
 
 
 class _Selectable(Protocol):
-    """A recipe, an attack, or a case."""
+    """A recipe, an attack, a rule about offers, or a case."""
 
     @property
     def name(self) -> str: ...
@@ -136,7 +139,7 @@ class _Selectable(Protocol):
 S = TypeVar("S", bound=_Selectable)
 
 
-Entry = pki.Recipe | Attack
+Entry = pki.Recipe | Attack | OfferRule
 """What a client can be tried with, as it stands in a file."""
 
 
@@ -146,9 +149,9 @@ def certificates() -> list[pki.Recipe]:
 
 
 def catalogue() -> list[Entry]:
-    """All that comes with the project: the certificates, and behind them the attacks."""
+    """All that comes with the project: certificates, attacks, and rules about offers."""
     attacks = [load_attack(name) for name in content.markdown_files(content.ATTACKS)]
-    return [*certificates(), *attacks]
+    return [*certificates(), *attacks, *offer_rules()]
 
 
 def load_entry(word: str) -> Entry:
@@ -157,18 +160,17 @@ def load_entry(word: str) -> Entry:
     Raises:
         UserError: there is none, or it is not well-formed.
     """
-    known = content.markdown_files(content.CERTS) | content.markdown_files(content.ATTACKS)
-    path = content.find("certificate or attack", known, word)
-    return load_attack(str(path)) if is_attack(path) else pki.load_recipe(str(path))
-
-
-def is_attack(path: Path) -> bool:
-    """Whether a file describes an attack, by what makes it one."""
+    path = content.find("certificate or attack", content.to_try(), word)
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    return "\nplays:" in text or "\neach_position:" in text
+    # Each is told by what makes it one.
+    if any(f"\n{key}:" in text for key in ("plays", "each_position")):
+        return load_attack(str(path))
+    if any(f"\n{key}:" in text for key in ("offered", "missing")):
+        return load_offer_rule(str(path))
+    return pki.load_recipe(str(path))
 
 
 def with_own(recipes: Iterable[Entry], words: Iterable[str]) -> list[Entry]:
@@ -183,11 +185,7 @@ def with_own(recipes: Iterable[Entry], words: Iterable[str]) -> list[Entry]:
             baselines tell certificates apart by that.
     """
     known = {recipe.name: recipe for recipe in recipes}
-    taken = {
-        name: path.resolve()
-        for folder in (content.CERTS, content.ATTACKS)
-        for name, path in content.markdown_files(folder).items()
-    }
+    taken = {name: path.resolve() for name, path in content.to_try().items()}
     for word in filter(content.is_path, words):
         recipe, path = load_entry(word), Path(word).resolve()
         if taken.setdefault(recipe.name, path) != path:
@@ -336,7 +334,8 @@ class _Forge:
         if isinstance(entry, pki.Recipe):
             made = self._chain(entry)
         else:
-            for name in (CONTROL, *sorted(entry.certificates)):
+            others = sorted(entry.certificates) if isinstance(entry, Attack) else []
+            for name in (CONTROL, *others):
                 made = self._made.get(name) or self._chain(pki.load_recipe(name))
                 if isinstance(made, pki.Chain):
                     chains[name] = made
@@ -355,6 +354,7 @@ class _Forge:
             family=entry.family,
             attack=entry if isinstance(entry, Attack) else None,
             chains=chains,
+            offer=entry if isinstance(entry, OfferRule) else None,
         )
 
     def _chain(self, recipe: pki.Recipe) -> pki.Chain | str:

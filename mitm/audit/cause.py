@@ -36,6 +36,7 @@ CauseName = Literal[
     "no-alpn",
     "not-understood",
     "no-revocation",
+    "offer",
     "other",
 ]
 
@@ -60,6 +61,7 @@ _SAYS: dict[CauseName, str] = {
     "no-alpn": "does not insist on ALPN",
     "not-understood": "takes what it cannot have understood",
     "no-revocation": "does not ask for a proof that the certificate was not revoked",
+    "offer": "offers too much or too little in its ClientHello",
     "other": "accepts what it should reject",
 }
 
@@ -286,8 +288,8 @@ def _take(groups: dict[CauseName, _Group], name: CauseName) -> list[Finding]:
 
 
 def _by_fix(name: CauseName, findings: list[Finding]) -> list[list[Finding]]:
-    """Of certificates that are nobody's family, those that are mended alike are one cause."""
-    if name != "other":
+    """Of what has no fix in common, that which is mended alike is one cause."""
+    if name not in ("offer", "other"):
         return [findings] if findings else []
     fixes = dict.fromkeys(finding.case.fix for finding in findings)
     return [[finding for finding in findings if finding.case.fix == fix] for fix in fixes]
@@ -313,6 +315,8 @@ def _kind(case: Case) -> CauseName:
             return "ca-limits"
         case "purpose":
             return "purpose"
+        case "offer":
+            return "offer"
         case "protocol":
             return "no-alpn" if _BEHAVIOUR in weaknesses else "old-protocol"
         case "cryptography" if _SIGNATURE in weaknesses:

@@ -40,6 +40,8 @@ def explain(finding: Finding) -> str:
     case = finding.case
     cause = next(iter(causes_of([finding], user_agent(finding.evidence))), None)
     expected = "leaves before it has sent anything" if case.expect == "reject" else "gets through"
+    if case.offer:
+        expected = "keeps to the rule"
     if finding.outcome == "crashed":
         expected = "refuses it, and goes on"
     rows = {
@@ -162,7 +164,7 @@ def _remedied(reason: str, option: str) -> str:
 def _lesson_of(case: Case) -> str:
     """The command that shows the lesson; "" for what is not of the catalogue."""
     name = plain_name(case.name.removesuffix(":crash"))
-    return f"mitm-demo show {name}" if name in content.markdown_files(content.CERTS) else ""
+    return f"mitm-demo show {name}" if name in content.to_try() else ""
 
 
 def explain_control(control: Finding, doubts: Sequence[str] = ()) -> str:

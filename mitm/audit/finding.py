@@ -7,6 +7,7 @@ import msgspec
 
 from mitm.audit.attack import Attack
 from mitm.audit.case import CONTROL, Case
+from mitm.audit.offer import OfferRule, judge_offers
 from mitm.audit.play import Play
 from mitm.evidence import (
     ClientRun,
@@ -191,6 +192,20 @@ def judge(
         observer.noun,
         client.last_lines,
     )
+
+
+def judge_offer(case: Case, rule: OfferRule, control: Observation) -> Finding:
+    """Say what came of a rule about what a client offers.
+
+    Args:
+        case: made of the rule.
+        rule: the same.
+        control: what the client did with the genuine certificate.
+    """
+    kept, reason = judge_offers(rule, control.offers, case.dialled.server_name)
+    if kept is None:
+        return Finding(case, "not-exercised", reason)
+    return Finding(case, "pass" if kept else "vulnerable", reason)
 
 
 def outcome_of(

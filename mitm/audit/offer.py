@@ -5,7 +5,7 @@ Each rule is a file of certs/offers/, held against what the client offered in th
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -13,11 +13,11 @@ from mitm import content, front_matter
 from mitm.address import is_ip
 from mitm.errors import UserError
 from mitm.evidence import Offer
-from mitm.pki.recipe import Severity
+from mitm.pki.recipe import Family, Severity
 
 Pattern = Annotated[str, msgspec.Meta(min_length=1)]
 
-# Names of suites in a sentence; JSON has them all.
+# Names of suites in a sentence.
 _MOST = 4
 
 
@@ -80,6 +80,26 @@ class OfferRule(msgspec.Struct, frozen=True):
     offered: Offered
     missing: Missing
     lesson: str
+
+    @property
+    def family(self) -> Family:
+        """The section of the catalogue that it stands in."""
+        return "offer"
+
+    @property
+    def expect(self) -> Literal["accept", "reject"]:
+        """What a correct client does with what it is about."""
+        return "reject"
+
+    @property
+    def place(self) -> tuple[int, int, int, str]:
+        """What it is sorted by where it is listed, as recipes are."""
+        return (
+            get_args(Family).index(self.family),
+            get_args(Severity).index(self.severity),
+            0,
+            self.name,
+        )
 
 
 def load_offer_rule(name: str) -> OfferRule:

@@ -9,7 +9,7 @@ from msgspec import structs
 from mitm import pki
 from mitm.audit.case import Case, Suite
 from mitm.audit.command import Command
-from mitm.audit.finding import Finding, Report, Subject, of_plays, with_crashes
+from mitm.audit.finding import Finding, Report, Subject, judge_offer, of_plays, with_crashes
 from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.audit.play import Play, plays_of
@@ -57,7 +57,7 @@ async def try_case(
     positions_covered: bool = False,
     setting: Setting = USUAL,
 ) -> Finding:
-    """Try one certificate, or one attack, on a client.
+    """Try one certificate, or one attack, on a client; what it offers, it has shown in the control.
 
     Args:
         case: which.
@@ -76,6 +76,8 @@ async def try_case(
         return Finding(case, "unsupported", case.unsupported)
     if case.not_exercised:
         return Finding(case, "not-exercised", case.not_exercised)
+    if case.offer and control:
+        return judge_offer(case, case.offer, control)
 
     async def run(play: Play) -> Finding:
         if play.calls_before and not isinstance(client, Function):

@@ -137,7 +137,7 @@ def _show_end(console: Console, report: Report, conclusion: Conclusion) -> None:
     console.print()
     if conclusion.fixed:
         console.print(Text(f"Fixed since the baseline: {plain(', '.join(conclusion.fixed))}"))
-    lessons = content.markdown_files(content.CERTS)
+    lessons = content.to_try()
     if any(
         f.outcome == "vulnerable" and plain_name(f.case.name) in lessons for f in report.findings
     ):

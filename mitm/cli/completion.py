@@ -31,12 +31,16 @@ def _certificates() -> list[str]:
     return list(content.markdown_files(content.CERTS))
 
 
+def _to_try() -> list[str]:
+    return list(content.to_try())
+
+
 def _selectors() -> list[str]:
     """The words by which certificates are chosen: names, severities, weaknesses."""
     recipes = catalogue()
     severities = dict.fromkeys(recipe.severity for recipe in recipes)
     weaknesses = sorted({number for recipe in recipes for number in recipe.cwe})
-    return [*_certificates(), *severities, *(f"CWE-{number}" for number in weaknesses)]
+    return [*_to_try(), *severities, *(f"CWE-{number}" for number in weaknesses)]
 
 
 def words(
@@ -60,4 +64,4 @@ scenario_names = _names(scenarios, "file")
 certificate_names = _names(_certificates, "file")
 client_names = _names(clients, "dir")
 policy_names = _names(lambda: POLICIES)
-lesson_names = _names(lambda: [*scenarios(), *_certificates()], "file")
+lesson_names = _names(lambda: [*scenarios(), *_to_try()], "file")

@@ -11,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mitm import content
-from mitm.audit import Attack, Entry, catalogue, load_entry
+from mitm.audit import Attack, Entry, OfferRule, catalogue, load_entry
 from mitm.audit.case import plain_name
 from mitm.cli import completion, report
 from mitm.errors import UserError
 from mitm.lab import Scenario, clients, load_client, load_scenario, scenarios
 from mitm.masking import plain
+
+_KINDS = {Attack: "attacks", OfferRule: "offers"}
 
 # Columns of a terminal from which on a table of five columns has room for space beside its lines.
 _WIDE = 100
@@ -65,7 +67,7 @@ def _all() -> Iterator[dict[str, object]]:
         }
     for recipe in _by_place():
         yield {
-            "kind": "attacks" if isinstance(recipe, Attack) else "certs",
+            "kind": _KINDS.get(type(recipe), "certs"),
             "name": recipe.name,
             "title": recipe.title,
             "family": recipe.family,
@@ -156,9 +158,7 @@ def show(name: str) -> None:
     # Of both kinds, so that the nearest is suggested whichever was meant.
     path = content.find(
         "scenario, certificate or attack",
-        content.markdown_files(content.CERTS)
-        | content.markdown_files(content.ATTACKS)
-        | scenarios(),
+        content.to_try() | scenarios(),
         plain_name(name),
     )
     # A recipe is told from a script by what makes it one.
@@ -166,7 +166,9 @@ def show(name: str) -> None:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    if any(f"\n{key}:" in text for key in ("chain", "plays", "each_position")):
+    if any(
+        f"\n{key}:" in text for key in ("chain", "plays", "each_position", "offered", "missing")
+    ):
         _show_certificate(load_entry(str(path)))
     else:
         _show_scenario(load_scenario(str(path)))

@@ -33,6 +33,7 @@ Family = Literal[
     "protocol",
     "sequence",
     "configuration",
+    "offer",
     "accepted",
     "own",
 ]

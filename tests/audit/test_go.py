@@ -9,6 +9,7 @@ import pytest
 
 from mitm import audit
 from mitm.audit.cause import find_causes
+from mitm.audit.offer import offer_rules
 
 PROGRAM = """
 package main
@@ -83,3 +84,15 @@ def test_what_openssl_declines_to_present_is_not_the_clients_merit(
     # What it does not offer at all, nobody could show it.
     assert findings["tls-1.0"].outcome in ("pass", "unsupported")
     assert "offers nothing" in findings["tls-1.0"].reason or findings["tls-1.0"].case.unsupported
+
+
+def test_what_go_offers_by_default_is_as_it_should_be(go_client: Path) -> None:
+    command = [str(go_client), "{target}", "{ca}", "correct", "TLSv1.3"]
+    rules = [rule.name for rule in offer_rules()]
+    report = audit.run(command, only=rules, timeout=60)
+    assert report.conclusive, report.controls
+    # `go` of the module and the toolchain decide on 3DES and on RSA: no build fails for either.
+    assert {f.outcome for f in report.findings if f.case.severity != "info"} <= {
+        "pass",
+        "not-exercised",
+    }

@@ -1,16 +1,27 @@
 """What a ClientHello must not offer, or must: of OpenSSL, and of older libraries."""
 
+import socket
 import ssl
 import struct
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from ssl import TLSVersion
 
 import pytest
 
+from mitm import audit
+from mitm.audit import find_causes
+from mitm.audit.conclusion import conclude
+from mitm.audit.explanation import explain_failure
 from mitm.audit.offer import OfferRule, judge_offers, load_offer_rule, offer_rules
+from mitm.audit.reports import as_json, as_junit, as_sarif
 from mitm.errors import UserError
 from mitm.evidence import Offer
 from mitm.tls import read_client_hello
+from tests.audit import hand_made
+from tests.plugin import clients
+from tests.programs import mitm_demo
 
 NAME = "server.lab.mitm-demo.test"
 RULES = {rule.name: rule for rule in offer_rules()}
@@ -219,3 +230,124 @@ def test_a_mistake_in_a_file_is_told_with_its_key(tmp_path: Path, line: str, sai
     with pytest.raises(UserError) as error:
         load_offer_rule(str(path))
     assert said in str(error.value)
+
+
+# What real clients offer
+
+
+def ask(server: audit.Endpoint, context: ssl.SSLContext, *, name: str | None = NAME) -> None:
+    """Make a request over HTTP/1.1, for the name that the certificate is for."""
+    with (
+        socket.create_connection((server.host, server.port), clients.LIMIT) as plain,
+        context.wrap_socket(plain, server_hostname=name) as connection,
+    ):
+        connection.sendall(clients.REQUEST)
+        connection.recv(1000)
+
+
+def sound(server: audit.Endpoint) -> None:
+    ask(server, ssl.create_default_context(cafile=server.ca_file), name=server.name)
+
+
+def with_a_policy_of_old(server: audit.Endpoint) -> None:
+    """It verifies, but would take whatever a server of 2005 has."""
+    context = ssl.create_default_context(cafile=server.ca_file)
+    context.set_ciphers("ALL:eNULL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = TLSVersion.TLSv1
+    ask(server, context, name=server.name)
+
+
+def without_a_name(server: audit.Endpoint) -> None:
+    """It asks for no name, and then looks for one in the certificate by itself."""
+    context = ssl.create_default_context(cafile=server.ca_file)
+    context.check_hostname = False
+    with (
+        socket.create_connection((server.host, server.port), clients.LIMIT) as plain,
+        context.wrap_socket(plain) as connection,
+    ):
+        names = (connection.getpeercert() or {}).get("subjectAltName", ())
+        if ("DNS", server.name) in names:
+            connection.sendall(clients.REQUEST)
+            connection.recv(1000)
+
+
+def http_2_by_prior_knowledge(server: audit.Endpoint) -> None:
+    """gRPC by hand, over TLS that was not told of it."""
+    context = ssl.create_default_context(cafile=server.ca_file)
+    with (
+        socket.create_connection((server.host, server.port), clients.LIMIT) as plain,
+        context.wrap_socket(plain, server_hostname=server.name) as connection,
+    ):
+        connection.sendall(hand_made.OPENING + hand_made.call())
+        connection.recv(1000)
+
+
+def outcomes(client: audit.ClientUnderTest, name: str = NAME) -> dict[str, str]:
+    report = audit.run(client, only=list(RULES), name=name)
+    assert report.conclusive
+    assert not report.failing()
+    return {finding.case.name: finding.outcome for finding in report.findings}
+
+
+def test_what_a_sound_client_offers_is_as_it_should_be() -> None:
+    assert outcomes(sound) == dict.fromkeys(RULES, "pass") | {"no-h2": "not-exercised"}
+    assert outcomes(clients.calls, "localhost") == dict.fromkeys(RULES, "pass") | {
+        "no-sni": "not-exercised"
+    }
+
+
+@pytest.mark.parametrize(
+    ("client", "found"),
+    [
+        (
+            with_a_policy_of_old,
+            {"offers-old-tls", "offers-null", "offers-anonymous", "offers-static-rsa"},
+        ),
+        (without_a_name, {"no-sni"}),
+        (http_2_by_prior_knowledge, {"no-h2"}),
+    ],
+)
+def test_what_a_client_must_not_offer_is_found(
+    client: Callable[[audit.Endpoint], object], found: set[str]
+) -> None:
+    told = outcomes(client)
+    assert {name for name, outcome in told.items() if outcome == "vulnerable"} == found
+
+
+def test_a_client_without_tls_offers_nothing() -> None:
+    def plaintext(server: audit.Endpoint) -> None:
+        with socket.create_connection((server.host, server.port), clients.LIMIT) as plain:
+            plain.sendall(clients.REQUEST)
+            plain.recv(1000)
+
+    assert set(outcomes(plaintext).values()) == {"not-exercised"}
+
+
+def test_a_finding_about_an_offer_is_told_as_any_other() -> None:
+    report = audit.run(with_a_policy_of_old, only=["offers-old-tls", "offers-null"], name=NAME)
+    assert [cause.name for cause in find_causes(report)] == ["offer", "offer"]
+    assert {cause.fix for cause in find_causes(report)} == {
+        RULES["offers-old-tls"].fix,
+        RULES["offers-null"].fix,
+    }
+    assert len(report.failing(strict=True)) == 2
+    text = explain_failure(report, strict=True)
+    assert "offers TLSv1.1, TLSv1" in text
+    assert "mitm-demo show offers-null" in text
+    conclusion = conclude(report, strict=True)
+    assert conclusion.exit_code == 1
+    for told in (
+        as_json(report, conclusion),
+        as_junit(report, conclusion),
+        as_sarif(report, conclusion, ["client"], strict=True),
+    ):
+        assert "offers-null" in told
+
+
+def test_the_lesson_is_shown() -> None:
+    done = mitm_demo("show", "offers-rc4")
+    assert done.code == 0
+    assert "RFC 7465" in done.out
+    assert "offers-rc4" in mitm_demo("list", "certs").out

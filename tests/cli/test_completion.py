@@ -40,7 +40,7 @@ CERTS = {*content.markdown_files(content.CERTS)}
         ("mitm-demo call --policy ", {*POLICIES}),
         ("mitm-demo proxy --cert ", CERTS),
         ("mitm-demo certs --only ", CERTS),
-        ("mitm-demo show ", CERTS | {*scenarios()}),
+        ("mitm-demo show ", {*content.to_try(), *scenarios()}),
         ("mitm-demo list ", {"scenarios", "certs", "clients"}),
     ],
 )

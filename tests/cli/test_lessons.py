@@ -36,10 +36,13 @@ def test_list_by_kind_names_every_scenario_certificate_and_client() -> None:
 def test_list_as_json_tells_all_that_options_need() -> None:
     result = mitm_demo("list", "--json")
     assert result.code == 0, result.err
-    named = {kind: [each for each in result.json_lines if each["kind"] == kind] for kind in KINDS}
+    kinds = (*KINDS, "attacks", "offers")
+    named = {kind: [each for each in result.json_lines if each["kind"] == kind] for kind in kinds}
     assert sum(map(len, named.values())) == len(result.json_lines)
     assert {each["name"] for each in named["scenarios"]} == {*scenarios()}
     assert {each["name"] for each in named["certs"]} == {*content.markdown_files(content.CERTS)}
+    assert {each["name"] for each in named["attacks"]} == {*content.markdown_files(content.ATTACKS)}
+    assert {each["name"] for each in named["offers"]} == {*content.markdown_files(content.OFFERS)}
     assert {each["name"] for each in named["clients"]} == {*clients()}
     (python,) = (each for each in named["clients"] if each["name"] == "python")
     assert python["policies"] == list(load_client("python").policies)
