@@ -70,6 +70,14 @@ class Case(msgspec.Struct, frozen=True):
         """The chain that says what the client dials, whom it expects, and whom it trusts."""
         return self.chain or self.chains[CONTROL]
 
+    def with_root_sent(self) -> "Case":
+        """The same, with the root behind the genuine certificate."""
+        chains = self.chains
+        if CONTROL in chains:
+            chains = chains | {CONTROL: chains[CONTROL].with_anchor()}
+        chain = self.chain.with_anchor() if self.chain else None
+        return msgspec.structs.replace(self, chain=chain, chains=chains)
+
     def unplanted(self, reason: str) -> "Case":
         """The same for a client whose trust store cannot be played, with the reason."""
         if self.chain and self.chain.system_pem:
@@ -112,6 +120,12 @@ class Suite(msgspec.Struct, frozen=True):
             for case in self.cases
         )
         return msgspec.structs.replace(self, cases=tuple(cases))
+
+    def with_root_sent(self) -> "Suite":
+        """The same, with the genuine certificate in company of the CA that has signed it."""
+        control = self.control.with_root_sent()
+        cases = tuple(case.with_root_sent() if case.attack else case for case in self.cases)
+        return msgspec.structs.replace(self, control=control, cases=cases)
 
     def unplanted(self, reason: str) -> "Suite":
         """The same for a client whose trust store cannot be played.

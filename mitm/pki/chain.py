@@ -5,9 +5,10 @@ import ssl
 from typing import Literal
 
 import msgspec
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from mitm.pki.recipe import Tls
 
@@ -67,6 +68,15 @@ class Chain(msgspec.Struct, frozen=True):
             case ed25519.Ed25519PrivateKey():
                 return "ed25519"
         return ""
+
+    def with_anchor(self) -> "Chain":
+        """The same with the anchor sent behind it, which RFC 8446 section 4.4.2 leaves open."""
+        anchors = x509.load_pem_x509_certificates(self.anchor_pem)
+        return msgspec.structs.replace(
+            self,
+            certificates=(*self.certificates, *(a.public_bytes(Encoding.DER) for a in anchors)),
+            subjects=(*self.subjects, *(a.subject.rfc4514_string() for a in anchors)),
+        )
 
     @property
     def sha256(self) -> str:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 import grpc
 import pytest
+from cryptography import x509
 
 from mitm import Interceptor, audit, content
 from mitm.audit import in_process, listener
@@ -45,6 +46,51 @@ KINDS = [
     pytest.param(clients.calls, clients.calls_whom_it_meets, id="grpcio"),
     pytest.param(clients.calls_async, clients.calls_whom_it_meets_async, id="grpc.aio"),
 ]
+
+
+def _looks_for_the_ca(endpoint: audit.Endpoint) -> None:
+    """Wants the CA that it knows among what is sent: it is not sound, but no hole either."""
+
+    def judge(endpoint: audit.Endpoint, sent: list[x509.Certificate]) -> None:
+        (ca,) = x509.load_pem_x509_certificates(endpoint.ca_pem)
+        if ca not in sent[1:]:
+            raise mutants.Left("the CA was not sent")
+
+    mutants._call(endpoint, mutants._verifying(endpoint), judge)
+
+
+def _believes_the_root_that_is_sent(endpoint: audit.Endpoint) -> None:
+    def judge(endpoint: audit.Endpoint, sent: list[x509.Certificate]) -> None:
+        sent[0].verify_directly_issued_by(sent[1])
+
+    mutants._call(endpoint, mutants._unverifying(), judge)
+
+
+@pytest.mark.parametrize("kind", ["attacker-ca", "at-position", "second-connection"])
+def test_a_client_that_wants_the_ca_to_be_sent_is_audited_with_it(kind: str) -> None:
+    report = audit.run(_looks_for_the_ca, only=[kind])
+    assert report.conclusive
+    for control in report.controls:
+        assert "accepted" in control.reason
+    assert "the leaf alone was refused" in report.controls[0].reason
+    assert not report.failing()
+
+
+def test_and_caught_where_it_believes_whatever_is_sent() -> None:
+    report = audit.run(_believes_the_root_that_is_sent, only=["attacker-ca", "self-signed"])
+    assert report.conclusive
+    assert outcomes(report) == {"attacker-ca": "vulnerable", "self-signed": "pass"}
+
+
+def test_who_refuses_it_either_way_proves_nothing() -> None:
+    def trusts_another_ca(endpoint: audit.Endpoint) -> None:
+        mutants._call(endpoint, mutants._verifying(endpoint, endpoint.pin_file))
+
+    report = audit.run(trusts_another_ca, only=["attacker-ca"])
+    assert not report.conclusive
+    (control,) = report.controls
+    assert control.outcome == "too-strict"
+    assert not report.findings
 
 
 @pytest.mark.parametrize(("correct", "careless"), KINDS)

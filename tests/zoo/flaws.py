@@ -41,6 +41,16 @@ FLAWS = {
         ("attacker-ca", "self-signed", "imitated-ca", "incomplete-chain", "bad-signature"),
         ("wrong-host", "expired", "eku-client-auth"),
     ),
+    "sent-root-trusted": Flaw(
+        "a root is trusted because it was sent",
+        ("attacker-ca", "imitated-ca"),
+        ("self-signed", "replaced-key", "bad-signature", "wrong-host", "expired"),
+    ),
+    "system-roots-too": Flaw(
+        "what the machine trusts is trusted beside the CA that was given",
+        ("system-root",),
+        ("attacker-ca", "imitated-ca", "wrong-host", "expired"),
+    ),
     "issuer-by-name": Flaw(
         "the issuer is compared by name, and the signature is not verified",
         ("imitated-ca", "replaced-key", "bad-signature", "zero-signature"),
@@ -165,6 +175,25 @@ FLAWS = {
         ("md5-signature", "sha1-signature", "rsa-1024", "anonymous-cipher"),
         # It takes what OpenSSL calls ALL, and that leaves out those that do not encrypt.
         ("null-cipher", "attacker-ca", "wrong-host", "expired"),
+    ),
+    # When, and on which of its connections.
+    "second-connection": Flaw(
+        "the first connection is verified, and the second is not",
+        ("second-connection", "at-position"),
+    ),
+    "name-at-first-only": Flaw(
+        "on the first connection the name is checked, and not on the second",
+        ("second-connection", "at-position"),
+    ),
+    "first-leg-unverified": Flaw(
+        "the first connection is not verified, and the second is",
+        ("attacker-ca", "wrong-host", "expired", "at-position"),
+        ("second-connection",),
+    ),
+    "first-leg-without-name": Flaw(
+        "on the first connection no name is checked, and on the second it is",
+        ("wrong-host", "lookalike-suffix", "at-position"),
+        ("second-connection",),
     ),
     # What if it fails?
     "fallback-unverified": Flaw(

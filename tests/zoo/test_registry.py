@@ -28,7 +28,7 @@ def test_names_tell_them_apart() -> None:
 @each
 def test_each_names_its_case_and_is_short(animal: Animal) -> None:
     assert A_CASE.search(animal.case), f"{animal.path}: case: what others can look up"
-    assert "http" not in animal.text.partition("\n---\n")[2].partition("\n---\n")[0]
+    assert "://" not in animal.text.partition("\n---\n")[2].partition("\n---\n")[0]
     assert len(animal.code) <= MOST_LINES, f"{animal.path}: at most {MOST_LINES} lines of code"
 
 
