@@ -18,8 +18,7 @@ _EXCEPTIONS = ("no_proxy", "NO_PROXY")
 # In the place of no_proxy for gRPC's C core, and for nobody else.
 _EXCEPTIONS_OF_GRPC = "no_grpc_proxy"
 
-# With brackets as well: some compare what stands in a URL.
-_THIS_MACHINE = (LOCALHOST, "127.0.0.1", "::1", "[::1]")
+_THIS_MACHINE = (LOCALHOST, "127.0.0.1", "::1")
 
 
 def proxies(environment: Mapping[str, str]) -> list[str]:
@@ -40,6 +39,8 @@ def straight(environment: Mapping[str, str], *hosts: str) -> dict[str, str]:
         environment: that of the caller.
         hosts: further names under which this machine is dialled.
     """
+    if not proxies(environment):
+        return dict(environment)
     general = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     if general.strip() == "*":
         # Everything is excepted; but C core does not know the star, and beside other entries it is
@@ -53,7 +54,9 @@ def straight(environment: Mapping[str, str], *hosts: str) -> dict[str, str]:
 
 def _with(exceptions: str, hosts: tuple[str, ...]) -> str:
     given = [each.strip() for each in exceptions.split(",") if each.strip()]
-    return ",".join(dict.fromkeys((*given, *_THIS_MACHINE, *hosts)))
+    # Some compare what stands in a URL. Only where it is needed: httpx fails on the brackets.
+    in_urls = [f"[{host}]" for host in hosts if ":" in host]
+    return ",".join(dict.fromkeys((*given, *_THIS_MACHINE, *hosts, *in_urls)))
 
 
 def through(environment: Mapping[str, str], proxy: Address) -> dict[str, str]:

@@ -82,6 +82,7 @@ def test_without_a_proxy_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> 
     before = dict(os.environ)
     with going_straight("api.example"):
         assert dict(os.environ) == before
+    assert straight(before, "api.example") == before
 
 
 def test_proxies_are_found_in_whatever_case_and_not_if_they_are_empty() -> None:
@@ -93,11 +94,18 @@ def test_proxies_are_found_in_whatever_case_and_not_if_they_are_empty() -> None:
 
 
 def test_exceptions_of_grpc_alone_are_kept_beside_this_machine() -> None:
-    changed = straight({"no_grpc_proxy": "intern.example"}, "api.example")
+    before = {"https_proxy": NOWHERE}
+    changed = straight(before | {"no_grpc_proxy": "intern.example"}, "api.example")
     assert changed["no_grpc_proxy"].split(",")[:2] == ["intern.example", "localhost"]
     assert changed["no_grpc_proxy"].endswith("api.example")
     # It would hide no_proxy, and what is excepted there, from gRPC.
-    assert "no_grpc_proxy" not in straight({"no_proxy": "intern.example"})
+    assert "no_grpc_proxy" not in straight(before | {"no_proxy": "intern.example"})
+
+
+def test_brackets_are_for_those_who_dial_by_ipv6() -> None:
+    """httpx cannot read them, and fails whatever it dials (0.28)."""
+    assert "[" not in straight({"https_proxy": NOWHERE}, "localhost")["no_proxy"]
+    assert "[::1]" in straight({"https_proxy": NOWHERE}, "::1")["no_proxy"].split(",")
 
 
 @given(no_proxy=HOSTS, NO_PROXY=HOSTS)
