@@ -88,6 +88,21 @@ FLAWS = {
         ("lookalike-suffix",),
         ("wrong-host", "lookalike-prefix", "parent-domain", "attacker-ca"),
     ),
+    "common-name": Flaw(
+        "the common name is compared, and no other",
+        ("wrong-san", "no-san"),
+        ("wrong-host", "lookalike-suffix", "nul-in-cn", "attacker-ca", "expired"),
+    ),
+    "or-common-name": Flaw(
+        "the common name is compared where there are no other names",
+        ("no-san",),
+        ("wrong-host", "wrong-san", "nul-in-cn", "attacker-ca", "expired"),
+    ),
+    "common-name-suffix": Flaw(
+        "the end of the common name is compared with the domain",
+        ("lookalike-prefix", "parent-domain", "wildcard-too-deep", "wrong-san"),
+        ("wrong-host", "lookalike-suffix", "attacker-ca", "expired"),
+    ),
     "subject-as-text": Flaw(
         "a common name is looked for in the text of the subject, also beside other names",
         ("cn-injection", "wrong-san"),
@@ -128,6 +143,11 @@ FLAWS = {
         "the dates are not looked at",
         ("expired", "not-yet-valid", "expired-intermediate"),
         ("attacker-ca", "wrong-host", "eku-client-auth"),
+    ),
+    "as-of-its-end": Flaw(
+        "the chain is verified as of the last day of the leaf",
+        ("expired", "not-yet-valid"),
+        ("expired-intermediate", "wrong-host", "attacker-ca", "self-signed"),
     ),
     "anybody-is-a-ca": Flaw(
         "who signs need not be a CA",
@@ -176,14 +196,21 @@ FLAWS = {
         # It takes what OpenSSL calls ALL, and that leaves out those that do not encrypt.
         ("null-cipher", "attacker-ca", "wrong-host", "expired"),
     ),
+    "old-protocol": Flaw(
+        "TLS 1.0 and 1.1 are allowed",
+        ("tls-1.0", "tls-1.1"),
+        ("wrong-host", "attacker-ca", "expired"),
+    ),
     # When, and on which of its connections.
     "second-connection": Flaw(
         "the first connection is verified, and the second is not",
         ("second-connection", "at-position"),
+        ("attacker-ca", "wrong-host", "expired"),
     ),
     "name-at-first-only": Flaw(
         "on the first connection the name is checked, and not on the second",
         ("second-connection", "at-position"),
+        ("attacker-ca", "wrong-host", "expired"),
     ),
     "first-leg-unverified": Flaw(
         "the first connection is not verified, and the second is",
@@ -209,5 +236,10 @@ FLAWS = {
         "a server that answers in plaintext is spoken to in plaintext",
         ("plaintext-http2",),
         ("attacker-ca", "wrong-host", "expired", "other-key"),
+    ),
+    "fallback-for-unknown-issuer": Flaw(
+        "a chain that leads to no known CA is tried again without verification",
+        ("attacker-ca", "self-signed", "imitated-ca", "incomplete-chain", "replaced-key"),
+        ("wrong-host", "expired", "eku-client-auth"),
     ),
 }

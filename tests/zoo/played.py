@@ -9,6 +9,9 @@ from tests.zoo.animals import Animal
 # What the sound ones are tried with, and what no client may refuse.
 SOUND_CERTIFICATES = ("root-included", "matching-wildcard", "several-names")
 
+# A client that makes several connections and leaves at the first has proved nothing of the others.
+EACH_CONNECTION = "at-position"
+
 # Plays an animal: with its flaw or mended, with these certificates and attacks.
 Play = Callable[[Animal, bool, Sequence[str]], audit.Report]
 
@@ -20,7 +23,7 @@ def told(finding: audit.Finding) -> str:
 
 def assert_caught(animal: Animal, play: Play) -> None:
     """What is wrong with an animal is found, and nothing that is not."""
-    report = play(animal, False, [*animal.caught_by, *animal.rejects])
+    report = play(animal, False, [*animal.caught_by, *animal.rejects, EACH_CONNECTION])
     assert report.conclusive, list(map(told, report.controls))
     found = {finding.case.name: finding for finding in report.findings}
     missed = [told(found[n]) for n in animal.caught_by if found[n].outcome != "vulnerable"]
@@ -38,7 +41,7 @@ def assert_left_alone(animal: Animal, play: Play, *, mended: bool = False) -> No
         play: plays it.
         mended: whether it has a flaw otherwise: it is tried with what that was caught by.
     """
-    names = animal.caught_by if mended else ("must",)
+    names = [*animal.caught_by, EACH_CONNECTION] if mended else ["must"]
     report = play(animal, mended, names)
     assert report.conclusive, list(map(told, report.controls))
     conclusion = conclude(report)
