@@ -6,6 +6,7 @@ import msgspec
 
 from mitm import content, front_matter
 from mitm.errors import UserError
+from mitm.pki import Fault
 from mitm.pki.recipe import Family, Severity
 from mitm.proxy.treatment import Handshake, Then
 
@@ -44,7 +45,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
-    family: Literal["sequence"] = "sequence"
+    family: Literal["sequence", "configuration"] = "sequence"
     severity: Severity = "must"
     rule: str = ""
     fix: str = ""
@@ -53,14 +54,17 @@ class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plays: tuple[tuple[Step, ...], ...] = ()
     each_position: bool = False
     resume: bool = False
+    ca: Fault | None = None
 
     def __post_init__(self) -> None:
-        if bool(self.plays) == self.each_position:
-            raise ValueError("plays: give them, or each_position")
+        if [bool(self.plays), self.each_position, self.ca is not None].count(True) != 1:
+            raise ValueError("plays: give them, or each_position, or ca")
         for number, play in enumerate(self.plays):
             if not play or [step.lasts for step in play].index(True) != len(play) - 1:
                 raise ValueError(f"plays[{number}]: only the last step has no end")
-        if not self.forgeries and (self.each_position or FORGED in _presented(self.plays)):
+        if not self.forgeries and (
+            self.each_position or self.ca or FORGED in _presented(self.plays)
+        ):
             raise ValueError("forgeries: name the certificates that are forged")
 
 
@@ -77,6 +81,7 @@ class Attack(msgspec.Struct, frozen=True):
         each_position: plays are made from what the control has shown: of the connections that the
             client makes, each is shown each forgery, and the others the genuine certificate.
         resume: sessions may be resumed, by the keys of the genuine server.
+        ca: what is wrong with the files that tell the client whom to trust; None for nothing.
     """
 
     name: str
@@ -90,6 +95,7 @@ class Attack(msgspec.Struct, frozen=True):
     plays: tuple[tuple[Step, ...], ...]
     each_position: bool
     resume: bool
+    ca: Fault | None
     lesson: str
 
     @property
@@ -128,7 +134,11 @@ def load_attack(name: str) -> Attack:
     """
     path = content.find("attack", content.markdown_files(content.ATTACKS), name)
     front, lesson = front_matter.load(path, _FrontMatter)
-    attack = Attack(name=path.stem, lesson=lesson, **msgspec.structs.asdict(front))
+    fields = msgspec.structs.asdict(front)
+    if front.ca:
+        # Whatever is shown is shown on every connection.
+        fields["plays"] = ((Step(FORGED),),)
+    attack = Attack(name=path.stem, lesson=lesson, **fields)
     known = content.markdown_files(content.CERTS)
     for certificate in sorted(attack.certificates - known.keys()):
         raise UserError(f"{path}: no certificate of the catalogue is called {certificate!r}")

@@ -127,6 +127,16 @@ class Suite(msgspec.Struct, frozen=True):
         cases = tuple(case.with_root_sent() if case.attack else case for case in self.cases)
         return msgspec.structs.replace(self, control=control, cases=cases)
 
+    def unfaulted(self, reason: str) -> "Suite":
+        """The same for a client that is not told whom to trust, so that no fault can be in that.
+
+        Args:
+            reason: why; "" if it is told.
+        """
+        if not reason:
+            return self
+        return self.without(lambda case: reason if case.attack and case.attack.ca else "")
+
     def unplanted(self, reason: str) -> "Suite":
         """The same for a client whose trust store cannot be played.
 
@@ -180,7 +190,7 @@ def load_entry(word: str) -> Entry:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     # Each is told by what makes it one.
-    if any(f"\n{key}:" in text for key in ("plays", "each_position")):
+    if any(f"\n{key}:" in text for key in ("plays", "each_position", "ca")):
         return load_attack(str(path))
     if any(f"\n{key}:" in text for key in ("offered", "missing")):
         return load_offer_rule(str(path))
@@ -368,6 +378,7 @@ class _Forge:
             family=entry.family,
             attack=entry if isinstance(entry, Attack) else None,
             chains=chains,
+            not_exercised=_obstacle(entry),
             offer=entry if isinstance(entry, OfferRule) else None,
         )
 
@@ -379,3 +390,10 @@ class _Forge:
             made = str(error)
         self._made[recipe.name] = made
         return made
+
+
+def _obstacle(entry: Entry) -> str:
+    """Why this is not played on this machine, "" if it is."""
+    if isinstance(entry, Attack) and entry.ca == "unreadable" and pki.reads_everything():
+        return "this is run by root, who reads every file: run it as another user"
+    return ""

@@ -36,6 +36,7 @@ CauseName = Literal[
     "no-alpn",
     "not-understood",
     "no-revocation",
+    "fails-open",
     "offer",
     "other",
 ]
@@ -61,6 +62,7 @@ _SAYS: dict[CauseName, str] = {
     "no-alpn": "does not insist on ALPN",
     "not-understood": "takes what it cannot have understood",
     "no-revocation": "does not ask for a proof that the certificate was not revoked",
+    "fails-open": "trusts somebody else where its own CA is missing or cannot be used",
     "offer": "offers too much or too little in its ClientHello",
     "other": "accepts what it should reject",
 }
@@ -95,6 +97,7 @@ _OF_THE_PATH: tuple[CauseName, ...] = (
     "purpose",
     "weak-cryptography",
     "not-understood",
+    "fails-open",
 )
 
 # The families that verification is made of. The certificates that are named are odd in their
@@ -315,6 +318,8 @@ def _kind(case: Case) -> CauseName:
             return "ca-limits"
         case "purpose":
             return "purpose"
+        case "configuration":
+            return "fails-open"
         case "offer":
             return "offer"
         case "protocol":

@@ -58,6 +58,11 @@ class Command:
         """Whether its command tells it whom to dial."""
         return _names_any(self._words, ("target", "host"))
 
+    @property
+    def told_trust(self) -> bool:
+        """Whether its command tells it whom to trust."""
+        return _names_any(self._words, ("ca", "pin"))
+
     def doubts(self, *, reached: bool) -> tuple[str, ...]:
         """What may be wrong with the command line, if its client does not get through.
 

@@ -166,10 +166,16 @@ def judge(
         positions_covered: whether each of its connections is attacked by itself, elsewhere: then
             nothing is missing where it stopped at the first.
     """
+    fault = case.attack.ca if case.attack else None
+    if fault:
+        # To end in whatever way is what it should do.
+        client = msgspec.structs.replace(client, problem="", crash="")
     observation = observer.observation(client, control)
     outcome, reason = outcome_of(case, observation, client, observer.noun)
     cleared = outcome == "pass" and case.expect == "reject"
-    if case.attack and play:
+    if fault:
+        outcome, reason = of_fault(observation, outcome, reason, client, control)
+    elif case.attack and play:
         outcome, reason = of_attack(case.attack, play, observation, outcome, reason, client)
     elif (
         cleared
@@ -179,9 +185,9 @@ def judge(
     ):
         outcome, reason = "inconclusive", _not_attacked(control, missed, reason)
     client = client.without_secrets(observation.secrets).shortened()
-    if observation.act == "unreached" and client.said:
+    if observation.act == "unreached" and client.said and client.said not in reason:
         reason += f" ({client.said})"
-    crash = client.crash or (HUNG if observation.hung else "")
+    crash = "" if fault else client.crash or (HUNG if observation.hung else "")
     return Finding(
         case,
         outcome,
@@ -235,6 +241,31 @@ def outcome_of(
         case "untried":
             return "not-exercised", observation.reason
     return "inconclusive", observation.reason
+
+
+def of_fault(
+    observation: Observation,
+    outcome: Outcome,
+    reason: str,
+    client: ClientRun,
+    control: Observation | None,
+) -> tuple[Outcome, str]:
+    """What came of a client that was not told whom to trust: whatever it sends is too much.
+
+    It need not connect, nor decide on what it would be shown: it may end, also by an exception.
+    """
+    endings = observation.evidence.connections
+    if outcome == "vulnerable":
+        shown = next((e.certificate for e in endings if e.reached != "nothing"), "")
+        return outcome, f"shown {shown}: {reason}" if shown else reason
+    if observation.act not in ("unreached", "undecided") or client.left_behind:
+        return outcome, reason
+    # Nobody but itself has kept it from going on.
+    by_itself = all(each.by == "client" and each.reached == "nothing" for each in endings)
+    waits = control is not None and control.end == "still-running" and not endings
+    if (client.over and by_itself) or waits:
+        return "pass", f"fails closed: {reason}"
+    return outcome, reason
 
 
 def of_attack(

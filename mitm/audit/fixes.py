@@ -217,6 +217,26 @@ FIXES: dict[tuple[str, Stack], str] = {
     ("weak-cryptography", "grpc-js"): _NODE_LEVEL,
     ("weak-cryptography", "grpc-java"): _JDK_ALGORITHMS,
     ("weak-cryptography", "java"): _JDK_ALGORITHMS,
+    ("fails-open", ""): (
+        "Stop with an error where the file with the CA cannot be used, and trust no other roots: "
+        "begin with an empty set, and look at what loading it says"
+    ),
+    ("fails-open", "python"): (
+        "Give the file to ssl.create_default_context(cafile=CA) itself, without an `if` and "
+        "without an `except` that goes on; load_verify_locations adds to the system's roots"
+    ),
+    ("fails-open", "grpcio"): (
+        "Never pass None or an empty text to grpc.ssl_channel_credentials: it then trusts the "
+        "roots that grpcio brings along"
+    ),
+    ("fails-open", "go"): (
+        "Begin with x509.NewCertPool(), stop where os.ReadFile fails or AppendCertsFromPEM returns "
+        "false, and never leave RootCAs at nil"
+    ),
+    ("fails-open", "grpc-go"): (
+        "Begin with x509.NewCertPool(), stop where os.ReadFile fails or AppendCertsFromPEM returns "
+        "false, and never leave RootCAs at nil"
+    ),
     ("old-protocol", ""): (
         "Set the client's minimum version to TLS 1.2, and leave the default cipher list in place"
     ),

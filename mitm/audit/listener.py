@@ -152,7 +152,9 @@ class Listener:
         self._case = case
         self._play = play or plays_of(case, control)[0]
         self._chain = case.dialled
-        self._spared = () if case.attack is None else (CONTROL,)
+        self._fault = case.attack.ca if case.attack else None
+        # Where the client is told whom to trust, the genuine certificate is as wrong as any.
+        self._spared = (CONTROL,) if case.attack and not self._fault else ()
         self._upstream = upstream
         self._pin_pem = pin_pem
         self._tap = tap
@@ -187,13 +189,19 @@ class Listener:
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="mitm-demo-")))
             ca_file, pin_file = folder / "ca.pem", folder / "pin.pem"
-            pki.write_private(pin_file, self._pin_pem)
+            if self._fault:
+                pki.write_faulty(pin_file, self._pin_pem, self._fault)
+            else:
+                pki.write_private(pin_file, self._pin_pem)
             system_ca_file = None
             if self._setting.roots == "system":
                 store = pki.write_trust_store(folder / "system", self._chain.anchor_pem)
                 ca_file = system_ca_file = store.file
             else:
-                pki.write_private(ca_file, self._chain.anchor_pem)
+                if self._fault:
+                    pki.write_faulty(ca_file, self._chain.anchor_pem, self._fault)
+                else:
+                    pki.write_private(ca_file, self._chain.anchor_pem)
                 if self._play.system_pem:
                     store = pki.write_trust_store(folder / "system", self._play.system_pem)
                     system_ca_file = store.file

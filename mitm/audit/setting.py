@@ -73,7 +73,7 @@ class Setting(msgspec.Struct, frozen=True):
                 f"{NAME_BEHIND_PROXY}: many a client asks no proxy for this machine"
             )
         if self.roots == "system":
-            suite = suite.unplanted(MEANT_TO)
+            suite = suite.unplanted(MEANT_TO).unfaulted(MEANT_TO)
         usual = self.dialled(suite.control.dialled)
 
         def obstacle(case: Case) -> str:

@@ -114,9 +114,19 @@ async def try_case(
                     break
                 if finding.outcome == "not-exercised":
                     idle.add(play.group)
-        return of_plays(case, findings)
+        return _with_untried(of_plays(case, findings))
     except pki.Unsupported as error:
         return Finding(case, "unsupported", str(error))
+
+
+def _with_untried(finding: Finding) -> Finding:
+    """The same, with a word on what would have had to be planted for it."""
+    case = finding.case
+    fault = case.attack and case.attack.ca
+    if not fault or finding.outcome != "pass" or any(c.system_pem for c in case.chains.values()):
+        return finding
+    reason = f"{finding.reason}; no CA of the machine's was tried"
+    return structs.replace(finding, reason=reason)
 
 
 async def run_audit(

@@ -240,6 +240,7 @@ def audit(
     if mode == "connect" and not name:
         name = NAME_BEHIND_PROXY
     suite = _suite(limbo, name, tls, _words(only), _words(exclude), (authority, authority_key))
+    suite = suite.unfaulted(_untold(run_client, compiled_in=bool(authority)))
     suite = suite.unplanted(_trust_setting(command, policy, suite if authority else None))
     told_host = run_client.told_host if isinstance(run_client, Command) else True
     suite = setting.fitted(suite, told_host=told_host)
@@ -312,6 +313,20 @@ def _client(
         raise UserError(f"name a policy with --policy: {', '.join(described.policies)}")
     audited = AuditedClient(described, policy, timeout)
     return audited.subject, audited, described.command
+
+
+def _untold(client: RunClient, *, compiled_in: bool) -> str:
+    """Why nothing can be wrong with what tells a client whom to trust; "" if something can.
+
+    Args:
+        compiled_in: whether it may know its CA without being told.
+    """
+    if isinstance(client, AuditedClient) and not client.told_trust:
+        return "by its policy it is not given a CA"
+    # What its environment says it may read, with no word of it in the command.
+    if isinstance(client, Command) and compiled_in and not client.told_trust:
+        return "it knows its CA by itself (--authority): the command has neither {ca} nor {pin}"
+    return ""
 
 
 def _trust_setting(command: Sequence[str], policy: str | None, known: Suite | None) -> str:

@@ -167,7 +167,8 @@ def show(name: str) -> None:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     if any(
-        f"\n{key}:" in text for key in ("chain", "plays", "each_position", "offered", "missing")
+        f"\n{key}:" in text
+        for key in ("chain", "plays", "each_position", "ca", "offered", "missing")
     ):
         _show_certificate(load_entry(str(path)))
     else:

@@ -30,6 +30,11 @@ class AuditedClient:
         self._policy = client.must_know(policy)
         self._time_limit = time_limit
 
+    @property
+    def told_trust(self) -> bool:
+        """Whether it is told whom to trust, by its policy."""
+        return self._policy in ("ca-file", "pinned")
+
     async def __call__(self, endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
         """Run it to its end, or until it has done enough to be judged.
 

@@ -2,6 +2,7 @@
 
 from mitm.pki.authority import Authorities, Authority
 from mitm.pki.chain import Chain
+from mitm.pki.faulty_file import Fault, reads_everything, write_faulty
 from mitm.pki.files import write_chain, write_lab, write_private
 from mitm.pki.forge import forge
 from mitm.pki.own import certificates_from_file, chain_from_files
@@ -15,6 +16,7 @@ __all__ = [
     "Authorities",
     "Authority",
     "Chain",
+    "Fault",
     "Presentation",
     "Recipe",
     "Tls",
@@ -25,7 +27,9 @@ __all__ = [
     "forge",
     "load_recipe",
     "present",
+    "reads_everything",
     "write_chain",
+    "write_faulty",
     "write_lab",
     "write_private",
     "write_trust_store",
