@@ -48,8 +48,24 @@ FLAWS = {
     ),
     "system-roots-too": Flaw(
         "what the machine trusts is trusted beside the CA that was given",
-        ("system-root",),
+        ("system-root", "ca-expired"),
         ("attacker-ca", "imitated-ca", "wrong-host", "expired"),
+    ),
+    # What if the file with the CA is not what it should be?
+    "unusable-ca-is-none": Flaw(
+        "a file that cannot be read, or holds no certificate, counts for none: the machine's do",
+        ("ca-missing", "ca-directory", "ca-empty", "ca-garbage", "ca-der", "ca-private-key"),
+        ("ca-expired", "ca-another", "ca-crlf", "system-root", "attacker-ca", "wrong-host"),
+    ),
+    "unparsed-ca-is-none": Flaw(
+        "a file that holds no certificate counts for none: the machine's do",
+        ("ca-empty", "ca-garbage", "ca-der", "ca-private-key"),
+        ("ca-missing", "ca-directory", "ca-expired", "ca-another", "system-root", "attacker-ca"),
+    ),
+    "empty-ca-is-none": Flaw(
+        "an empty file counts for none: the machine's CAs do",
+        ("ca-empty",),
+        ("ca-missing", "ca-garbage", "ca-der", "ca-another", "system-root", "attacker-ca"),
     ),
     "issuer-by-name": Flaw(
         "the issuer is compared by name, and the signature is not verified",
