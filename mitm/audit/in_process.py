@@ -28,6 +28,7 @@ from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener
 from mitm.audit.program import program_of
 from mitm.audit.setting import Roots, Setting
+from mitm.audit.slots import WAITING
 from mitm.audit.stack import stack_in_process, stack_of_command
 from mitm.audit.trial import run_audit, stand_in
 from mitm.errors import UserError
@@ -171,7 +172,7 @@ class Auditor:
         suite = setting.fitted(suite)
         if callable(client):
             tried: Function | Command = Function(client, timeout)
-            at_once = jobs or 1
+            at_once, waiting = jobs or 1, 0
             subject = Subject(
                 getattr(client, "__name__", type(client).__name__), stack=stack_in_process()
             )
@@ -180,12 +181,19 @@ class Auditor:
         else:
             tried = Command(client, timeout)
             at_once = jobs or os.cpu_count() or 1
+            waiting = 0 if jobs else WAITING
             subject = Subject(program_of(client).name, stack=stack_of_command(client))
             suite = suite.unplanted(trust_setting(client))
         with going_straight():
             return self._background.run(
                 run_audit(
-                    suite, tried, self._upstream, subject=subject, jobs=at_once, setting=setting
+                    suite,
+                    tried,
+                    self._upstream,
+                    subject=subject,
+                    jobs=at_once,
+                    setting=setting,
+                    waiting=waiting,
                 )
             )
 

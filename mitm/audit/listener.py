@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -128,6 +128,7 @@ class Listener:
         positions_covered: whether each of the client's connections is attacked by itself,
             elsewhere.
         setting: how the client comes here, and whom its machine trusts.
+        on_refused: called each time that the client has left a connection, and may try again.
 
     Attributes:
         endpoint: what the client is to be told.
@@ -147,6 +148,7 @@ class Listener:
         *,
         positions_covered: bool = False,
         setting: Setting = USUAL,
+        on_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self.enough = asyncio.Event()
         self._case = case
@@ -161,6 +163,7 @@ class Listener:
         self._control = control
         self._positions_covered = positions_covered
         self._setting = setting
+        self._on_refused = on_refused
         self._observer = Observer(spared=self._spared)
         self._change = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -287,8 +290,10 @@ class Listener:
         # To count again what a client in a loop leaves would cost more each time.
         if self.enough.is_set():
             return
-        if isinstance(event, Closed) and self._observer.rejections >= self._rejections_enough():
-            self.enough.set()
+        if isinstance(event, Closed) and (rejections := self._observer.rejections):
+            self._on_refused()
+            if rejections >= self._rejections_enough():
+                self.enough.set()
         # A service goes on after its call.
         if self._goes_on and self._observer.answered:
             self.enough.set()

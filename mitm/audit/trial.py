@@ -14,6 +14,7 @@ from mitm.audit.function import Function
 from mitm.audit.listener import Endpoint, Listener, Upstream
 from mitm.audit.play import Play, plays_of
 from mitm.audit.setting import USUAL, Setting
+from mitm.audit.slots import Slots
 from mitm.audit.stack import stack_said
 from mitm.errors import UserError
 from mitm.evidence import ClientRun, Observation
@@ -57,6 +58,7 @@ async def try_case(
     *,
     positions_covered: bool = False,
     setting: Setting = USUAL,
+    slots: Slots | None = None,
 ) -> Finding:
     """Try one certificate, or one attack, on a client; what it offers, it has shown in the control.
 
@@ -69,6 +71,7 @@ async def try_case(
         control: what the client did with the genuine certificate; None if that is tried first.
         positions_covered: whether another case attacks each of its connections by itself.
         setting: how the client comes to it.
+        slots: room for its runs; None for as many as there are.
 
     Raises:
         UserError: the client cannot be started.
@@ -79,10 +82,15 @@ async def try_case(
         return Finding(case, "not-exercised", case.not_exercised)
     if case.offer and control:
         return judge_offer(case, case.offer, control)
+    room = slots or Slots(1)
 
     async def run(play: Play) -> Finding:
         if play.calls_before and not isinstance(client, Function):
             return Finding(case, "not-exercised", _STARTS_ANEW)
+        async with room.taken() as give_way:
+            return await meet(play, give_way)
+
+    async def meet(play: Play, give_way: Callable[[], None]) -> Finding:
         listening = Listener(
             case,
             upstream,
@@ -92,6 +100,7 @@ async def try_case(
             play,
             positions_covered=positions_covered,
             setting=setting,
+            on_refused=give_way,
         )
         async with listening as listener:
             for _ in range(play.calls_before):
@@ -139,6 +148,7 @@ async def run_audit(
     on_finding: Callable[[Finding], None] = lambda finding: None,
     tap: Tap | None = None,
     setting: Setting = USUAL,
+    waiting: int = 0,
 ) -> Report:
     """Try every certificate of a suite on a client.
 
@@ -154,6 +164,7 @@ async def run_audit(
         on_finding: called with each finding as it is made, in any order.
         tap: is shown what passes on the sockets of the interceptors.
         setting: how the client comes to each, and whom its machine trusts.
+        waiting: how many more runs there may be of a client that has been refused and tries again.
 
     Returns:
         The report, its findings in the order of the suite whatever ran first.
@@ -161,20 +172,20 @@ async def run_audit(
     Raises:
         UserError: the client cannot be started.
     """
-    slots = asyncio.Semaphore(jobs)
+    slots = Slots(jobs, waiting)
 
     async def attempt(case: Case, control: Observation | None = None) -> Finding:
-        async with slots:
-            finding = await try_case(
-                case,
-                client,
-                upstream,
-                suite.pin_pem,
-                tap,
-                control,
-                positions_covered=suite.attacks_each_position,
-                setting=setting,
-            )
+        finding = await try_case(
+            case,
+            client,
+            upstream,
+            suite.pin_pem,
+            tap,
+            control,
+            positions_covered=suite.attacks_each_position,
+            setting=setting,
+            slots=slots,
+        )
         on_finding(finding)
         return finding
 

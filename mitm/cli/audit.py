@@ -35,6 +35,7 @@ from mitm.audit.limbo import load_limbo
 from mitm.audit.program import program_of
 from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
 from mitm.audit.setting import NAME_BEHIND_PROXY, ROOTS, WAYS, Roots, Setting, Way
+from mitm.audit.slots import WAITING
 from mitm.audit.stack import stack_of_command
 from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server, plaintext_server
@@ -255,6 +256,7 @@ def audit(
             on_finding=on_finding,
             tap=tap,
             setting=setting,
+            waiting=0 if jobs or here else WAITING,
         )
         if upstream:
             address = guard(parse(upstream), allow_host)

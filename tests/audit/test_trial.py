@@ -187,6 +187,36 @@ def test_so_many_are_tried_at_once(suite: Suite, jobs: int) -> None:
     run(main())
 
 
+def test_a_client_that_has_been_refused_and_tries_again_waits_beside_others(suite: Suite) -> None:
+    # It waits for as long as others are to come: with one run at once, they never would.
+    waiting, all_wait = 0, asyncio.Event()
+    refused = len({"attacker-ca", "ip-mismatch", "self-signed", "wrong-host"})
+
+    async def main() -> None:
+        client = Client()
+
+        async def patient(endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
+            nonlocal waiting
+            ran = await client(endpoint, enough)
+            if ran.failed:
+                waiting += 1
+                if waiting == refused:
+                    all_wait.set()
+                async with asyncio.timeout(30):
+                    await all_wait.wait()
+            return ran
+
+        async with stand_in() as upstream:
+            report = await run_audit(
+                suite, patient, upstream, subject=SUBJECT, jobs=1, waiting=refused - 1
+            )
+        assert report.conclusive
+        assert not report.failing()
+
+    run(main())
+    assert waiting == refused
+
+
 def test_a_first_control_that_fails_is_the_end(suite: Suite) -> None:
     runs = 0
 
