@@ -13,6 +13,9 @@ from mitm.proxy.treatment import Handshake, Then
 # In a step, it stands for each of the attack's forgeries in turn.
 FORGED = "forged"
 
+# The recipe of which the client has nothing to fear.
+GENUINE = "genuine"
+
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is done with the next connections.
@@ -36,6 +39,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("present: a step shows a certificate, or has no handshake")
         if self.connections and self.calls:
             raise ValueError("calls: a step lasts for connections or for calls, not for both")
+        if self.then and not self.present:
+            raise ValueError("then: without a handshake there is nothing to interrupt")
 
     @property
     def lasts(self) -> bool:
@@ -60,12 +65,13 @@ class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if [bool(self.plays), self.each_position, self.ca is not None].count(True) != 1:
             raise ValueError("plays: give them, or each_position, or ca")
         for number, play in enumerate(self.plays):
-            if not play or [step.lasts for step in play].index(True) != len(play) - 1:
-                raise ValueError(f"plays[{number}]: only the last step has no end")
-        if not self.forgeries and (
-            self.each_position or self.ca or FORGED in _presented(self.plays)
-        ):
-            raise ValueError("forgeries: name the certificates that are forged")
+            if [step.lasts for step in play] != [False] * (len(play) - 1) + [True]:
+                raise ValueError(f"plays[{number}]: each step but the last has an end")
+            if all(step.present == GENUINE for step in play):
+                raise ValueError(f"plays[{number}]: it attacks nothing")
+        forges = self.each_position or bool(self.ca) or FORGED in _presented(self.plays)
+        if bool(self.forgeries) != forges:
+            raise ValueError("forgeries: name them where `forged` is presented, and only there")
 
 
 class Attack(msgspec.Struct, frozen=True):

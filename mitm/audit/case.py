@@ -10,12 +10,12 @@ import msgspec
 
 from mitm import content, pki
 from mitm.address import LOCALHOST, must_be_a_name
-from mitm.audit.attack import Attack, load_attack
+from mitm.audit.attack import GENUINE, Attack, load_attack
 from mitm.audit.offer import OfferRule, load_offer_rule, offer_rules
 from mitm.errors import UserError
 from mitm.pki.recipe import Family, Severity
 
-CONTROL = "genuine"
+CONTROL = GENUINE
 
 Expectation = Literal["accept", "reject"]
 # What stands behind the name of a certificate that is presented once more, over TLS 1.2.
@@ -101,7 +101,10 @@ class Suite(msgspec.Struct, frozen=True):
     @property
     def attacks_each_position(self) -> bool:
         """Whether each connection of a client that makes several is attacked by itself."""
-        return any(case.attack is not None and case.attack.each_position for case in self.cases)
+        return any(
+            case.attack is not None and case.attack.each_position and not case.unsupported
+            for case in self.cases
+        )
 
     @property
     def pin_pem(self) -> bytes:

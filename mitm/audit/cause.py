@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from mitm.audit.attack import GENUINE, Attack
 from mitm.audit.case import SEVERITIES, TWIN, Case, plain_name
-from mitm.audit.finding import Finding, Report
+from mitm.audit.finding import Finding, Report, given_in
 from mitm.audit.fixes import FIXES, NO_SWITCH
 from mitm.audit.stack import kind_of_stack
 from mitm.pki.recipe import Severity
@@ -37,6 +38,10 @@ CauseName = Literal[
     "not-understood",
     "no-revocation",
     "fails-open",
+    "each-connection",
+    "early-trust",
+    "failed-handshake",
+    "resumption",
     "offer",
     "other",
 ]
@@ -63,6 +68,10 @@ _SAYS: dict[CauseName, str] = {
     "not-understood": "takes what it cannot have understood",
     "no-revocation": "does not ask for a proof that the certificate was not revoked",
     "fails-open": "trusts somebody else where its own CA is missing or cannot be used",
+    "each-connection": "does not verify on each of its connections",
+    "early-trust": "trusts what came over a connection that it had not verified",
+    "failed-handshake": "does without verification once a handshake has failed",
+    "resumption": "resumes sessions with whoever has the keys of the server's tickets",
     "offer": "offers too much or too little in its ClientHello",
     "other": "accepts what it should reject",
 }
@@ -166,7 +175,9 @@ def causes_of(
     without = _exposed(control) if control else not any(map(_tried_tls, exposed))
     sorter = _Sorter([f for f in findings if not _is_twin(f)], stack)
     causes = sorter.whole("no-tls" if without else "plaintext-fallback", exposed)
-    causes += sorter.sort([f for f in either if not _exposed(f)])
+    encrypted = [f for f in either if not _exposed(f)]
+    causes += sorter.sort([f for f in encrypted if f.case.family != "sequence"])
+    causes = sorter.sequences(causes, [f for f in encrypted if f.case.family == "sequence"])
     sorter = _Sorter([f for f in findings if _is_twin(f)], stack, " over TLS 1.2")
     causes += sorter.sort([f for f in old if not _exposed(f)])
     return tuple(sorted(causes, key=lambda c: (SEVERITIES.index(c.severity), _ORDER.index(c.name))))
@@ -228,6 +239,23 @@ class _Sorter:
         return causes + [
             cause for name, group in groups.items() for cause in self._parts(name, group.accepted)
         ]
+
+    def sequences(self, causes: list[Cause], accepted: list[Finding]) -> list[Cause]:
+        """The causes, with what was accepted over several connections.
+
+        Where a forgery is accepted on any connection, that it was on this one is no news.
+        """
+        rest = []
+        for finding in accepted:
+            name = _forgery(finding)
+            why = (n for n, cause in enumerate(causes) if name in _names(cause.findings))
+            if (at := next(why, None)) is None:
+                rest.append(finding)
+            else:
+                follows = (*causes[at].follows, finding)
+                causes[at] = msgspec.structs.replace(causes[at], follows=follows)
+        kinds = dict.fromkeys(_kind(finding.case) for finding in rest)
+        return causes + [c for kind in kinds for c in self._parts(kind, _of(kind, rest))]
 
     def _unchecked(self, partial: CauseName, groups: dict[CauseName, _Group]) -> bool:
         """Whether the check is not made at all."""
@@ -302,6 +330,23 @@ def _own_fix(findings: Sequence[Finding]) -> str:
     return next((finding.case.fix for finding in findings if finding.case.fix), "")
 
 
+def _forgery(finding: Finding) -> str:
+    """What the client was shown on the connection on which it gave in."""
+    return given_in(finding.evidence.connections).certificate if finding.evidence else ""
+
+
+def _of_steps(attack: Attack | None) -> CauseName:
+    """What is wrong with a client that does not come out of an attack, and verifies otherwise."""
+    if attack is None or not attack.plays:
+        return "each-connection"
+    if attack.resume:
+        return "resumption"
+    first = [steps[0] for steps in attack.plays]
+    if all(step.handshake != "complete" for step in first):
+        return "failed-handshake"
+    return "early-trust" if all(step.present != GENUINE for step in first) else "each-connection"
+
+
 def _kind(case: Case) -> CauseName:
     """What is wrong with a client that makes all checks but the one that this certificate needs."""
     weaknesses = set(case.cwe)
@@ -320,6 +365,8 @@ def _kind(case: Case) -> CauseName:
             return "purpose"
         case "configuration":
             return "fails-open"
+        case "sequence":
+            return _of_steps(case.attack)
         case "offer":
             return "offer"
         case "protocol":

@@ -79,6 +79,9 @@ def _exit_code(
         )
     if report.findings and report.count("unsupported") == len(report.findings):
         return 3, "inconclusive: none of the certificates can be presented here"
+    untried = report.count("unsupported") + report.count("not-exercised")
+    if report.findings and untried == len(report.findings):
+        return 3, "inconclusive: nothing that was tried applies to this client"
     if known:
         return 0, f"nothing new: {_count(known)} known from the baseline: {listed(known)}"
     if report.failing(strict=True):

@@ -153,6 +153,15 @@ def untried(report: Report, option: str) -> list[str]:
     return [*lines[:_REASONS], f"{more} more, for {reasons} reasons: --json tells each"]
 
 
+def unexercised(report: Report) -> list[str]:
+    """What did not apply to this client, in one line for each reason."""
+    groups: dict[str, list[str]] = {}
+    for finding in report.findings:
+        if finding.outcome == "not-exercised":
+            groups.setdefault(finding.reason, []).append(finding.case.name)
+    return [plain(f"{listed(names, _NAMES)}: {reason}") for reason, names in groups.items()]
+
+
 def _remedied(reason: str, option: str) -> str:
     """A reason with what helps against it, the same for all certificates that it helps."""
     if match := re.search(r"the name under test, (\S+), has too few labels", reason):
@@ -210,6 +219,7 @@ def remarks(report: Report, *, strict: bool = False) -> list[str]:
         for finding in report.findings
         if finding.case.name not in told and (line := remark(finding))
     ]
+    lines += [f"not exercised: {line}" for line in unexercised(report)]
     return lines + untried(report, "mitm_name")
 
 
@@ -217,7 +227,7 @@ def remark(finding: Finding) -> str:
     """A finding in one line; "" for those that nobody has to do anything about."""
     case = finding.case
     # Sound clients differ in what is for information alone.
-    if finding.outcome in ("pass", "unsupported") or case.severity == "info":
+    if finding.outcome in ("pass", "unsupported", "not-exercised") or case.severity == "info":
         return ""
     who = "only stricter clients refuse it: " if finding.outcome == "vulnerable" else ""
     return plain(f"{case.name}: {finding.outcome} ({case.severity}): {who}{finding.reason}")

@@ -151,6 +151,7 @@ def judge(
     play: Play | None = None,
     *,
     positions_covered: bool = False,
+    complete: bool = True,
 ) -> Finding:
     """Say what came of a certificate: what the client did, held against what a correct one does.
 
@@ -165,6 +166,7 @@ def judge(
         play: of an attack.
         positions_covered: whether each of its connections is attacked by itself, elsewhere: then
             nothing is missing where it stopped at the first.
+        complete: whether the client has come to the last step of the play.
     """
     fault = case.attack.ca if case.attack else None
     if fault:
@@ -177,6 +179,8 @@ def judge(
         outcome, reason = of_fault(observation, outcome, reason, client, control)
     elif case.attack and play:
         outcome, reason = of_attack(case.attack, play, observation, outcome, reason, client)
+        if outcome == "pass" and not complete and not play.turns_away:
+            outcome, reason = "not-exercised", "it did not come again after it had left"
     elif (
         cleared
         and control
@@ -279,26 +283,21 @@ def of_attack(
     """What came of one play of an attack, by what came of the connections that were attacked."""
     endings = observation.evidence.connections
     if outcome == "vulnerable":
-        return outcome, f"{_where(_given_in(endings), play)}: {reason}"
+        return outcome, f"{_where(given_in(endings), play)}: {reason}"
     if outcome != "pass":
         return outcome, reason
     if attack.resume and not any(each.resumed for each in endings):
         return "not-exercised", f"it resumed no session ({reason})"
-    if play.ends_genuine:
+    if play.ends_genuine and client.failed:
         after = [each for each in endings if each.certificate == CONTROL]
-        if not after:
-            return "not-exercised", f"it did not come again after it had left ({reason})"
-        if client.failed and not any(each.reached in _CALLS for each in after):
+        if after and all(each.by == "client" and not each.accepted for each in after):
             return "too-strict", (
                 "what it refused keeps it from the genuine certificate, on the next connection"
             )
     return outcome, reason
 
 
-_CALLS = ("bytes", "headers", "messages")
-
-
-def _given_in(endings: Sequence[Ending]) -> Ending:
+def given_in(endings: Sequence[Ending]) -> Ending:
     """The first connection on which the client gave in."""
     attacked = [each for each in endings if each.certificate != CONTROL]
     # In plaintext, HTTP/2's opening is over the line as well.

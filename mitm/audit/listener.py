@@ -166,6 +166,7 @@ class Listener:
         self._on_refused = on_refused
         self._observer = Observer(spared=self._spared)
         self._change = asyncio.Event()
+        self._earlier = 0  # rejections before the last stage
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -252,15 +253,28 @@ class Listener:
             self._control,
             self._play,
             positions_covered=self._positions_covered,
+            complete=self._script.complete,
         )
 
-    async def called(self) -> None:
+    async def called(self, client: ClientRun) -> bool:
         """The client has been called once, and will be again: go on to what it is to meet then.
 
         A connection that it has kept would meet nothing new: it is closed.
+
+        Args:
+            client: what is known of its run.
+
+        Returns:
+            Whether it is to be called again: it has come back, and if it was to get through, it
+            has.
         """
+        await self._interceptor.drain(0)
+        if client.over:
+            await self._settle(client)
+        got_through = self._observer.spoken or not self._script.genuine
         self._script.called()
         await self._interceptor.hang_up()
+        return client.over and got_through
 
     async def _settle(self, client: ClientRun) -> None:
         """Wait until nothing more is to be expected of its connections."""
@@ -290,12 +304,20 @@ class Listener:
         # To count again what a client in a loop leaves would cost more each time.
         if self.enough.is_set():
             return
-        if isinstance(event, Closed) and (rejections := self._observer.rejections):
-            self._on_refused()
-            if rejections >= self._rejections_enough():
-                self.enough.set()
+        if isinstance(event, Closed):
+            self._count_rejections()
         # A service goes on after its call.
         if self._goes_on and self._observer.answered:
+            self.enough.set()
+
+    def _count_rejections(self) -> None:
+        rejections = self._observer.rejections
+        if rejections:
+            self._on_refused()
+        if not self._script.complete:
+            # What comes in the last stage is to be seen as often as ever.
+            self._earlier = rejections
+        elif rejections - self._earlier >= self._rejections_enough():
             self.enough.set()
 
     @property

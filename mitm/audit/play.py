@@ -76,6 +76,11 @@ class Play(NamedTuple):
         return sum(stage.step.calls or 0 for stage in self.stages)
 
     @property
+    def turns_away(self) -> bool:
+        """Whether some connections are given no handshake."""
+        return any(stage.chain is None for stage in self.stages)
+
+    @property
     def ends_genuine(self) -> bool:
         """Whether the client is to get through in the end."""
         last = self.stages[-1]
@@ -127,17 +132,19 @@ def _at_positions(case: Case, attack: Attack, control: Observation | None) -> It
 
 def positions(control: Observation | None) -> list[Position]:
     """The connections of a client that makes several, as the control has shown them."""
-    made = control.made[:MAX_POSITIONS] if control else ()
-    if control is None or len(made) < 2:
+    if control is None or len(control.made) < 2:
         return []
     seen: Counter[Offer] = Counter()
     found = []
-    for number, kind in enumerate(made, start=1):
+    for number, kind in enumerate(control.made, start=1):
         seen[kind.offer] += 1
         carries = any(each.offer == kind.offer for each in control.kinds)
         nth = seen[kind.offer]
         found.append(Position(number, len(control.made), kind.offer, nth, carries))
-    return found
+    # What there is one of comes before what is alike: the first of each kind, the last of all.
+    last = len(control.made)
+    by_weight = sorted(found, key=lambda each: (each.nth > 1 and each.number != last, each.number))
+    return sorted(by_weight[:MAX_POSITIONS])
 
 
 class Script:
@@ -147,8 +154,11 @@ class Script:
         play: what is played.
         resumable: whether sessions may be resumed.
 
+    Attributes:
+        complete: a connection has come to the last stage.
+
     Raises:
-        pki.Unsupported: OpenSSL refuses to present the first chain.
+        pki.Unsupported: OpenSSL refuses to present one of the chains.
     """
 
     def __init__(self, play: Play, *, resumable: bool = False) -> None:
@@ -158,21 +168,28 @@ class Script:
         self._seen: Counter[Offer] = Counter()
         self._ready: dict[str, pki.Presentation] = {}
         self._resumable: pki.Presentation | None = None
-        first = play.stages[0].chain
-        if first and resumable:
-            self._resumable = pki.Presentation(first, resumable=True)
-        elif first:
-            self._presentation(first)
+        self.complete = len(play.stages) == 1 or play.position is not None
+        chains = [stage.chain for stage in play.stages if stage.chain]
+        for chain in chains:
+            self._presentation(chain)
+        if resumable:
+            self._resumable = pki.Presentation(chains[0], resumable=True)
 
     def treat(self, hello: Hello) -> Treatment:
         """Say what the next connection meets.
 
         Raises:
-            pki.Unsupported: OpenSSL refuses to present that.
+            pki.Unsupported: the sessions of another key's certificate cannot be resumed with it.
         """
         stage = self._stage(hello)
+        self.complete |= stage is self._play.stages[-1]
         presented = self._presentation(stage.chain) if stage.chain else None
         return Treatment(presented, stage.step.handshake, stage.step.then)
+
+    @property
+    def genuine(self) -> bool:
+        """Whether the next connection has nothing to fear."""
+        return self._play.stages[self._at].step.present == CONTROL
 
     def called(self) -> None:
         """The client has been called once, and has come back."""

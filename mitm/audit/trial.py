@@ -26,7 +26,7 @@ _STARTS_ANEW = (
     "the next; a function can be tried"
 )
 _ROOT_SENT = "once the CA was sent behind it, and so throughout; the leaf alone was refused"
-_FAILED_AT_FIRST = "its first call, with the genuine certificate, did not get through"
+_FAILED_AT_FIRST = "its first call, with the genuine certificate, did not come to its end"
 
 _BY_PROXY = (
     "The name is known to the proxy alone, which its environment names (https_proxy and its like): "
@@ -104,9 +104,8 @@ async def try_case(
         )
         async with listening as listener:
             for _ in range(play.calls_before):
-                if (await client(listener.endpoint, listener.enough)).failed:
+                if not await listener.called(await client(listener.endpoint, listener.enough)):
                     return Finding(case, "not-exercised", _FAILED_AT_FIRST)
-                await listener.called()
             return await listener.judge(await client(listener.endpoint, listener.enough))
 
     try:

@@ -12,7 +12,7 @@ from mitm.audit import Finding, Report
 from mitm.audit.case import plain_name
 from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion, listed
-from mitm.audit.explanation import further_lines, proved_by, untried
+from mitm.audit.explanation import further_lines, proved_by, unexercised, untried
 from mitm.audit.finding import Outcome
 from mitm.masking import plain
 
@@ -46,6 +46,12 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
     for line in untried(report, "--name"):
         console.print()
         console.print(Text(f"Unsupported: {line}"))
+    if lines := unexercised(report):
+        count = report.count("not-exercised")
+        console.print()
+        console.print(Text(f"Not exercised: nothing of this applies to it ({count})", style="bold"))
+        for line in lines:
+            _show(console, line, "dim", 2)
     passed = [finding.case.name for finding in report.findings if finding.outcome == "pass"]
     if passed:
         console.print()

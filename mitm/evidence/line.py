@@ -27,13 +27,15 @@ class Conduct(NamedTuple):
         run: what is known of the run.
         control: what it did with the genuine certificate, if that was observed.
         noun: what it is, in a sentence.
-        spared: how many connections it has made besides, on which it had nothing to judge.
+        turned_away: those that it has made besides, and that were given no handshake.
+        spared: how many it has made besides, on which it had nothing to judge.
     """
 
     connections: Sequence[SeenConnection]
     run: ClientRun
     control: Observation | None
     noun: str
+    turned_away: Sequence[SeenConnection] = ()
     spared: int = 0
 
     @property
@@ -66,9 +68,8 @@ class Conduct(NamedTuple):
             return "exposed", "there is no TLS: everything was read with no certificate"
         if run.problem:
             return "undecided", run.problem
-        if not self.connections and self.spared:
-            made = "1 connection" if self.spared == 1 else f"{self.spared} connections"
-            return "untried", f"{who} made {made}, and none on which it could have been attacked"
+        if not self.connections and (self.turned_away or self.spared):
+            return self._weigh_absence()
         if not self.connections and run.end == "still-running":
             return "undecided", f"{who} did not end within {run.seconds:g} s"
         if not self.connections:
@@ -92,6 +93,28 @@ class Conduct(NamedTuple):
         if doubt := self._doubt():
             return "undecided", doubt
         return self._weigh_rejections()
+
+    def _weigh_absence(self) -> tuple[Act, str]:
+        """What it did, if it made no connection on which it was shown a forgery."""
+        who, turned_away = f"the {self.noun}", len(self.turned_away)
+        if self.run.end == "still-running" and turned_away < REJECTIONS_IN_TIME:
+            # A service waits for its next call, which may be far.
+            if not self._serves:
+                return "undecided", (
+                    f"{who} was still running when its time was up, and had not come again: give "
+                    "it more time, or let it try again sooner"
+                )
+        elif turned_away and self.run.over:
+            times = f"; {turned_away} times" if turned_away > 1 else ""
+            return "rejected", f"it gave up when it was given no handshake{times}"
+        count = turned_away + self.spared
+        made = "1 connection" if count == 1 else f"{count} connections"
+        return "untried", f"{who} made {made}, and none on which it could have been attacked"
+
+    @property
+    def _serves(self) -> bool:
+        """Whether it goes on after the genuine certificate as well: that it does says nothing."""
+        return self.control is not None and self.control.end == "still-running"
 
     def _doubt(self) -> str:
         """Why a client that was not kept from it may have gone on yet; "" if it has left."""
@@ -124,19 +147,14 @@ class Conduct(NamedTuple):
         _, how = min(each.departure() for each in left)
         if len(left) > 1:
             how += f"; {len(left)} times"
-        # A service goes on after the genuine certificate as well: that it does says nothing.
-        serves = self.control is not None and self.control.end == "still-running"
-        if (
-            run.end == "still-running"
-            and len(left) + self.spared < REJECTIONS_IN_TIME
-            and not serves
-        ):
+        often = len(left) + len(self.turned_away) >= REJECTIONS_IN_TIME
+        if run.end == "still-running" and not often and not self._serves:
             return "undecided", (
                 f"the {self.noun} had rejected it ({how}), but was still running when its time was "
                 "up: give it more time, or let it give up sooner"
             )
         if not run.over:
-            how += "; it was still running" if serves else "; it was still trying"
+            how += "; it was still running" if self._serves else "; it was still trying"
         return "rejected", how
 
 

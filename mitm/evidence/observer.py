@@ -148,6 +148,11 @@ class Observer:
             and (each.presented or each.over_the_line or each.unreached)
         ]
 
+    @property
+    def spoken(self) -> bool:
+        """Whether the client has sent data, be it on a connection that does not count."""
+        return any(connection.over_the_line for connection in self._connections.values())
+
     def open(self) -> list[SeenConnection]:
         """The connections that have not ended."""
         return [each for each in self._connections.values() if not each.closed]
@@ -164,7 +169,9 @@ class Observer:
             run = structs.replace(run, problem=self._missed)
         connections = list(self._connections.values())
         judged = self._judged()
-        conduct = Conduct(judged, run, control, self.noun, len(connections) - len(judged))
+        turned_away = [each for each in connections if each.turned_away and each not in judged]
+        spared = len(connections) - len(judged) - len(turned_away)
+        conduct = Conduct(judged, run, control, self.noun, turned_away, spared)
         act, reason = conduct.weigh()
         return Observation(
             act=act,
@@ -179,7 +186,7 @@ class Observer:
                 dict.fromkeys(e.hello for e in connections if e.over_the_line and e.hello)
             ),
             left=tuple(dict.fromkeys(each.kind for each in conduct.left)),
-            made=tuple(each.kind for each in connections if each.offer),
+            made=tuple(each.kind for each in connections if each.presented and each.offer),
             met=tuple(each.kind for each in judged if each.presented),
             relayed=tuple(self._relayed),
             secrets=tuple(sorted(self._secrets)),

@@ -229,7 +229,7 @@ class Observation(msgspec.Struct, frozen=True):
         rejections: how many connections it has left.
         kinds: of the connections that it sent data on.
         left: of the connections that it has left.
-        made: of all that it has begun with TLS, in their order.
+        made: of all on which it was shown a certificate, in their order.
         met: of those on which it was shown what it had to judge.
         offers: of the connections over TLS that it sent data on.
         relayed: the interceptor's own addresses towards the server, by which the server knows it.

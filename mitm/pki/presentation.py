@@ -71,8 +71,10 @@ class Presentation:
             Unsupported: OpenSSL refuses it, with its reason.
         """
         assert self._shared is not None
+        if chain.key_kind != self.key_kind:
+            # OpenSSL holds one chain for each kind of key, and chooses among them.
+            raise Unsupported("it has another kind of key than the one before it")
         self.chain = chain
-        self.key_kind = chain.key_kind
         _load(self._shared, chain)
 
     def context(self, alpn: str | None = None) -> ssl.SSLContext:

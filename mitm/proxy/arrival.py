@@ -121,7 +121,7 @@ class Arrival:
     def unheard(self) -> bytes:
         """What the client has said in plaintext, if it is data and nobody has looked at it."""
         said = bytes(self._heard.unread) if self._heard else b""
-        return said if _is_data(said) else b""
+        return said if _is_data(said) or said.startswith(PREFACE) else b""
 
     async def _come_in_reverse(self, client: Peer, address: Address) -> Arrived:
         self._heard = client

@@ -38,6 +38,7 @@ EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
 # open, so that a client may go on with it.
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 
+_RECORD_HEADER = 5  # RFC 8446 section 5.1
 
 # What an HTTP/1.1 server without TLS answers a ClientHello, as those of Go and nginx do.
 NO_TLS = (
@@ -172,6 +173,9 @@ async def turn_away(client: Peer, how: Literal["reset", "refused"], emit: Emit) 
         async with asyncio.timeout(REFUSAL_SECONDS):
             while len(client.unread) < READ_SIZE and await client.listen():
                 pass
+    # An alert says that it has understood; what it says behind that is in plaintext.
+    while client.unread and tls_record(client.unread):
+        del client.unread[: _RECORD_HEADER + int.from_bytes(client.unread[3:_RECORD_HEADER], "big")]
     raise EndError("attacker", "eof")
 
 

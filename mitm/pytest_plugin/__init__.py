@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from mitm.pytest_plugin.whole_audit import MitmAudit as MitmAudit
 
 
+_OF_AN_AUDIT = (
+    "none of these is a certificate that a server could present: attacks in several steps are "
+    "played by mitm_audit"
+)
+
+
 def __getattr__(name: str) -> Any:
     """The types of the fixtures, for annotations in tests."""
     if name == "ForgedServer":
@@ -46,15 +52,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test of each certificate, the control first."""
     if "forged_server" in metafunc.fixturenames:
-        from mitm.audit import CONTROL, OfferRule
-        from mitm.pki import load_recipe
+        from mitm.audit import CONTROL
+        from mitm.pki import Recipe, load_recipe
 
-        # What a client offers is a whole audit's business: there is nothing to be presented.
+        # Attacks in steps, and what a client offers, are a whole audit's business.
         entries = settings_of(metafunc.definition).recipes()
-        chosen = [entry for entry in entries if not isinstance(entry, OfferRule)]
+        chosen = [entry for entry in entries if isinstance(entry, Recipe)]
         recipes = [load_recipe(CONTROL), *(each for each in chosen if each.name != CONTROL)]
         names = [recipe.name for recipe in recipes]
-        metafunc.parametrize("forged_server", recipes, ids=names, indirect=True)
+        marks = [pytest.mark.skip(reason=_OF_AN_AUDIT)] if entries and not chosen else []
+        params = [pytest.param(recipe, marks=marks) for recipe in recipes]
+        metafunc.parametrize("forged_server", params, ids=names, indirect=True)
 
 
 @pytest.fixture(scope="session")

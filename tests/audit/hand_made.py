@@ -157,9 +157,9 @@ class Connection:
             OSError: anything else is, and the connection is closed.
         """
         try:
-            while not self._shaken():
+            while not self.shaken():
                 self.flush()
-                self._read()
+                self.read()
             if not last_flight_waits:
                 self.flush()
         except ssl.SSLCertVerificationError:
@@ -169,7 +169,7 @@ class Connection:
             raise
         return self
 
-    def _shaken(self) -> bool:
+    def shaken(self) -> bool:
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -193,11 +193,11 @@ class Connection:
             try:
                 return self.tls.read(65_536)
             except ssl.SSLWantReadError:
-                self._read()
+                self.read()
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 return b""
 
-    def _read(self) -> None:
+    def read(self) -> None:
         data = self.plain.recv(65_536)
         if data:
             self._incoming.write(data)
@@ -207,15 +207,27 @@ class Connection:
     def wait_for(self, kind: int, flags: int = 0) -> None:
         """Read until a frame of a kind has come, with certain flags."""
         while True:
-            while len(self._unread) < 9 or len(self._unread) < 9 + self._length():
-                data = self.receive()
-                if not data:
-                    raise ConnectionError("the server has ended the connection")
-                self._unread += data
-            of, flagged = self._unread[3], self._unread[4]
-            self._unread = self._unread[9 + self._length() :]
+            of, flagged = self._frame()
             if of == kind and flagged & flags == flags:
                 return
+
+    def first_of(self, *kinds: int) -> int:
+        """Read until a frame of one of these kinds has come; which it is."""
+        while True:
+            of, _ = self._frame()
+            if of in kinds:
+                return of
+
+    def _frame(self) -> tuple[int, int]:
+        """The type and the flags of the next frame."""
+        while len(self._unread) < 9 or len(self._unread) < 9 + self._length():
+            data = self.receive()
+            if not data:
+                raise ConnectionError("the server has ended the connection")
+            self._unread += data
+        of, flagged = self._unread[3], self._unread[4]
+        self._unread = self._unread[9 + self._length() :]
+        return of, flagged
 
     def _length(self) -> int:
         return int.from_bytes(self._unread[:3])

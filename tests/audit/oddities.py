@@ -65,6 +65,8 @@ NO_CONTROL: list[Client] = []
 """Those that make no call with the genuine certificate either."""
 ENDLESS: set[Client] = set()
 """Those that do not end by themselves with a forged certificate."""
+ALIKE: set[Client] = set()
+"""Those whose connections all offer the same, so that it is not known which was attacked."""
 LEAVE_OPEN: set[Client] = set()
 """Those that leave a connection open which a judge may have to wait for."""
 
@@ -106,6 +108,11 @@ def no_control(client: Client) -> Client:
 
 def endless(client: Client) -> Client:
     ENDLESS.add(client)
+    return client
+
+
+def alike(client: Client) -> Client:
+    ALIKE.add(client)
     return client
 
 
@@ -1038,6 +1045,7 @@ def reset_after_hello_then_refuses(server: Endpoint) -> None:
 
 
 @clean
+@alike
 def opens_ten_and_refuses(server: Endpoint) -> None:
     """Opens HTTP/2 on ten connections, and refuses to call on the eleventh."""
     _open_ten(server)

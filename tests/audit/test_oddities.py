@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from mitm import audit
-from mitm.pki import load_recipe
+from mitm.pki import Chain
 from mitm.pki.recipe import Tls
 from tests.audit import hand_made, odd_programs, oddities
 
@@ -45,11 +45,17 @@ def suite(version: str, *names: str) -> audit.Suite:
     """
 
     def pinned(case: audit.Case) -> audit.Case:
-        assert case.chain
-        tls = msgspec.convert({"minimum": version, "maximum": version}, Tls)
-        return msgspec.structs.replace(case, chain=msgspec.structs.replace(case.chain, tls=tls))
+        return msgspec.structs.replace(
+            case,
+            chain=case.chain and with_version(case.chain),
+            chains={name: with_version(chain) for name, chain in case.chains.items()},
+        )
 
-    forged = audit.forge_suite(map(load_recipe, names))
+    def with_version(chain: Chain) -> Chain:
+        tls = msgspec.convert({"minimum": version, "maximum": version}, Tls)
+        return msgspec.structs.replace(chain, tls=tls)
+
+    forged = audit.forge_suite(map(audit.load_entry, names))
     return audit.Suite(pinned(forged.control), tuple(map(pinned, forged.cases)))
 
 
@@ -73,6 +79,9 @@ def audited(auditor: audit.Auditor, version: str, client: oddities.Client) -> au
     # What has no end costs time with each certificate, and is the same with every one.
     endless = client in oddities.ENDLESS
     names = FORGED[:1] if endless or client in oddities.LEAVE_OPEN else FORGED
+    if client in oddities.ALIKE:
+        # Of connections that cannot be told apart, each has to be attacked by itself.
+        names = (*FORGED[:1], "at-position")
     seconds = ENDLESS_SECONDS if endless else SECONDS
     return auditor.audit(suite(version, *names), client, timeout=seconds)
 

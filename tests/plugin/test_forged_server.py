@@ -2,7 +2,7 @@
 
 import pytest
 
-from mitm.audit import catalogue
+from mitm.audit import certificates
 from tests.plugin.conftest import Run
 from tests.plugin.test_mitm_audit import ASYNC_CLIENTS, SYNC_CLIENTS, TOO_STRICT
 
@@ -13,7 +13,7 @@ ITEMS = ["genuine", "attacker-ca", "long-chain", "self-signed"]
 def test_there_is_an_item_for_each_certificate_and_the_control_is_first(run: Run) -> None:
     result = run("def test_each(forged_server): ...", "--collect-only", "-q")
     ids = [line for line in result.outlines if "::" in line]
-    others = [recipe.name for recipe in catalogue() if recipe.name != "genuine"]
+    others = [recipe.name for recipe in certificates() if recipe.name != "genuine"]
     assert ids == [f"test_it.py::test_each[{name}]" for name in ["genuine", *others]]
 
 
@@ -365,3 +365,12 @@ def test_a_test_without_its_control_says_that_it_proves_nothing(run: Run) -> Non
     both = run(tests, "--mitm-certs=attacker-ca")
     both.assert_outcomes(passed=2)
     both.stdout.no_fnmatch_line("*proves nothing*")
+
+
+def test_an_attack_in_steps_is_not_for_one_server(run: Run) -> None:
+    test = "def test_each(forged_server): ..."
+    result = run(test, "-rs", "--mitm-certs=second-connection")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*attacks in several steps are played by mitm_audit*"])
+    both = run(test, "--collect-only", "-q", "--mitm-certs=second-connection,expired")
+    both.stdout.fnmatch_lines(["*[[]genuine]", "*[[]expired]", "", "2 tests collected*"])

@@ -17,7 +17,7 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
     """The report as XML.
 
     A certificate for which the build fails is a failure; one of which nothing can be said an
-    error; one that was not tried, or is known from the baseline, is skipped.
+    error; one that was not tried or does not apply, or is known from the baseline, is skipped.
     """
     suite = Element("testsuite", name=f"{_SUITE}: {plain(str(report.subject))}")
     causes = find_causes(report)
@@ -37,6 +37,8 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
             _say(test, "error", finding)
         elif finding.outcome == "unsupported":
             SubElement(test, "skipped", message=plain(finding.reason))
+        elif finding.outcome == "not-exercised":
+            SubElement(test, "skipped", message=plain(f"not exercised: {finding.reason}"))
         elif finding.outcome != "pass":
             text = f"{finding.outcome}, severity {finding.case.severity}: {finding.reason}"
             SubElement(test, "system-out").text = plain(text)

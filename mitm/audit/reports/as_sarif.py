@@ -168,7 +168,7 @@ def _notifications(
             text = " ".join([f"The control failed: {control.reason}.", *conclusion.advice])
             notifications.append({"level": "error", "message": {"text": text}})
     for finding in report.findings:
-        if finding.outcome in ("inconclusive", "unsupported"):
+        if finding.outcome in ("inconclusive", "unsupported", "not-exercised"):
             name, reason = finding.case.name, steady_reason(finding.reason, finding.said)
             notifications.append(
                 {
