@@ -248,6 +248,11 @@ FLAWS = {
         "what failed is tried again without TLS",
         ("attacker-ca", "wrong-host", "expired", "plaintext-http2"),
     ),
+    "fallback-to-http-1": Flaw(
+        "a server that answers as one without TLS does, in HTTP/1.1, is spoken to in plaintext",
+        ("plaintext-http1",),
+        ("plaintext-http2", "attacker-ca", "wrong-host", "expired", "other-key"),
+    ),
     "fallback-if-not-offered": Flaw(
         "a server that answers in plaintext is spoken to in plaintext",
         ("plaintext-http2",),
