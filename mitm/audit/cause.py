@@ -113,7 +113,10 @@ _OF_THE_PATH: tuple[CauseName, ...] = (
 # encoding: a parser may turn them away before anybody has verified anything.
 _VERIFICATION: tuple[CauseName, ...] = (*_UNCHECKED, "ca-limits", "purpose")
 _PROOF_OF_NONE: tuple[CauseName, ...] = (*_VERIFICATION, "no-signature-check")
-_ODDLY_ENCODED = {"cn-injection", "nul-in-cn", "nul-in-san", "san-injection", "uri-san"}
+_ODDLY_ENCODED = {
+    *("cn-injection", "nul-in-cn", "nul-in-san", "san-injection", "uri-san"),
+    *("email-san", "unicode-name"),
+}
 
 # Numbers in the Common Weakness Enumeration.
 _SIGNATURE, _ENTITY, _REVOCATION, _BEHAVIOUR, _EXTRANEOUS = 347, 322, 299, 436, 349

@@ -259,6 +259,13 @@ FIXES: dict[tuple[str, Stack], str] = {
 
 _SHORT_KEYS = frozenset({"rsa-1024", "rsa-512"})
 
+_EXCLUDED_WILDCARDS = frozenset({"excluded-wildcard", "excluded-wildcard-other-case"})
+# See certs/excluded-wildcard.md.
+_PERMIT_INSTEAD = (
+    "OpenSSL has no switch for it: constrain your CAs by what they may sign for, not by what they "
+    "may not"
+)
+
 # What a sound client of a stack accepts as well, because there is no switch against it. For the C
 # core see `ssl_transport_security.cc` and `SslCredentialsOptions`: they leave BoringSSL's defaults.
 NO_SWITCH: dict[Stack, dict[frozenset[str], str]] = {
@@ -267,7 +274,7 @@ NO_SWITCH: dict[Stack, dict[frozenset[str], str]] = {
             "grpcio has no switch for its name check: issue certificates with the name, or the IP "
             "address, as subject alternative name"
         ),
-        frozenset({"sha1-signature", *_SHORT_KEYS}): (
+        frozenset({"sha1-signature", "sha1-intermediate", *_SHORT_KEYS}): (
             "grpcio has no switch for it: see to it that your CA signs with SHA-256 and certifies "
             "no key shorter than 2048 bits"
         ),
@@ -277,6 +284,7 @@ NO_SWITCH: dict[Stack, dict[frozenset[str], str]] = {
         ),
     },
     "grpclib": {
+        _EXCLUDED_WILDCARDS: _PERMIT_INSTEAD,
         frozenset({"must-staple"}): (
             "Python's ssl has no switch for it, as it does not look at OCSP staples: use "
             "short-lived certificates"
@@ -285,7 +293,10 @@ NO_SWITCH: dict[Stack, dict[frozenset[str], str]] = {
             "grpclib has no switch for it, as it does not look at the protocol that was chosen"
         ),
     },
+    "node": {_EXCLUDED_WILDCARDS: _PERMIT_INSTEAD},
+    "grpc-js": {_EXCLUDED_WILDCARDS: _PERMIT_INSTEAD},
     "python": {
+        _EXCLUDED_WILDCARDS: _PERMIT_INSTEAD,
         frozenset({"must-staple"}): (
             "Python's ssl has no switch for it, as it does not look at OCSP staples: use "
             "short-lived certificates"

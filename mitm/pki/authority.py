@@ -104,6 +104,8 @@ class Authorities:
         self.attacker = make_authority("Attacker CA", names)
         # What is planted in the environment of a client may be read by more than was meant.
         self.system = make_authority("System CA", names)
+        # The leaves that the server really has, by name, for those who make a copy.
+        self.genuine: dict[str, bytes] = {}
 
     def __getitem__(self, which: AuthorityName) -> Authority:
         return {"lab": self.lab, "attacker": self.attacker, "system": self.system}[which]

@@ -67,6 +67,29 @@ def with_public_key(tbs: bytes, public_key: bytes) -> bytes:
     return _with(tbs, 6, public_key)
 
 
+def with_serial(tbs: bytes, serial: int) -> bytes:
+    """The part to be signed, with another serial number, of whatever length and sign."""
+    # Two's complement, in as many octets as it takes (X.690 section 8.3).
+    size = (serial if serial >= 0 else ~serial).bit_length() // 8 + 1
+    return _with(tbs, 1, element(_INTEGER, serial.to_bytes(size, "big", signed=True)))
+
+
+def with_key_replaced(certificate: bytes, public_key: bytes) -> bytes:
+    """The same certificate with another key in it; its signature is as it was, and does not fit."""
+    tbs, algorithm, signature = split(certificate)
+    return join(with_public_key(tbs, public_key), algorithm, signature)
+
+
+def sequence(content: bytes) -> bytes:
+    """A SEQUENCE of what is encoded."""
+    return element(_SEQUENCE, content)
+
+
+def integer(value: int) -> bytes:
+    """A positive INTEGER."""
+    return element(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
 def _with(tbs: bytes, position: int, replacement: bytes) -> bytes:
     # version [0], serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, …
     ((_, body, _),) = elements(tbs)

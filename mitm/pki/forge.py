@@ -1,5 +1,6 @@
 """Makes the chain that a recipe describes."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtensionOID
 
 from mitm.address import LOCALHOST, is_ip, is_loopback
 from mitm.errors import UserError
@@ -23,17 +25,21 @@ from mitm.pki.authority import (
 )
 from mitm.pki.chain import Chain
 from mitm.pki.keys import Key
-from mitm.pki.names import distinguished, fill, foreign, general
+from mitm.pki.names import alternative, distinguished, fill, foreign, further, general
 from mitm.pki.recipe import (
     AuthorityLink,
     BasicConstraints,
     Link,
     NameConstraints,
     Recipe,
+    load_recipe,
     offset,
     purpose,
 )
 from mitm.pki.unsupported import Unsupported
+
+# What the server really has, and others copy.
+_GENUINE = "genuine"
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha256": hashes.SHA256(),
@@ -113,21 +119,26 @@ class _Forge:
         self._authorities = authorities
         self._now = now
         self._own = authorities.lab.own
+        self._keys: dict[int, Key] = {}
 
     def chain(self) -> Chain:
         if self._own:
             self._must_fit_the_authority()
-        anchor = self._authorities.lab.pem
+        anchor = lab = self._authorities.lab.pem
         above: list[_Made] = []
         for depth, link in reversed(list(enumerate(self._recipe.chain))):
             if isinstance(link, Link):
                 made = self._link(link, depth, above[-1].holder if above else None)
                 if link.trusted:
                     anchor = der.pem("CERTIFICATE", made.certificate)
+                if link.trusted == "also":
+                    anchor = lab + anchor
             else:
                 made = self._authority(link)
             above.append(made)
         leaf = above[-1]
+        if self._recipe.name == _GENUINE:
+            self._authorities.genuine[self._name] = leaf.certificate
         sent = [made for made in reversed(above) if made.send]
         if self._recipe.reverse:
             sent[1:] = reversed(sent[1:])
@@ -186,7 +197,7 @@ class _Forge:
             found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
             key_id = found.value
         except x509.ExtensionNotFound:
-            key_id = _key_id(authority.key)
+            key_id = x509.SubjectKeyIdentifier.from_public_key(authority.key.public_key())
         return _Signer(
             certificate.subject,
             authority.key,
@@ -196,25 +207,81 @@ class _Forge:
         )
 
     def _link(self, link: Link, depth: int, above: _Signer | None) -> _Made:
-        key = keys.generate("ec-p256" if link.key == "rsa-512" else link.key)
-        subject = self._subject(link, depth)
-        itself = _Signer(subject, key, _key_id(key), self._now + LIFETIME, link.trusted)
+        holder = self._holder(link, depth)
         match link.signed_by:
             case "lab" | "attacker" | "system":
                 signer = self._authority_as_signer(link.signed_by)
             case "self":
-                signer = itself
+                signer = holder
+            case int() as position:
+                signer = self._holder(self._link_at(position), position)
             case _:
-                signer = above or itself
+                signer = above or holder
+        send = link.send if link.send is not None else depth == 0 or signer.key is not holder.key
         if link.issuer is not None:
-            signer = signer._replace(name=self._distinguished(link.issuer))
-        certificate, not_after = self._certificate(link, depth, subject, key, signer)
-        return _Made(
-            certificate,
-            signer.name,
-            _Signer(subject, key, _key_id(key), not_after, signer.anchored or link.trusted),
-            send=link.send if link.send is not None else depth == 0 or signer.key is not key,
-        )
+            name = self._distinguished(link.issuer)
+            signer = signer._replace(name=name, key_id=self._key_id(name, signer.key))
+        if "replaced-key" in link.breakages:
+            certificate = der.with_key_replaced(self._genuine(), keys.public_info(holder.key))
+            return _Made(certificate, signer.name, holder, send)
+        certificate, not_after = self._certificate(link, depth, holder, signer)
+        return _Made(certificate, signer.name, holder._replace(not_after=not_after), send)
+
+    def _link_at(self, position: int) -> Link:
+        link = self._recipe.chain[position]
+        assert isinstance(link, Link)
+        return link
+
+    def _holder(self, link: Link, depth: int) -> _Signer:
+        """Who holds the key of a link, which need not be made yet."""
+        subject, key = self._subject(link, depth), self._key(link, depth)
+        end = self._now + (offset(link.not_after) if link.not_after else LIFETIME)
+        key_id = self._key_id(subject, key)
+        return _Signer(subject, key, key_id, end, self._leads_to_trust(depth))
+
+    def _key(self, link: Link, depth: int) -> Key:
+        match link.same_key_as:
+            case "lab" | "attacker" | "system":
+                return self._authorities[link.same_key_as].key
+            case int() as position:
+                return self._key(self._link_at(position), position)
+        if depth not in self._keys:
+            self._keys[depth] = keys.generate("ec-p256" if link.key == "rsa-512" else link.key)
+        return self._keys[depth]
+
+    def _key_id(self, name: x509.Name, key: Key) -> x509.SubjectKeyIdentifier:
+        """By what a key is named. Who takes the name of the trusted CA takes that, too.
+
+        A verifier that looks for the issuer by it would go no further otherwise, and never come to
+        the signature.
+        """
+        lab = self._authorities.lab
+        if name == lab.certificate.subject:
+            return self._authority_as_signer("lab").key_id
+        return x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+
+    def _leads_to_trust(self, depth: int, seen: frozenset[int] = frozenset()) -> bool:
+        """Whether a link, or one that has the same key, leads to a CA that the client trusts."""
+        link = self._recipe.chain[depth]
+        if not isinstance(link, Link):
+            return link.authority == "lab"
+        seen |= {depth}
+        by = depth + 1 if link.signed_by in (None, "next") else link.signed_by
+        if link.trusted or "lab" in (by, link.same_key_as):
+            return True
+        owner = depth if link.same_key_as is None else link.same_key_as
+        leads_to = {
+            number
+            for number, other in enumerate(self._recipe.chain)
+            if number == by or (isinstance(other, Link) and owner in (number, other.same_key_as))
+        }
+        return any(self._leads_to_trust(number, seen) for number in leads_to - seen)
+
+    def _genuine(self) -> bytes:
+        """The genuine leaf of this run, that others have a copy of."""
+        if self._name not in self._authorities.genuine:
+            forge(load_recipe(_GENUINE), self._name, self._authorities, self._now)
+        return self._authorities.genuine[self._name]
 
     def _subject(self, link: Link, depth: int) -> x509.Name:
         if link.subject is not None:
@@ -234,7 +301,7 @@ class _Forge:
         return subject
 
     def _certificate(
-        self, link: Link, depth: int, subject: x509.Name, key: Key, issuer: _Signer
+        self, link: Link, depth: int, holder: _Signer, issuer: _Signer
     ) -> tuple[bytes, datetime]:
         end = self._now + LIFETIME
         not_after = min(issuer.not_after, end)
@@ -247,34 +314,36 @@ class _Forge:
         if by_own and not_after > end:
             raise Unsupported("what the authority that is given signs lives for a day at the most")
         if by_own and not (depth and _is_ca(link, depth)):
-            self._must_name_nobody_else(link, subject)
+            self._must_name_nobody_else(link, holder.name)
         if "zero-signature" in link.breakages and not isinstance(
             issuer.key, ec.EllipticCurvePrivateKey
         ):
             raise Unsupported("it takes an issuer with an ECDSA key")
         builder = (
             x509.CertificateBuilder()
-            .subject_name(subject)
+            .subject_name(holder.name)
             .issuer_name(issuer.name)
-            .public_key(key.public_key())
-            .serial_number(link.serial or x509.random_serial_number())
+            .public_key(holder.key.public_key())
+            .serial_number(x509.random_serial_number())
             .not_valid_before(self._now + offset(link.not_before))
             .not_valid_after(not_after)
         )
-        for extension, critical in self._extensions(link, depth, key, issuer):
+        for extension, critical in self._extensions(link, depth, holder, issuer):
             builder = builder.add_extension(extension, critical)
         hashes_itself = isinstance(issuer.key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
         old = link.hash in ("sha1", "md5")
         chosen = None if hashes_itself else _HASHES["sha256" if old else link.hash]
-        certificate = builder.sign(issuer.key, chosen).public_bytes(Encoding.DER)  # type: ignore[arg-type]
-        if old or link.version == 1 or link.key == "rsa-512":
-            certificate = _signed_again(certificate, link, issuer.key)
+        large = isinstance(issuer.key, keys.LargeKey)
+        signs = keys.generate("rsa-2048") if large else issuer.key
+        certificate = builder.sign(signs, chosen).public_bytes(Encoding.DER)  # type: ignore[arg-type]
+        if old or large or _is_odd(link):
+            certificate = _signed_again(certificate, link, holder.key, issuer.key)
         if link.breakages:
             certificate = _broken(certificate, link)
         return certificate, not_after
 
     def _extensions(
-        self, link: Link, depth: int, key: Key, issuer: _Signer
+        self, link: Link, depth: int, holder: _Signer, issuer: _Signer
     ) -> list[tuple[x509.ExtensionType, bool]]:
         ca, signs = _is_ca(link, depth), _signs(link, depth)
         extensions: list[tuple[x509.ExtensionType, bool]] = []
@@ -299,14 +368,16 @@ class _Forge:
         if names is None:
             names = () if depth else ("IP:{name}" if is_ip(self._name) else "DNS:{name}",)
         if names:
-            san = x509.SubjectAlternativeName([self._general(n) for n in names])
+            encoded = b"".join(self._alternative_names(names, link.san_more))
+            oid = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+            san = x509.UnrecognizedExtension(oid, der.sequence(encoded))
             extensions.append((san, link.san_critical))
         if isinstance(link.name_constraints, NameConstraints):
             extensions.append(self._constraints(link.name_constraints))
         elif (self._own and ca) if issuer.anchored else (link.name_constraints is None and signs):
             extensions.append((constrained_to(self._authorities.names), True))
         extensions += [
-            (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+            (holder.key_id, False),
             (
                 x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer.key_id),
                 False,
@@ -338,13 +409,23 @@ class _Forge:
                     "authority that is given signs for no other"
                 )
 
+    def _alternative_names(self, names: Iterable[str], more: int) -> Iterator[bytes]:
+        for name in further(more):
+            yield alternative(f"DNS:{name}")
+        for name in names:
+            yield alternative(self._filled(name))
+
     def _constraints(self, constraints: NameConstraints) -> tuple[x509.ExtensionType, bool]:
         permitted = [self._general(n, network=True) for n in constraints.permitted]
         excluded = [self._general(n, network=True) for n in constraints.excluded]
+        excluded += [x509.DNSName(f"{name}.example") for name in further(constraints.more)]
         extension = x509.NameConstraints(permitted or None, excluded or None)
         return extension, constraints.critical
 
     def _general(self, text: str, *, network: bool = False) -> x509.GeneralName:
+        return general(self._filled(text), network=network)
+
+    def _filled(self, text: str) -> str:
         filled = fill(text, self._name)
         if (
             filled != text
@@ -353,15 +434,11 @@ class _Forge:
             and self._recipe.dial == "name"
         ):
             raise Unsupported(f"the name under test, {self._name}, is an address, not a DNS name")
-        return general(filled, network=network)
+        return filled
 
     def _distinguished(self, text: str) -> x509.Name:
         name = distinguished(fill(text, self._name))
         return self._authorities.lab.certificate.subject if name == LAB_SUBJECT else name
-
-
-def _key_id(key: Key) -> x509.SubjectKeyIdentifier:
-    return x509.SubjectKeyIdentifier.from_public_key(key.public_key())
 
 
 def _signs(link: Link, depth: int) -> bool:
@@ -381,6 +458,8 @@ def _private_pem(leaf: object, key: Key) -> bytes:
     assert isinstance(leaf, Link)
     if leaf.key == "rsa-512":
         return keys.rsa_512().pem
+    if isinstance(key, keys.LargeKey):
+        raise Unsupported("a key of that size is for a CA here, not for the leaf")
     if "other-key" in leaf.breakages:
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return keys.mismatched_pem(key)
@@ -397,10 +476,17 @@ def _broken(certificate: bytes, link: Link) -> bytes:
     return der.join(tbs, algorithm, signature)
 
 
-def _signed_again(certificate: bytes, link: Link, issuer_key: Key) -> bytes:
+def _is_odd(link: Link) -> bool:
+    """Whether `cryptography` makes no certificate such as this one."""
+    serial = link.serial is not None
+    return serial or link.version == 1 or link.key in ("rsa-512", "ec-p256-explicit")
+
+
+def _signed_again(certificate: bytes, link: Link, key: Key, issuer_key: Key) -> bytes:
     """The same certificate with what `cryptography` does not put into one, and signed for that.
 
-    That is: version 1, a hash that nobody should use any more, a key that is too short.
+    That is: version 1, a hash that nobody should use any more, a serial number that is none, a key
+    that is too short, too long, or of a curve without a name.
     """
     tbs, algorithm, _ = der.split(certificate)
     if link.hash in ("sha1", "md5"):
@@ -412,17 +498,23 @@ def _signed_again(certificate: bytes, link: Link, issuer_key: Key) -> bytes:
         oid, null = _OLD_ALGORITHMS[link.hash, family]
         algorithm = der.algorithm_identifier(oid, null=null)
         tbs = der.with_algorithm(tbs, algorithm)
+    if link.serial is not None:
+        tbs = der.with_serial(tbs, link.serial)
     if link.key == "rsa-512":
         tbs = der.with_public_key(tbs, keys.rsa_512().public)
+    if link.key == "ec-p256-explicit":
+        tbs = der.with_public_key(tbs, keys.with_explicit_curve(key))
     if link.version == 1:
         tbs = der.as_version_1(tbs)
     chosen = _HASHES[link.hash]
     match issuer_key:
+        case keys.LargeKey() if link.hash == "sha256":
+            signature = issuer_key.sign(tbs)
         case rsa.RSAPrivateKey():
             signature = issuer_key.sign(tbs, padding.PKCS1v15(), chosen)
         case ec.EllipticCurvePrivateKey():
             signature = issuer_key.sign(tbs, ec.ECDSA(chosen))
-        case ed25519.Ed25519PrivateKey():
+        case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
             signature = issuer_key.sign(tbs)
         case _:
             raise Unsupported("no signature with this kind of key")

@@ -1,6 +1,9 @@
 """Private keys for links, the weak and the mismatched among them."""
 
 import functools
+import hashlib
+import itertools
+import math
 import subprocess
 from typing import NamedTuple
 
@@ -16,9 +19,31 @@ from cryptography.hazmat.primitives.serialization import (
 from mitm.pki import der
 from mitm.pki.unsupported import Unsupported
 
-Key = CertificateIssuerPrivateKeyTypes
+_CURVES = {
+    "ec-p256": ec.SECP256R1(),
+    "ec-p256-explicit": ec.SECP256R1(),
+    "ec-p384": ec.SECP384R1(),
+}
 
-_CURVES = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1()}
+# What stands before the hash in a signature over SHA-256 (RFC 8017 section 9.2, note 1).
+_SHA_256 = bytes.fromhex("3031300d060960864801650304020105000420")
+
+_EXPONENT = 65537
+
+_LARGE = 16_384
+
+# P-256 (SEC 2 section 2.4.2): its field, both coefficients, the order of its base point, and that.
+_FIELD = 2**256 - 2**224 + 2**192 + 2**96 - 1
+_A = _FIELD - 3
+_B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_BASE = bytes.fromhex(
+    "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+)
+
+# DER without tag and length: id-ecPublicKey and prime-field (RFC 3279 section 2.3.5).
+_EC_PUBLIC_KEY, _PRIME_FIELD = bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d0101")
 
 
 class WeakKey(NamedTuple):
@@ -33,19 +58,73 @@ class WeakKey(NamedTuple):
     public: bytes
 
 
+class LargeKey(NamedTuple):
+    """An RSA key of 16,384 bits, that signs at once.
+
+    Two primes of that size take minutes to find, so it has many (RFC 8017 section 3.1). Nobody
+    sees that from outside.
+
+    Attributes:
+        primes: all its factors.
+    """
+
+    primes: tuple[int, ...]
+
+    @property
+    def modulus(self) -> int:
+        return math.prod(self.primes)
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        return rsa.RSAPublicNumbers(_EXPONENT, self.modulus).public_key()
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign by RSASSA-PKCS1-v1_5 over SHA-256 (RFC 8017 section 8.2.1)."""
+        size = self.modulus.bit_length() // 8
+        digest = _SHA_256 + hashlib.sha256(data).digest()
+        padded = b"\0\1" + b"\xff" * (size - len(digest) - 3) + b"\0" + digest
+        message, signature, product = int.from_bytes(padded, "big"), 0, 1
+        # Prime by prime, by the Chinese remainder theorem.
+        for prime in self.primes:
+            residue = pow(message % prime, pow(_EXPONENT, -1, prime - 1), prime)
+            signature += product * ((residue - signature) * pow(product, -1, prime) % prime)
+            product *= prime
+        return signature.to_bytes(size, "big")
+
+
+Key = CertificateIssuerPrivateKeyTypes | LargeKey
+
+
 def generate(kind: str) -> Key:
     """Make a key of a recipe's kind, `rsa-512` excepted."""
     if kind in _CURVES:
         return ec.generate_private_key(_CURVES[kind])
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
+    if kind == "rsa-16384":
+        return _large()
     return _rsa(int(kind.removeprefix("rsa-")))
+
+
+@functools.cache
+def _large() -> LargeKey:
+    primes: tuple[int, ...] = ()
+    for _ in range(15):
+        primes += _two_primes(1024)
+    # A product has as many bits as its factors together, or one less.
+    missing = _LARGE - math.prod(primes).bit_length()
+    tried = (LargeKey(primes + _two_primes(missing + bit)) for bit in itertools.cycle((0, 1)))
+    return next(key for key in tried if key.modulus.bit_length() == _LARGE)
+
+
+def _two_primes(bits: int) -> tuple[int, int]:
+    numbers = rsa.generate_private_key(_EXPONENT, bits).private_numbers()
+    return numbers.p, numbers.q
 
 
 @functools.cache
 def _rsa(bits: int) -> rsa.RSAPrivateKey:
     # Half a second for 3,072 bits: one a process is enough for a demonstration.
-    return rsa.generate_private_key(65537, bits)
+    return rsa.generate_private_key(_EXPONENT, bits)
 
 
 @functools.cache
@@ -70,6 +149,32 @@ def rsa_512() -> WeakKey:
     _, (_, _, modulus), (_, _, exponent), *_ = der.elements(private)
     public = der.public_key_info(algorithm, modulus + exponent)
     return WeakKey(made.stdout, public)
+
+
+def public_info(key: Key) -> bytes:
+    """The public half of a key, SubjectPublicKeyInfo, DER."""
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def with_explicit_curve(key: Key) -> bytes:
+    """The public half of a key on P-256, its curve described and not named.
+
+    Returns:
+        SubjectPublicKeyInfo with ECParameters of the choice SpecifiedECDomain (SEC 1 section C.2).
+    """
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    curve = der.element(4, _A.to_bytes(32, "big")) + der.element(4, _B.to_bytes(32, "big"))
+    parameters = (
+        der.integer(1)
+        + der.sequence(der.element(6, _PRIME_FIELD) + der.integer(_FIELD))
+        + der.sequence(curve)
+        + der.element(4, _BASE)
+        + der.integer(_ORDER)
+        + der.integer(1)
+    )
+    algorithm = der.sequence(der.element(6, _EC_PUBLIC_KEY) + der.sequence(parameters))
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return der.sequence(algorithm + der.element(3, b"\0" + point))
 
 
 def mismatched_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

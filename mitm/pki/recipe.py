@@ -1,8 +1,8 @@
 """Recipes: what a certificate file in certs/ may say. The fields are documented in its README."""
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import msgspec
@@ -13,14 +13,23 @@ from mitm import content, front_matter
 from mitm.address import is_ip
 from mitm.errors import UserError
 from mitm.pki.authority import AuthorityName
-from mitm.pki.names import distinguished, fill, general
+from mitm.pki.names import alternative, distinguished, fill, general, of_address
 from mitm.pki.unsupported import Unsupported
 
 KeyKind = Literal[
-    "ec-p256", "ec-p384", "rsa-512", "rsa-1024", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"
+    "ec-p256",
+    "ec-p384",
+    "ec-p256-explicit",
+    "rsa-512",
+    "rsa-1024",
+    "rsa-2048",
+    "rsa-3072",
+    "rsa-4096",
+    "rsa-16384",
+    "ed25519",
 ]
 Hash = Literal["sha256", "sha384", "sha512", "sha1", "md5"]
-Breakage = Literal["bad-signature", "zero-signature", "other-key"]
+Breakage = Literal["bad-signature", "zero-signature", "other-key", "replaced-key"]
 Severity = Literal["must", "should", "info"]
 # The sections of the catalogue, in its order; `own` is for the files that users write themselves.
 Family = Literal[
@@ -31,6 +40,7 @@ Family = Literal[
     "purpose",
     "cryptography",
     "protocol",
+    "effort",
     "sequence",
     "configuration",
     "offer",
@@ -40,6 +50,8 @@ Family = Literal[
 Version = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 # "-1h", "+1d": relative to the moment of forging.
 Offset = Annotated[str, msgspec.Meta(pattern=r"^[+-]\d{1,6}[smhd]$")]
+# Of another link in the chain: the leaf is number 0.
+Position = Annotated[int, msgspec.Meta(ge=0, le=999)]
 Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-fA-F]{2})+$")]
 # `DNS:name`, `IP:address`, `URI:…`, `EMAIL:…`.
 GeneralName = Annotated[str, msgspec.Meta(pattern=r"^(DNS|IP|URI|EMAIL):[^\n]*$")]
@@ -53,8 +65,11 @@ KeyUsage = Literal[
     "crl_sign",
 ]
 
-# RFC 5280 section 4.1.2.2: at most 20 octets, and positive.
-_SERIAL_LIMIT = 1 << 159
+# RFC 5280 section 4.1.2.2 has 20 octets at the most, and positive ones. What is not is made, too.
+_SERIAL_LIMIT = 1 << 8 * 64
+
+# A certificate of 64 KiB is more than most clients read.
+_MANY = 20_000
 
 # What a client dials where a recipe says `dial: ip`.
 _LOOPBACK = "127.0.0.1"
@@ -62,11 +77,14 @@ _LOOPBACK = "127.0.0.1"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 # Stand for the name under test when a file is read: long enough for every placeholder.
-_SOME_NAME, _SOME_ADDRESS = "a.b.c.example", "192.0.2.1"
+_SOME_NAME, _SOME_ADDRESS = "xn--4ca.b.c.example", "192.0.2.1"
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part of a recipe: a misspelt key is a mistake, not a comment."""
+
+
+Many = Annotated[int, msgspec.Meta(ge=0, le=_MANY)]
 
 
 class BasicConstraints(_Strict, frozen=True):
@@ -82,11 +100,16 @@ class BasicConstraints(_Strict, frozen=True):
 
 
 class NameConstraints(_Strict, frozen=True):
-    """RFC 5280 section 4.2.1.10; IP constraints are networks, `IP:127.0.0.1/32`."""
+    """RFC 5280 section 4.2.1.10; IP constraints are networks, `IP:127.0.0.1/32`.
+
+    Attributes:
+        more: so many further names are excluded, all below `example`.
+    """
 
     permitted: tuple[GeneralName, ...] = ()
     excluded: tuple[GeneralName, ...] = ()
     critical: bool = True
+    more: Many = 0
 
     def __post_init__(self) -> None:
         for key, names in (("permitted", self.permitted), ("excluded", self.excluded)):
@@ -115,14 +138,16 @@ class Link(_Strict, frozen=True):
 
     subject: str | None = None
     issuer: str | None = None
-    signed_by: Literal["next", "self", "lab", "attacker", "system"] | None = None
+    signed_by: Literal["next", "self"] | AuthorityName | Position | None = None
     key: KeyKind = "ec-p256"
+    same_key_as: AuthorityName | Position | None = None
     hash: Hash = "sha256"
     version: Literal[1, 3] = 3
-    serial: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    serial: int | None = None
     not_before: Offset = "-1h"
     not_after: Offset | None = None
     san: tuple[GeneralName, ...] | None = None
+    san_more: Many = 0
     san_critical: bool = False
     key_usage: tuple[KeyUsage, ...] | None = None
     extended_key_usage: tuple[str, ...] | None = None
@@ -132,20 +157,25 @@ class Link(_Strict, frozen=True):
     extensions: tuple[RawExtension, ...] = ()
     breakages: tuple[Breakage, ...] = ()
     send: bool | None = None
-    trusted: bool = False
+    trusted: bool | Literal["also"] = False
+    repeat: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
 
     def __post_init__(self) -> None:
         for key, text in (("subject", self.subject), ("issuer", self.issuer)):
             if text is not None:
                 _check(key, [text], lambda t: distinguished(_filled(t)))
-        _check("san", self.san or (), lambda n: general(_filled(n)))
+        _check("san", self.san or (), lambda n: alternative(_filled(n)))
         _check("extended_key_usage", self.extended_key_usage or (), purpose)
-        if self.serial is not None and self.serial >= _SERIAL_LIMIT:
-            raise ValueError("serial: longer than the 20 octets of RFC 5280 section 4.1.2.2")
+        if self.serial is not None and abs(self.serial) >= _SERIAL_LIMIT:
+            raise ValueError("serial: longer than 64 octets; RFC 5280 section 4.1.2.2 allows 20")
         if self.not_after is not None and offset(self.not_after) <= offset(self.not_before):
             raise ValueError(f"not_after: {self.not_after} is not after {self.not_before}")
-        if "other-key" in self.breakages and not self.key.startswith("ec-"):
+        if "other-key" in self.breakages and self.key not in ("ec-p256", "ec-p384"):
             raise ValueError("breakages: other-key takes a key of kind ec-p256 or ec-p384")
+        if "replaced-key" in self.breakages and not self.key.startswith("ec-p256"):
+            raise ValueError("breakages: replaced-key takes a key of kind ec-p256")
+        if self.same_key_as is not None and self.key != "ec-p256":
+            raise ValueError("same_key_as: the key is another's, so it has no `key` of its own")
 
 
 class AuthorityLink(_Strict, frozen=True):
@@ -227,9 +257,14 @@ class Recipe(msgspec.Struct, frozen=True):
     @property
     def needs_lab_ca(self) -> bool:
         """Whether a CA that the client trusts has a part in it."""
+        leaf = self.chain[0]
+        if isinstance(leaf, Link) and "replaced-key" in leaf.breakages:
+            # It has signed something else.
+            return False
         return any(
             (isinstance(link, AuthorityLink) and link.authority == "lab")
-            or (isinstance(link, Link) and (link.signed_by == "lab" or link.trusted))
+            or (isinstance(link, Link) and "lab" in (link.signed_by, link.same_key_as))
+            or (isinstance(link, Link) and link.trusted is not False)
             for link in self.chain
         )
 
@@ -284,7 +319,8 @@ def load_recipe(name: str) -> Recipe:
         if "authority" in data:
             links.append(front_matter.convert(path, data, AuthorityLink, within))
         else:
-            links.append(front_matter.convert(path, data, Link, within))
+            given = front_matter.convert(path, data, Link, within)
+            links += [msgspec.structs.replace(given, repeat=1)] * given.repeat
     leaf, *above = links
     if isinstance(leaf, AuthorityLink):
         raise UserError(f"{path}: chain[0]: the leaf is a link of its own, not an authority")
@@ -294,10 +330,29 @@ def load_recipe(name: str) -> Recipe:
         if isinstance(link, AuthorityLink):
             if link is not above[-1]:
                 raise UserError(f"{path}: chain[{number}]: an authority is the end of a chain")
-        elif "other-key" in link.breakages:
-            raise UserError(f"{path}: chain[{number}].breakages: other-key is for the leaf")
+            continue
+        for breakage in ("other-key", "replaced-key"):
+            if breakage in link.breakages:
+                raise UserError(f"{path}: chain[{number}].breakages: {breakage} is for the leaf")
+    for number, each in enumerate(links):
+        if isinstance(each, Link):
+            _must_lead_to_links(path, number, each, links)
     fields = msgspec.structs.asdict(front) | {"chain": tuple(links)}
     return Recipe(name=path.stem, lesson=lesson, **fields)
+
+
+def _must_lead_to_links(
+    path: Path, number: int, link: Link, links: Sequence[Link | AuthorityLink]
+) -> None:
+    """See that the positions that a link names are those of others in its chain."""
+    for key, position in (("signed_by", link.signed_by), ("same_key_as", link.same_key_as)):
+        if not isinstance(position, int):
+            continue
+        other = links[position] if position < len(links) else None
+        if not isinstance(other, Link):
+            raise UserError(f"{path}: chain[{number}].{key}: there is no link number {position}")
+        if key == "same_key_as" and (position == number or other.same_key_as is not None):
+            raise UserError(f"{path}: chain[{number}].{key}: number {position} has no own key")
 
 
 def offset(text: str) -> timedelta:
@@ -327,7 +382,7 @@ def _object_identifier(text: str) -> x509.ObjectIdentifier:
 
 
 def _filled(text: str) -> str:
-    return fill(text, _SOME_ADDRESS if re.match("IP:", text) else _SOME_NAME)
+    return fill(text, _SOME_ADDRESS if text.startswith("IP:") or of_address(text) else _SOME_NAME)
 
 
 def _check(key: str, values: Iterable[str], parse: Callable[[str], object]) -> None:

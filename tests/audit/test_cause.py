@@ -20,7 +20,7 @@ FORGERIES = [n for n in markdown_files(CERTS) if load_recipe(n).expect == "rejec
 # What a client that verifies nothing refuses all the same: the handshake does.
 BY_THE_HANDSHAKE = {
     *("anonymous-cipher", "null-cipher", "other-key", "plaintext-http1", "plaintext-http2"),
-    *("alpn-http1", "no-alpn", "tls-1.0", "tls-1.1"),
+    *("alpn-http1", "no-alpn", "other-key-tls-1.2", "tls-1.0", "tls-1.1"),
 }
 
 

@@ -16,6 +16,9 @@ from mitm.pki.names import fill
         ("DNS:{label}.*.{top}", "DNS:server.*.test"),
         ("DNS:*.{grandparent}", "DNS:*.mitm-demo.test"),
         ("DNS:wrong.example", "DNS:wrong.example"),
+        ("DNS:*.{PARENT}", "DNS:*.LAB.MITM-DEMO.TEST"),
+        ("DNS:{stars}.{top}", "DNS:*.*.*.test"),
+        ("DNS:{idn_star}.{parent}", "DNS:xn--*-.lab.mitm-demo.test"),
     ],
 )
 def test_placeholders_are_made_of_the_name_under_test(text: str, filled: str) -> None:
@@ -28,7 +31,11 @@ def test_placeholders_are_made_of_the_name_under_test(text: str, filled: str) ->
         ("{top}", "localhost"),
         ("{parent}", "localhost"),
         ("{parent}", "mitm-demo.test"),
-        ("{grandparent}", "server.mitm-demo.test"),
+        ("{grandparent}", "mitm-demo.test"),
+        ("{stars}", "mitm-demo.test"),
+        ("{unicode}", "127.0.0.1"),
+        ("{octets}", "::1"),
+        ("{mapped}", "localhost"),
         ("{parent}", "127.0.0.1"),
         ("{label}", "::1"),
     ],
@@ -43,6 +50,23 @@ def test_a_name_too_short_is_unsupported_with_its_reason(text: str, name: str) -
 )
 def test_a_name_just_long_enough_will_do(text: str, name: str) -> None:
     assert fill(text, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "filled"),
+    [
+        ("{unicode}", "a1.test", "\uff41\uff11.\uff54\uff45\uff53\uff54"),
+        ("{unicode}", "xn--bcher-kva.test", "b\u00fccher.test"),
+        ("{idn_star}.{parent}", "xn--bcher-kva.lab.test", "xn--*.lab.test"),
+        ("*.{octets}", "127.0.0.1", "*.0.0.1"),
+        ("{mapped}", "127.0.0.1", "::ffff:7f00:1"),
+        ("{compatible}", "127.0.0.1", "::7f00:1"),
+    ],
+)
+def test_other_letters_and_addresses_have_placeholders_of_their_own(
+    text: str, name: str, filled: str
+) -> None:
+    assert fill(text, name).replace("127.0.0.1", "7f00:1") == filled
 
 
 def test_an_address_is_told_from_a_name() -> None:

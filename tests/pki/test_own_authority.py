@@ -32,6 +32,8 @@ from mitm.pki import (
 )
 from mitm.pki.authority import key_usage
 from mitm.pki.names import foreign
+from mitm.pki.own import parsed
+from tests.pki.test_catalogue import OPENSSL_DIFFERS
 from tests.pki.test_recipe import recipe_file
 from tests.pki.verifiers import needs_openssl, openssl_verifies
 
@@ -119,7 +121,8 @@ def test_what_is_to_be_accepted_leads_to_it(files: Files, key: Key) -> None:
     authority = files.read()
     tried = 0
     for recipe in RECIPES:
-        if recipe.expect == "accept" and not why_not(recipe, authority):
+        sound = recipe.expect == "accept" and recipe.name not in OPENSSL_DIFFERS
+        if sound and not why_not(recipe, authority):
             chain = forged(recipe, authority)
             assert chain.anchor_pem == files.cert.read_bytes()
             name = recipe.dialled(NAME)
@@ -147,6 +150,7 @@ def test_most_of_the_catalogue_can_be_made_and_the_rest_says_why(files: Files) -
         "outlives-issuer",
         "imitated-ca",
         "zero-signature",
+        "expired-cross-sign",
     }
     assert reasons["sha1-root"] == "it takes another root than the authority that is given"
     assert "lives for a day at the most" in reasons["outlives-issuer"]
@@ -168,7 +172,8 @@ def test_what_is_signed_is_of_no_use_elsewhere(files: Files, recipe: Recipe) -> 
     chain = forged(recipe, authority)
     own = authority.certificate
     for der in chain.certificates:
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = parsed(der)
+        assert certificate is not None
         if certificate == own:
             continue
         assert certificate.not_valid_after_utc <= now + timedelta(days=1, seconds=5)
@@ -186,6 +191,7 @@ def test_what_is_signed_is_of_no_use_elsewhere(files: Files, recipe: Recipe) -> 
     [
         ("genuine", True),
         ("wildcard-too-deep", True),
+        ("unicode-name", True),
         ("wrong-host", True),
         ("several-names", True),
         ("nul-in-san", True),
@@ -245,6 +251,8 @@ def test_a_recipe_of_ones_own_is_held_to_the_same(files: Files, leaf: str, signe
         ("www.example.com", ""),
         ("Lab server", ""),
         ("*.0.0.1", ""),
+        ("\uff41pi.\uff43orp.com", ""),
+        ("\uff45vil.com", "evil.com"),
         ("10.0.0.1", ""),
         ("10.0.0.2", "10.0.0.2"),
         ("198.51.100.7", ""),

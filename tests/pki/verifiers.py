@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 
 from mitm.address import is_ip
@@ -49,9 +50,12 @@ def openssl_verifies(chain: Chain, *options: str, anchor: bytes | None = None) -
 
 def cryptography_verifies(chain: Chain, name: str, now: datetime) -> bool:
     """Whether the verifier of `cryptography` accepts the chain for a name."""
-    anchor = x509.load_pem_x509_certificate(chain.anchor_pem)
-    leaf, *others = (x509.load_der_x509_certificate(c) for c in chain.certificates)
-    builder = verification.PolicyBuilder().store(verification.Store([anchor])).time(now)
+    anchors = x509.load_pem_x509_certificates(chain.anchor_pem)
+    with warnings.catch_warnings():
+        # It warns of serial numbers that it will refuse one day.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        leaf, *others = (x509.load_der_x509_certificate(c) for c in chain.certificates)
+    builder = verification.PolicyBuilder().store(verification.Store(anchors)).time(now)
     subject = x509.IPAddress(ipaddress.ip_address(name)) if is_ip(name) else x509.DNSName(name)
     try:
         builder.build_server_verifier(subject).verify(leaf, others)
