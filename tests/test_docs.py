@@ -44,6 +44,8 @@ BLOCKS = [
 MY_CLIENT = f"""#!{sys.executable}
 import os, pathlib, grpc
 roots = pathlib.Path(os.environ["MITM_CA"]).read_bytes()
+if b"CERTIFICATE" not in roots:
+    raise SystemExit("no CA in MITM_CA")
 credentials = grpc.ssl_channel_credentials(roots)
 with grpc.secure_channel(os.environ["MITM_TARGET"], credentials) as channel:
     channel.unary_unary("/shop.v1.Shop/Order")(b"", timeout=10)

@@ -59,6 +59,11 @@ class Command:
         return _names_any(self._words, ("target", "host"))
 
     @property
+    def told_name(self) -> bool:
+        """Whether its command tells it which name to expect, and what to dial besides."""
+        return self.told_host and _names_any(self._words, ("name", "url_name"))
+
+    @property
     def told_trust(self) -> bool:
         """Whether its command tells it whom to trust."""
         return _names_any(self._words, ("ca", "pin"))

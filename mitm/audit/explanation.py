@@ -9,6 +9,7 @@ from mitm.audit.case import Case, plain_name
 from mitm.audit.cause import Cause, causes_of, find_causes
 from mitm.audit.conclusion import conclude, listed
 from mitm.audit.finding import OUTCOMES, Finding, Report
+from mitm.audit.setting import LONG_NAME
 from mitm.audit.stack import user_agent
 from mitm.masking import plain
 
@@ -27,9 +28,6 @@ _CLOCK = r"the clock at [\d:.T+-]+"
 # Certificates that cannot be presented, beyond which none is named: there are thousands of them in
 # x509-limbo, and one line says as much.
 _MANY = 50
-
-# A name of which every certificate of the catalogue can be made.
-_LONG_NAME = "server.lab.mitm-demo.test"
 
 
 def explain(finding: Finding) -> str:
@@ -125,17 +123,17 @@ def proved_by(cause: Cause) -> str:
     return f"{said}, {len(cause.follows)} more follow from it" if cause.follows else said
 
 
-def untried(report: Report, option: str) -> list[str]:
+def untried(report: Report, longer_name: str) -> list[str]:
     """What could not be presented, and what helps, in few lines.
 
     Args:
         report: of an audit.
-        option: by which a user gives the name under test.
+        longer_name: how a user gives a longer name than that under test.
     """
     groups: dict[str, list[str]] = {}
     for finding in report.findings:
         if finding.outcome == "unsupported":
-            groups.setdefault(_remedied(finding.reason, option), []).append(finding.case.name)
+            groups.setdefault(_remedied(finding.reason, longer_name), []).append(finding.case.name)
     by_size = sorted(groups.items(), key=lambda group: -len(group[1]))
     total = sum(map(len, groups.values()))
     if total > _MANY:
@@ -162,10 +160,10 @@ def unexercised(report: Report) -> list[str]:
     return [plain(f"{listed(names, _NAMES)}: {reason}") for reason, names in groups.items()]
 
 
-def _remedied(reason: str, option: str) -> str:
+def _remedied(reason: str, longer_name: str) -> str:
     """A reason with what helps against it, the same for all certificates that it helps."""
     if match := re.search(r"the name under test, (\S+), has too few labels", reason):
-        return f"cannot be presented for {match[1]}: give a longer name, {option} {_LONG_NAME}"
+        return f"cannot be presented for {match[1]}: {longer_name}"
     # Each of x509-limbo's test cases has its own time.
     return f"{_CANNOT}{re.sub(_CLOCK, 'another clock', reason)}"
 
@@ -220,7 +218,7 @@ def remarks(report: Report, *, strict: bool = False) -> list[str]:
         if finding.case.name not in told and (line := remark(finding))
     ]
     lines += [f"not exercised: {line}" for line in unexercised(report)]
-    return lines + untried(report, "mitm_name")
+    return lines + untried(report, f"give a longer name, mitm_name {LONG_NAME}")
 
 
 def remark(finding: Finding) -> str:

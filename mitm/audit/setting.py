@@ -18,6 +18,10 @@ WAYS: tuple[Way, ...] = get_args(Way)
 # Nobody but a proxy resolves it (RFC 6761 section 6.4), and no stack goes past a proxy for it.
 NAME_BEHIND_PROXY = "server.lab.mitm-demo.test"
 
+# One of which every certificate of the catalogue can be made. It is this machine's (RFC 6761
+# section 6.3), and some stacks resolve it so.
+LONG_NAME = "server.lab.mitm-demo.localhost"
+
 MEANT_TO = "the client is meant to trust what its machine trusts (--roots system)"
 
 

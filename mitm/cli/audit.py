@@ -34,7 +34,7 @@ from mitm.audit.conclusion import conclude
 from mitm.audit.limbo import load_limbo
 from mitm.audit.program import program_of
 from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
-from mitm.audit.setting import NAME_BEHIND_PROXY, ROOTS, WAYS, Roots, Setting, Way
+from mitm.audit.setting import LONG_NAME, NAME_BEHIND_PROXY, ROOTS, WAYS, Roots, Setting, Way
 from mitm.audit.slots import WAITING
 from mitm.audit.stack import stack_of_command
 from mitm.audit.trial import RunClient
@@ -72,7 +72,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="How that client is to decide whom to trust.",
     shell_complete=completion.policy_names,
 )
-@click.option("--name", metavar="NAME", help=f"The name that the client expects.  [{LOCALHOST}]")
+@click.option(
+    "--name",
+    metavar="NAME",
+    help=f"The name that the client expects.  [{LOCALHOST}, or a long one if it is told {{name}}]",
+)
 @click.option(
     "--roots",
     type=click.Choice(ROOTS),
@@ -238,9 +242,10 @@ def audit(
     must_differ({"--junit": junit, "--sarif": sarif, "--pcap": pcap, "--keylog": keylog})
     junit_file = ReportFile("--junit", junit) if junit else None
     sarif_file = ReportFile("--sarif", sarif) if sarif else None
-    if mode == "connect" and not name:
-        name = NAME_BEHIND_PROXY
-    suite = _suite(limbo, name, tls, _words(only), _words(exclude), (authority, authority_key))
+    under_test = name or _default_name(run_client, mode)
+    suite = _suite(
+        limbo, under_test, tls, _words(only), _words(exclude), (authority, authority_key)
+    )
     suite = suite.unfaulted(_untold(run_client, compiled_in=bool(authority)))
     suite = suite.unplanted(_trust_setting(command, policy, suite if authority else None))
     told_host = run_client.told_host if isinstance(run_client, Command) else True
@@ -317,6 +322,14 @@ def _client(
     return audited.subject, audited, described.command
 
 
+def _default_name(client: RunClient, mode: Way) -> str:
+    """The name under test if the user gives none: a long one, if the client is told it."""
+    if mode == "connect":
+        return NAME_BEHIND_PROXY
+    told = not isinstance(client, Command) or client.told_name
+    return LONG_NAME if told else LOCALHOST
+
+
 def _untold(client: RunClient, *, compiled_in: bool) -> str:
     """Why nothing can be wrong with what tells a client whom to trust; "" if something can.
 
@@ -350,7 +363,7 @@ def _words(options: Sequence[str]) -> list[str]:
 
 def _suite(
     limbo: Path | None,
-    name: str | None,
+    name: str,
     tls: Tls | None,
     only: Sequence[str],
     exclude: Sequence[str],
@@ -360,7 +373,6 @@ def _suite(
         suite = load_limbo(limbo)
         return Suite(suite.control, tuple(select(suite.cases, only, exclude)))
     known = with_twins(with_own(catalogue(), [*only, *exclude]), tls)
-    name = name or LOCALHOST
     must_be_a_name(name)
     lab = own_authority(*authority, names_under_test(name))
     return forge_suite(select(known, only, exclude), name, lab)

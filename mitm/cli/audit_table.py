@@ -14,6 +14,7 @@ from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion, listed
 from mitm.audit.explanation import further_lines, proved_by, unexercised, untried
 from mitm.audit.finding import Outcome
+from mitm.audit.setting import LONG_NAME
 from mitm.masking import plain
 
 # The worst first. Passes are named in one line: there are many of them, and little to say.
@@ -24,6 +25,9 @@ _SECTIONS: dict[Outcome, tuple[str, str]] = {
     "too-strict": ("Too strict: rejected, though it is sound", "bold yellow"),
 }
 _MEANING = {0: "a build passes", 1: "a build fails", 3: "nothing is proved"}
+
+# Of names that are too short for a certificate.
+_LONGER = f"tell the client {{name}}, or give a longer one, --name {LONG_NAME}"
 
 # Names of certificates in one place, beyond which they are counted.
 _NAMES = 100
@@ -43,7 +47,7 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
         # Without causes nothing is proved; what was read was read.
         if outcome != "vulnerable" or not causes:
             _show_outcome(console, report, outcome, conclusion)
-    for line in untried(report, "--name"):
+    for line in untried(report, _LONGER):
         console.print()
         console.print(Text(f"Unsupported: {line}"))
     if lines := unexercised(report):

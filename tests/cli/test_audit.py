@@ -77,7 +77,7 @@ def test_ca_file_comes_out_clean_of_the_whole_catalogue(monkeypatch: pytest.Monk
     assert result.code == 0, result.out
     report = told(result)
     assert [control["outcome"] for control in report["controls"]] == ["pass", "pass"]
-    assert set(outcomes(report)) == set(content.markdown_files(content.CERTS)) - {"genuine"}
+    assert set(outcomes(report)) == set(content.to_try()) - {"genuine"}
     wrong = {f["certificate"] for f in report["findings"] if f["outcome"] == "vulnerable"}
     assert not wrong & {f["certificate"] for f in report["findings"] if f["severity"] == "must"}
     assert report["failing"] == []
@@ -155,15 +155,41 @@ def test_curl(words: tuple[str, ...], code: int, failing: list[str]) -> None:
     assert told(result)["failing"] == failing
 
 
+NAMES = "parent-domain,wildcard-too-deep"
+
+
 def test_a_longer_name_lets_more_be_tried() -> None:
-    only = "parent-domain,wildcard-too-deep"
-    short = audit("--json", "--", *SSL, only=only)
+    short = audit("--json", "--name", "localhost", "--", *SSL, only=NAMES)
     assert outcomes(told(short))["parent-domain"] == "unsupported"
     name = "server.lab.mitm-demo.test"
-    long = audit("--json", "--name", name, "--", *SSL, only=only)
+    long = audit("--json", "--name", name, "--", *SSL, only=NAMES)
     assert outcomes(told(long)) == {"parent-domain": "pass", "wildcard-too-deep": "pass"}
-    careless = audit("--json", "--name", name, "--", *SSL, "x", only=only)
+
+
+def test_who_is_told_the_name_is_tried_with_a_long_one() -> None:
+    long = audit("--json", "--", *SSL, only=NAMES)
+    assert outcomes(told(long)) == {"parent-domain": "pass", "wildcard-too-deep": "pass"}
+    careless = audit("--json", "--", *SSL, "x", only=NAMES)
     assert told(careless)["failing"] == ["parent-domain", "wildcard-too-deep"]
+
+
+def test_who_is_not_told_it_is_tried_with_localhost_and_told_what_is_left_out() -> None:
+    """Nor is one that is told it for whom to dial, which not every resolver knows."""
+    by_host = ("{host}", "{port}", "{ca}", "localhost")
+    result = audit("--", *SSL[:3], *by_host, only=NAMES)
+    assert result.code == 0, result.out
+    said = " ".join(result.out.split())
+    assert "1 cannot be presented for localhost: tell the client {name}, or give" in said
+    assert "server.lab.mitm-demo.localhost: parent-domain" in said
+    by_name = ("{name}", "{port}", "{ca}", "{name}")
+    assert audit("--", *SSL[:3], *by_name, only=SOME).code == 0
+
+
+def test_a_client_of_the_lab_is_tried_with_all_names() -> None:
+    own = ("--client", "python", "--policy", "ca-file")
+    result = audit("--json", *own, only=f"{NAMES},nul-in-san,nul-in-cn,wrong-host")
+    assert result.code == 0, result.out
+    assert set(outcomes(told(result)).values()) == {"pass"}
 
 
 # What a client says and what it is answered
@@ -300,7 +326,7 @@ def test_the_table_says_what_was_read_and_how_to_mend_it() -> None:
     assert "/users.v1.UserService/GetUser; 1 message; credentials: authorization" in lines[row + 2]
     assert lines[row + 3] == "  proof  attacker-ca"
     (line,) = (line for line in lines if line.startswith("Unsupported: 1 cannot be presented"))
-    assert "for localhost: give a longer name, --name server.lab" in line
+    assert "for localhost: tell the client {name}, or give a longer one, --name server.lab" in line
     assert line.endswith("parent-domain")
     assert "mixed-case, wrong-host" in lines
     assert lines[0] == "Audited: client.py"
@@ -635,7 +661,9 @@ def test_an_authority_of_ones_own_signs_for_a_client_that_has_it_compiled_in(
         "wrong-host": "pass",
     }
     (line,) = result.err.splitlines()
-    assert line.startswith(f"mitm-demo: signing with the key of {cert} (CN=Compiled In), for local")
+    assert line.startswith(
+        f"mitm-demo: signing with the key of {cert} (CN=Compiled In), for server"
+    )
     careless = mitm_demo(*chosen, *signed, "--", *client, "x", **surroundings)
     assert told(careless)["failing"] == ["attacker-ca", "wrong-host"]
     # The twin: signed by the lab's, nothing is accepted by it.
