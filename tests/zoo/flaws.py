@@ -228,6 +228,16 @@ FLAWS = {
         ("second-connection", "at-position"),
         ("attacker-ca", "wrong-host", "expired"),
     ),
+    "unverified-after-reconnect": Flaw(
+        "a channel is verified when it connects first, and not when it does so again",
+        ("reconnect",),
+        ("attacker-ca", "wrong-host", "expired", "handshake-reset"),
+    ),
+    "resumed-unverified": Flaw(
+        "what was verified once is not verified when the session is resumed",
+        ("resumed-session",),
+        ("attacker-ca", "wrong-host", "expired", "second-connection"),
+    ),
     "first-leg-unverified": Flaw(
         "the first connection is not verified, and the second is",
         ("attacker-ca", "wrong-host", "expired", "at-position"),
@@ -250,8 +260,8 @@ FLAWS = {
     ),
     "fallback-to-http-1": Flaw(
         "a server that answers as one without TLS does, in HTTP/1.1, is spoken to in plaintext",
-        ("plaintext-http1",),
-        ("plaintext-http2", "attacker-ca", "wrong-host", "expired", "other-key"),
+        ("plaintext-http1", "no-tls-today"),
+        ("plaintext-http2", "attacker-ca", "wrong-host", "expired", "handshake-reset"),
     ),
     "fallback-if-not-offered": Flaw(
         "a server that answers in plaintext is spoken to in plaintext",

@@ -30,7 +30,9 @@ def assert_caught(animal: Animal, play: Play) -> None:
     assert not missed, f"{animal.id} has {', '.join(animal.flaw)}, and these missed it"
     others = [told(found[n]) for n in animal.rejects if found[n].outcome != "pass"]
     assert not others, f"{animal.id} has {', '.join(animal.flaw)}, and nothing else"
-    assert conclude(report, strict=True).exit_code == 1
+    # What sound clients do as well is told, and fails nobody.
+    weighs = any(found[name].case.severity != "info" for name in animal.caught_by)
+    assert conclude(report, strict=True).exit_code == int(weighs)
 
 
 def assert_left_alone(animal: Animal, play: Play, *, mended: bool = False) -> None:
