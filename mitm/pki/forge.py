@@ -25,7 +25,15 @@ from mitm.pki.authority import (
 )
 from mitm.pki.chain import Chain
 from mitm.pki.keys import Key
-from mitm.pki.names import alternative, distinguished, fill, foreign, further, general
+from mitm.pki.names import (
+    alternative,
+    distinguished,
+    fill,
+    foreign,
+    further,
+    general,
+    lies_within,
+)
 from mitm.pki.recipe import (
     AuthorityLink,
     BasicConstraints,
@@ -434,10 +442,22 @@ class _Forge:
             and self._recipe.dial == "name"
         ):
             raise Unsupported(f"the name under test, {self._name}, is an address, not a DNS name")
+        if filled == text:
+            self._must_be_anothers(text.partition(":")[2])
         return filled
+
+    def _must_be_anothers(self, name: str) -> None:
+        """See that a name which a recipe has for somebody else is not the one under test."""
+        if self._recipe.expect == "reject" and lies_within(self._name, name):
+            raise Unsupported(
+                f"the name under test, {self._name}, is the one that the certificate has for "
+                "somebody else"
+            )
 
     def _distinguished(self, text: str) -> x509.Name:
         name = distinguished(fill(text, self._name))
+        for attribute in name if "{" not in text else ():
+            self._must_be_anothers(str(attribute.value))
         return self._authorities.lab.certificate.subject if name == LAB_SUBJECT else name
 
 

@@ -181,6 +181,16 @@ def foreign(text: str, under_test: Sequence[str]) -> str:
     return ""
 
 
+def lies_within(name: str, top: str) -> bool:
+    """Whether a DNS name is, or lies below, another; or an address is in a network."""
+    if not is_ip(name):
+        return f".{name}".lower().endswith(f".{top}".lower())
+    try:
+        return ipaddress.ip_address(name) in ipaddress.ip_network(top)
+    except ValueError:
+        return False
+
+
 def distinguished(text: str) -> x509.Name:
     """A distinguished name from its RFC 4514 form; "" is the empty one.
 

@@ -463,6 +463,15 @@ def test_a_crash_is_a_finding_of_its_own(
         assert not finding.fails()
 
 
+def test_who_may_take_a_certificate_or_leave_it_must_still_answer() -> None:
+    first, hanging = with_crashes([judged(case("accept"), SHOWN, HUNG)])
+    assert first.outcome == "inconclusive"
+    assert (hanging.case.expect, hanging.outcome) == ("reject", "crashed")
+    assert "neither went on nor left" in hanging.reason
+    answered = judged(case("accept"), LEFT, FAILED)
+    assert [*with_crashes([answered])] == [answered]
+
+
 def test_a_client_that_ends_like_that_after_the_genuine_one_too_is_not_crashed_by_others() -> None:
     finding = judged(case(), LEFT, CRASHED)
     assert list(with_crashes([finding], "SIGABRT")) == [finding]

@@ -454,3 +454,37 @@ def test_what_is_served_oddly_has_nothing_wrong_with_its_certificates() -> None:
     for recipe in RECIPES.values():
         if recipe.tls != Tls() and recipe.name not in ("rsa-512", *OTHERS_KEY):
             assert recipe.chain == RECIPES["genuine"].chain
+
+
+def test_the_proof_of_possession_in_tls_1_2_is_the_servers_half_of_the_key_exchange(
+    authorities: Authorities, now: datetime
+) -> None:
+    # ServerKeyExchange (RFC 5246 section 7.4.3): in the clear, after Certificate.
+    for name, refused in (("other-key-tls-1.2", True), ("tls-1.2", False)):
+        chain = forge(RECIPES[name], NAME, authorities, now)
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = verifying_client(chain).wrap_bio(to_client, to_server, server_hostname=NAME)
+        server = Presentation(chain).context("h2").wrap_bio(to_server, to_client, server_side=True)
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        with pytest.raises(ssl.SSLWantReadError):
+            server.do_handshake()
+        flight = to_client.read()
+        assert messages(flight)[:3] == [2, 11, 12]
+        to_client.write(flight)
+        with pytest.raises(ssl.SSLError, match="BAD_SIGNATURE" if refused else "did not complete"):
+            client.do_handshake()
+
+
+def messages(flight: bytes) -> list[int]:
+    """The types of the handshake messages in a flight (RFC 5246 section 7.4)."""
+    content = bytearray()
+    while flight:
+        length = int.from_bytes(flight[3:5], "big")
+        content += flight[5 : 5 + length]
+        flight = flight[5 + length :]
+    types = []
+    while content:
+        types.append(content[0])
+        del content[: 4 + int.from_bytes(content[1:4], "big")]
+    return types

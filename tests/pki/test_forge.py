@@ -1,17 +1,28 @@
 """Chains made from recipes, judged by implementations that are not ours."""
 
+import itertools
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 
 from mitm.errors import UserError
-from mitm.pki import Authorities, Chain, Unsupported, forge, load_recipe
+from mitm.pki import Authorities, Chain, Unsupported, der, forge, load_recipe
 from mitm.pki.authority import constrained_to
 from tests.pki.conftest import Forged
-from tests.pki.verifiers import cryptography_verifies, needs_openssl, openssl_verifies
+from tests.pki.verifiers import (
+    cryptography_verifies,
+    needs_openssl,
+    openssl_says,
+    openssl_verifies,
+)
+
+T = TypeVar("T", bound=x509.ExtensionType)
 
 STRICT = ("-x509_strict", "-purpose", "sslserver", "-verify_hostname", "localhost")
 
@@ -215,3 +226,132 @@ def test_a_dns_name_is_not_made_of_an_address(forged: Forged) -> None:
     with pytest.raises(Unsupported, match=r"127\.0\.0\.1, is an address"):
         forged("chain: [{san: ['DNS:{name}']}]\n", "127.0.0.1")
     assert forged("dial: ip\nchain: [{san: ['DNS:{name}']}]\n", "127.0.0.1")
+
+
+# Copies, and several certificates for one key
+
+
+def extension_of(certificate: x509.Certificate, kind: type[T]) -> T:
+    return certificate.extensions.get_extension_for_class(kind).value
+
+
+def test_a_copy_with_another_key_is_the_genuine_one_in_all_else(
+    authorities: Authorities, now: datetime
+) -> None:
+    genuine = forge(load_recipe("genuine"), "localhost", authorities, now).certificates[0]
+    copy = forge(load_recipe("replaced-key"), "localhost", authorities, now)
+    (leaf,) = copy.certificates
+    keys = [der.public_key_info_of(certificate) for certificate in (genuine, leaf)]
+    assert keys[0] != keys[1]
+    assert leaf == der.with_key_replaced(genuine, der.sequence(keys[1]))
+    # The key that is presented is the one in the copy.
+    presented = load_pem_private_key(copy.key_pem, None)
+    (parsed,) = certificates(copy)
+    assert presented.public_key() == parsed.public_key()
+
+
+@needs_openssl
+@pytest.mark.parametrize("name", ["imitated-ca", "forged-intermediate", "replaced-key"])
+def test_who_takes_the_name_of_the_trusted_ca_is_caught_by_its_signature_alone(
+    name: str, authorities: Authorities, now: datetime
+) -> None:
+    chain = forge(load_recipe(name), "localhost", authorities, now)
+    last = certificates(chain)[-1]
+    known = extension_of(authorities.lab.certificate, x509.SubjectKeyIdentifier).digest
+    assert extension_of(last, x509.AuthorityKeyIdentifier).key_identifier == known
+    said = openssl_says(chain)
+    assert "certificate signature failure" in said
+    assert "unable to get" not in said
+
+
+def test_links_may_share_a_key_and_be_signed_out_of_turn(forged: Forged) -> None:
+    leaf, old, new = certificates(
+        forged(
+            "chain: [{}, {subject: CN=A, same_key_as: 2, signed_by: lab, not_after: +1h},"
+            " {subject: CN=A}, {authority: lab}]\n"
+        )
+    )
+    assert old.public_key() == new.public_key()
+    assert old.subject == new.subject
+    assert old.not_valid_after_utc < new.not_valid_after_utc
+    for issuer in (old, new):
+        leaf.verify_directly_issued_by(issuer)
+
+
+def test_cas_may_sign_one_another(forged: Forged) -> None:
+    leaf, one, two = certificates(
+        forged("chain: [{}, {subject: CN=A, signed_by: 2}, {subject: CN=B, signed_by: 1}]\n")
+    )
+    leaf.verify_directly_issued_by(one)
+    one.verify_directly_issued_by(two)
+    two.verify_directly_issued_by(one)
+    # Nobody trusts them.
+    for ca in (one, two):
+        assert extension_of(ca, x509.NameConstraints)
+
+
+def test_a_link_may_hold_the_key_of_the_trusted_ca(
+    forged: Forged, authorities: Authorities
+) -> None:
+    chain = forged(
+        "chain: [{signed_by: lab}, {subject: 'CN=Lab CA,O=mitm-demo: DO NOT TRUST',"
+        " same_key_as: lab, not_after: +2h}, {subject: CN=Old, trusted: also}]\n"
+    )
+    leaf, cross = certificates(chain)
+    leaf.verify_directly_issued_by(cross)
+    leaf.verify_directly_issued_by(authorities.lab.certificate)
+    trusted = x509.load_pem_x509_certificates(chain.anchor_pem)
+    assert trusted[0] == authorities.lab.certificate
+    cross.verify_directly_issued_by(trusted[1])
+
+
+def test_a_link_may_stand_for_many(forged: Forged) -> None:
+    chain = forged("chain: [{}, {repeat: 5}, {authority: lab, send: true}]\n")
+    path = certificates(chain)
+    assert len(path) == 7
+    assert len({c.subject for c in path}) == 7
+    for certificate, issuer in itertools.pairwise(path):
+        certificate.verify_directly_issued_by(issuer)
+
+
+@pytest.mark.parametrize("serial", [0, -1, -128, -129, 127, 128, 1 << 160, (1 << 167) - 1])
+def test_a_serial_number_is_as_the_recipe_says_and_signed_for(
+    forged: Forged, authorities: Authorities, serial: int
+) -> None:
+    chain = forged(f"chain: [{{serial: {serial}}}, {{authority: lab}}]\n")
+    tbs, _, signature = der.split(chain.certificates[0])
+    ((_, body, _),) = der.elements(tbs)
+    _, (_, number, _), *_ = der.elements(body)
+    assert int.from_bytes(number, "big", signed=True) == serial
+    # As short as may be (X.690 section 8.3.2).
+    assert len(number) == 1 or number[:2] not in (b"\0\0", b"\xff\xff")
+    key = authorities.lab.certificate.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    key.verify(signature, tbs, ec.ECDSA(hashes.SHA256()))
+
+
+def test_a_large_key_signs_as_others_do(forged: Forged) -> None:
+    leaf, ca = certificates(forged("chain: [{}, {key: rsa-16384}, {authority: lab}]\n"))
+    key = ca.public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    assert key.key_size == 16_384
+    leaf.verify_directly_issued_by(ca)
+    with pytest.raises(Unsupported, match="for a CA here, not for the leaf"):
+        forged("chain: [{key: rsa-16384}, {authority: lab}]\n")
+    with pytest.raises(Unsupported, match="no signature"):
+        forged("chain: [{hash: sha512}, {key: rsa-16384}, {authority: lab}]\n")
+
+
+def test_names_may_be_many_and_in_any_letters(forged: Forged) -> None:
+    chain = forged('chain: [{san: ["DNS:{unicode}", "DNS:{name}"], san_more: 100}]\n')
+    ((_, names, _),) = der.elements(san_of(chain.certificates[0]))
+    values = [value.decode() for _, value, _ in der.elements(names)]
+    assert len(values) == len({*values}) == 102
+    assert values[-2:] == ["\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54", "localhost"]
+
+
+def san_of(certificate: bytes) -> bytes:
+    """The octets of the alternative names, which no library reads that are not in ASCII."""
+    tbs, _, _ = der.split(certificate)
+    (_, octets, _), *_ = der.elements(tbs.partition(bytes.fromhex("0603551d11"))[2])
+    return octets

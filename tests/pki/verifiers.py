@@ -33,6 +33,11 @@ def openssl_verifies(chain: Chain, *options: str, anchor: bytes | None = None) -
         options: for `openssl verify`.
         anchor: PEM of what is trusted; None for what the client under test is given.
     """
+    return not openssl_says(chain, *options, anchor=anchor)
+
+
+def openssl_says(chain: Chain, *options: str, anchor: bytes | None = None) -> str:
+    """What `openssl verify` has against a chain, "" for nothing; see `openssl_verifies`."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         trusted, leaf, others = (directory / f for f in ("ca.pem", "leaf.pem", "others.pem"))
@@ -45,7 +50,7 @@ def openssl_verifies(chain: Chain, *options: str, anchor: bytes | None = None) -
             [str(word) for word in command], capture_output=True, text=True, timeout=60
         )
     assert done.returncode in (0, 2), done.stderr
-    return done.returncode == 0
+    return done.stderr if done.returncode else ""
 
 
 def cryptography_verifies(chain: Chain, name: str, now: datetime) -> bool:
