@@ -217,7 +217,8 @@ def with_own(recipes: Iterable[Entry], words: Iterable[str]) -> list[Entry]:
         recipe, path = load_entry(word), Path(word).resolve()
         if taken.setdefault(recipe.name, path) != path:
             raise UserError(
-                f"{word}: another certificate is called {recipe.name!r}: {taken[recipe.name]}; "
+                f"{word}: another certificate or attack is called {recipe.name!r}: "
+                f"{taken[recipe.name]}; "
                 "give the file a name of its own, by which reports tell it apart"
             )
         known[recipe.name] = recipe
@@ -288,7 +289,7 @@ def select(recipes: Iterable[S], only: Sequence[str] = (), exclude: Sequence[str
         and not any(_matches(recipe, word) for word in exclude)
     ]
     if not chosen:
-        raise UserError("no certificate is left to try: --only and --exclude leave none")
+        raise UserError("no certificate or attack is left to try: --only and --exclude leave none")
     return chosen
 
 
@@ -297,14 +298,14 @@ def _refuse(word: str, names: Sequence[str]) -> NoReturn:
     if word.endswith(TWIN) and not any(name.endswith(TWIN) for name in names):
         raise UserError(f"{word!r} is tried with --tls 1.2 alone; from Python, with tls='1.2'")
     if word in SEVERITIES or _is_cwe(word):
-        raise UserError(f"no certificate of the catalogue goes by {word!r}")
+        raise UserError(f"no certificate or attack of the catalogue goes by {word!r}")
     namespaces = sorted({name.partition("::")[0] for name in names if "::" in name})
     if namespaces:
         near = difflib.get_close_matches(word, [*namespaces, *names], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"namespaces: {', '.join(namespaces)}"
         raise UserError(f"unknown test case, namespace, severity or CWE {word!r}: {hint}")
-    content.find("certificate, severity or CWE", dict.fromkeys(names, content.CERTS), word)
-    raise UserError(f"{word} is none of the certificates to choose from")
+    content.find("certificate, attack, severity or CWE", dict.fromkeys(names, content.CERTS), word)
+    raise UserError(f"{word} is none of the certificates and attacks to choose from")
 
 
 def _matches(recipe: _Selectable, word: str) -> bool:

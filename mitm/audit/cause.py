@@ -257,8 +257,13 @@ class _Sorter:
             else:
                 follows = (*causes[at].follows, finding)
                 causes[at] = msgspec.structs.replace(causes[at], follows=follows)
-        kinds = dict.fromkeys(_kind(finding.case) for finding in rest)
-        return causes + [c for kind in kinds for c in self._parts(kind, _of(kind, rest))]
+        kinds: dict[CauseName, list[Finding]] = {}
+        for finding in rest:
+            # Whoever resumed nothing has not verified.
+            not_resumed = _kind(finding.case) == "resumption" and not _resumed(finding)
+            kind = "each-connection" if not_resumed else _kind(finding.case)
+            kinds.setdefault(kind, []).append(finding)
+        return causes + [c for kind, group in kinds.items() for c in self.whole(kind, group)]
 
     def _unchecked(self, partial: CauseName, groups: dict[CauseName, _Group]) -> bool:
         """Whether the check is not made at all."""
@@ -336,6 +341,10 @@ def _own_fix(findings: Sequence[Finding]) -> str:
 def _forgery(finding: Finding) -> str:
     """What the client was shown on the connection on which it gave in."""
     return given_in(finding.evidence.connections).certificate if finding.evidence else ""
+
+
+def _resumed(finding: Finding) -> bool:
+    return finding.evidence is not None and given_in(finding.evidence.connections).resumed
 
 
 def _of_steps(attack: Attack | None) -> CauseName:

@@ -237,7 +237,8 @@ def outcome_of(
                 return "too-strict", how
             if client.crash:
                 return "pass", f"{how}; and it crashed: {client.crash}"
-            if client.over and not client.failed:
+            # In an attack, it may have succeeded on another connection.
+            if client.over and not client.failed and case.attack is None:
                 how += f"; yet the {noun} reports success"
             return "pass", how
         case "declined":

@@ -217,10 +217,6 @@ FIXES: dict[tuple[str, Stack], str] = {
     ("weak-cryptography", "grpc-js"): _NODE_LEVEL,
     ("weak-cryptography", "grpc-java"): _JDK_ALGORITHMS,
     ("weak-cryptography", "java"): _JDK_ALGORITHMS,
-    ("each-connection", ""): (
-        "Put verification where every connection is made, those to health checks, token servers "
-        "and retries as well, and remember no host as verified"
-    ),
     ("fails-open", ""): (
         "Stop with an error where the file with the CA cannot be used, and trust no other roots: "
         "begin with an empty set, and look at what loading it says"

@@ -167,6 +167,7 @@ class Listener:
         self._observer = Observer(spared=self._spared)
         self._change = asyncio.Event()
         self._earlier = 0  # rejections before the last stage
+        self._answers: int | None = None  # on all connections, before the first rejection
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -307,18 +308,27 @@ class Listener:
         if isinstance(event, Closed):
             self._count_rejections()
         # A service goes on after its call.
-        if self._goes_on and self._observer.answered:
+        if self._goes_on and (self._observer.answered or self._recovered()):
             self.enough.set()
 
     def _count_rejections(self) -> None:
         rejections = self._observer.rejections
-        if rejections:
+        if rejections or self._observer.turned_away:
             self._on_refused()
+        if rejections and self._answers is None:
+            self._answers = self._observer.answers
         if not self._script.complete:
             # What comes in the last stage is to be seen as often as ever.
             self._earlier = rejections
         elif rejections - self._earlier >= self._rejections_enough():
             self.enough.set()
+
+    def _recovered(self) -> bool:
+        """Whether it has gone on, where there is nothing more to reject, after what it rejected."""
+        spared_from_now = self._play.position is not None or self._play.ends_genuine
+        return (
+            spared_from_now and self._answers is not None and self._observer.answers > self._answers
+        )
 
     @property
     def _goes_on(self) -> bool:

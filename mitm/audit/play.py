@@ -173,14 +173,12 @@ class Script:
         for chain in chains:
             self._presentation(chain)
         if resumable:
+            if len({chain.key_kind for chain in chains}) > 1:
+                raise pki.Unsupported("sessions are resumed between keys of one kind alone")
             self._resumable = pki.Presentation(chains[0], resumable=True)
 
     def treat(self, hello: Hello) -> Treatment:
-        """Say what the next connection meets.
-
-        Raises:
-            pki.Unsupported: the sessions of another key's certificate cannot be resumed with it.
-        """
+        """Say what the next connection meets."""
         stage = self._stage(hello)
         self.complete |= stage is self._play.stages[-1]
         presented = self._presentation(stage.chain) if stage.chain else None

@@ -59,10 +59,12 @@ class Observer:
     Attributes:
         noun: the same.
         answered: whether a call has come to its end, on a connection that counts.
+        answers: how many calls have come to their end, on whatever connection.
     """
 
     def __init__(self, noun: str = "client", spared: Collection[str] = ()) -> None:
         self.answered = False
+        self.answers = 0
         self._missed = ""
         self.noun = noun
         self._spared = spared
@@ -114,6 +116,7 @@ class Observer:
         elif event.direction == "server":
             counts = self._connections[event.connection].shown not in self._spared
             self.answered |= event.end_stream and counts
+            self.answers += event.end_stream
             if reading := self._calls.get(key):
                 reading.status = dict(event.headers).get("grpc-status", reading.status)
 
@@ -147,6 +150,11 @@ class Observer:
             if each.shown not in self._spared
             and (each.presented or each.over_the_line or each.unreached)
         ]
+
+    @property
+    def turned_away(self) -> bool:
+        """Whether the client was given no handshake on one of its connections."""
+        return any(connection.turned_away for connection in self._connections.values())
 
     @property
     def spoken(self) -> bool:

@@ -67,13 +67,15 @@ class Presentation:
     def replace(self, chain: Chain) -> None:
         """Present another chain from now on, to those who resume no session.
 
+        Args:
+            chain: with the same kind of key.
+
         Raises:
             Unsupported: OpenSSL refuses it, with its reason.
         """
         assert self._shared is not None
-        if chain.key_kind != self.key_kind:
-            # OpenSSL holds one chain for each kind of key, and chooses among them.
-            raise Unsupported("it has another kind of key than the one before it")
+        # OpenSSL holds one chain for each kind of key, and chooses among them.
+        assert chain.key_kind == self.key_kind
         self.chain = chain
         _load(self._shared, chain)
 

@@ -116,14 +116,24 @@ class Connection:
         server: whom to dial.
         context: what to check.
         name: what to ask for in SNI, and to expect; None for nothing.
+        session: to be resumed.
     """
 
-    def __init__(self, server: Server, context: ssl.SSLContext, name: str | None = "") -> None:
+    def __init__(
+        self,
+        server: Server,
+        context: ssl.SSLContext,
+        name: str | None = "",
+        session: ssl.SSLSession | None = None,
+    ) -> None:
         self._pin = ssl.PEM_cert_to_DER_cert(server.pin_file.read_text())
         self.plain = tcp(server)
         self._incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(
-            self._incoming, self.outgoing, server_hostname=server.name if name == "" else name
+            self._incoming,
+            self.outgoing,
+            server_hostname=server.name if name == "" else name,
+            session=session,
         )
         self._unread = b""
 

@@ -39,9 +39,11 @@ def everything(server: Server) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def connected(server: Server, context: ssl.SSLContext) -> Iterator[Connection]:
+def connected(
+    server: Server, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> Iterator[Connection]:
     """A connection with its handshake complete."""
-    with Connection(server, context) as connection:
+    with Connection(server, context, session=session) as connection:
         try:
             connection.handshake()
         except ssl.SSLCertVerificationError:
@@ -213,3 +215,38 @@ class VerifiesOnce:
         known = (server.host, server.port) in self._verified
         talk(server, verify(server) if known else verifying(server))
         self._verified.add((server.host, server.port))
+
+
+class Resumes:
+    """Calls twice, each time with the session of the last one, if it is to resume any.
+
+    Args:
+        version: of TLS that it speaks.
+        tickets: whether it takes them; without, a session of TLS 1.2 has an id.
+        calls: how many calls it makes before it returns.
+        resume: whether it resumes.
+    """
+
+    def __init__(
+        self, version: ssl.TLSVersion, *, tickets: bool = True, calls: int = 2, resume: bool = True
+    ) -> None:
+        self._version = version
+        self._tickets = tickets
+        self._calls = calls
+        self._resume = resume
+        self._known: dict[int, tuple[ssl.SSLContext, ssl.SSLSession | None]] = {}
+
+    def __call__(self, server: Server) -> None:
+        for _ in range(self._calls):
+            self._call(server)
+
+    def _call(self, server: Server) -> None:
+        context, session = self._known.get(server.port) or (verifying(server), None)
+        context.minimum_version = context.maximum_version = self._version
+        if not self._tickets:
+            context.options |= ssl.OP_NO_TICKET
+        with connected(server, context, session) as connection:
+            connection.ask()
+            connection.notify()
+            if self._resume:
+                self._known[server.port] = context, connection.tls.session

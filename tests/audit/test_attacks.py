@@ -3,16 +3,24 @@
 That no certificate by itself finds that client is held as well, where it is the point.
 """
 
+import json
+import ssl
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from mitm import audit
+from mitm.audit.cause import find_causes
 from mitm.audit.conclusion import conclude
 from mitm.audit.finding import Outcome
+from mitm.audit.reports import as_json
 from tests.audit import steps
-from tests.audit.hand_made import Server
+from tests.audit.hand_made import Server, careless, correct, unverifying
 from tests.audit.steps import everything, nothing
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PLAIN = [
     "attacker-ca",
@@ -22,7 +30,7 @@ PLAIN = [
     "plaintext-http2",
     "plaintext-http1",
 ]
-ATTACKS = [entry.name for entry in audit.catalogue() if isinstance(entry, audit.Attack)]
+ATTACKS = [entry.name for entry in audit.catalogue() if entry.family == "sequence"]
 
 Flawed = Callable[[Server, steps.Verify], None]
 
@@ -70,15 +78,17 @@ def outcomes(report: audit.Report) -> dict[str, Outcome]:
     return {finding.case.name: finding.outcome for finding in report.findings}
 
 
+def found(report: audit.Report) -> set[str]:
+    return {name for name, outcome in outcomes(report).items() if outcome == "vulnerable"}
+
+
 @pytest.mark.parametrize("client", FOUND_BY, ids=_name)
 def test_an_attack_finds_what_no_certificate_shows(auditor: audit.Auditor, client: Flawed) -> None:
     report = auditor.audit(suite(*ATTACKS), with_its(client, nothing))
-    found = {name for name, outcome in outcomes(report).items() if outcome == "vulnerable"}
-    assert found >= FOUND_BY[client], report.findings
+    assert found(report) >= FOUND_BY[client], report.findings
     assert conclude(report).exit_code == 1
     plain = auditor.audit(suite(*PLAIN, "at-position"), with_its(client, nothing))
-    found = {name for name, outcome in outcomes(plain).items() if outcome == "vulnerable"}
-    assert bool(found - {"at-position"}) == (client in FOUND_PLAIN)
+    assert bool(found(plain) - {"at-position"}) == (client in FOUND_PLAIN)
 
 
 @pytest.mark.parametrize("client", FOUND_BY, ids=_name)
@@ -90,3 +100,182 @@ def test_the_same_client_without_its_flaw_is_left_alone(
     assert conclude(report).exit_code == 0
     for attack in FOUND_BY[client]:
         assert outcomes(report)[attack] == "pass"
+
+
+RESUMPTION = ["resumed-session", "second-connection", "at-position", "attacker-ca"]
+TLS_1_2, TLS_1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+
+
+@pytest.mark.parametrize("calls", [1, 2], ids=["from call to call", "within a call"])
+@pytest.mark.parametrize(
+    ("version", "tickets"),
+    [(TLS_1_2, True), (TLS_1_2, False), (TLS_1_3, True)],
+    ids=["1.2, tickets", "1.2, ids", "1.3"],
+)
+def test_a_session_that_is_resumed_is_told_and_fails_no_build(
+    auditor: audit.Auditor, version: ssl.TLSVersion, tickets: bool, calls: int
+) -> None:
+    client = steps.Resumes(version, tickets=tickets, calls=calls)
+    report = auditor.audit(suite(*RESUMPTION), client)
+    finding = {each.case.name: each for each in report.findings}["resumed-session"]
+    assert finding.outcome == "vulnerable", finding
+    assert "shown attacker-ca, resumed: accepted" in finding.reason
+    assert finding.evidence
+    assert [each.resumed for each in finding.evidence.connections] == [False, True]
+    # Where no server resumes, it verifies.
+    assert outcomes(report)["second-connection"] == ("pass" if calls > 1 else "not-exercised")
+    assert conclude(report).exit_code == 0
+    assert conclude(report, strict=True).exit_code == 0
+
+
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+def test_whoever_resumes_nothing_is_not_exercised(
+    auditor: audit.Auditor, version: ssl.TLSVersion
+) -> None:
+    client = steps.Resumes(version, resume=False)
+    report = auditor.audit(suite(*RESUMPTION), client)
+    assert outcomes(report)["resumed-session"] == "not-exercised"
+    assert conclude(report).exit_code == 0
+
+
+# Programs
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from tests.audit import steps
+
+client, host, port, ca, pin = sys.argv[1:]
+server = SimpleNamespace(
+    host=host, port=int(port), name="localhost", ca_file=Path(ca), pin_file=Path(pin)
+)
+name, verify = client.split()
+getattr(steps, name)(server, getattr(steps, verify))
+"""
+
+
+def program(client: str) -> list[str]:
+    words = [sys.executable, "-c", PROGRAM, client, "{host}", "{port}", "{ca}", "{pin}"]
+    return ["env", f"PYTHONPATH={ROOT}", *words]
+
+
+@pytest.mark.parametrize(
+    ("client", "attack"),
+    [
+        ("checks_then_talks", "second-connection"),
+        ("reconnects", "reconnect"),
+        ("takes_up_its_stream", "late-forgery"),
+    ],
+)
+def test_a_program_is_found_and_its_twin_left_alone(
+    auditor: audit.Auditor, client: str, attack: str
+) -> None:
+    names = [attack, "same-process", "attacker-ca", "at-position"]
+    flawed = auditor.audit(suite(*names), program(f"{client} nothing"), timeout=60)
+    assert attack in found(flawed), flawed.findings
+    assert conclude(flawed).exit_code == 1
+    sound = auditor.audit(suite(*names), program(f"{client} everything"), timeout=60)
+    assert outcomes(sound)[attack] == "pass", sound.findings
+    assert conclude(sound).exit_code == 0
+    (same,) = (each for each in sound.findings if each.case.name == "same-process")
+    assert same.outcome == "not-exercised"
+    assert "starts anew" in same.reason
+
+
+# What is told
+
+
+def test_one_connection_is_exercised_by_none_that_takes_a_second(auditor: audit.Auditor) -> None:
+    report = auditor.audit(suite(*ATTACKS), correct)
+    passed = {name for name, outcome in outcomes(report).items() if outcome == "pass"}
+    # Who gives up when it is given no handshake has come out of that.
+    assert passed == {"handshake-reset", "no-tls-today", "same-process"}
+    others = {outcomes(report)[name] for name in ATTACKS if name not in passed}
+    assert others == {"not-exercised"}
+    assert conclude(report).exit_code == 0
+
+
+def test_if_nothing_applies_nothing_is_proved(auditor: audit.Auditor) -> None:
+    conclusion = conclude(auditor.audit(suite("second-connection", "reconnect"), correct))
+    assert conclusion.exit_code == 3
+    assert "applies to this client" in conclusion.reason
+
+
+def test_whoever_verifies_nothing_is_told_one_cause(auditor: audit.Auditor) -> None:
+    report = auditor.audit(suite(*ATTACKS, "must"), careless_twice)
+    causes = find_causes(report)
+    assert causes[0].name == "no-verification"
+    succeeded = found(report) & set(ATTACKS)
+    assert succeeded >= {"second-connection", "at-position", "same-process", "reconnect"}
+    assert succeeded <= {finding.case.name for finding in causes[0].follows}
+    assert not {f.case.name for cause in causes[1:] for f in cause.findings} & succeeded
+
+
+def careless_twice(server: Server) -> None:
+    careless(server)
+    careless(server)
+
+
+@pytest.mark.parametrize(
+    ("client", "cause"),
+    [
+        (steps.checks_then_talks, "each-connection"),
+        (steps.fetches_checks_talks, "early-trust"),
+        (steps.retries(3), "failed-handshake"),
+        (steps.in_plaintext_after_a_reset, "plaintext-fallback"),
+    ],
+    ids=_name,
+)
+def test_the_cause_says_what_is_wrong(auditor: audit.Auditor, client: Flawed, cause: str) -> None:
+    report = auditor.audit(suite(*ATTACKS, *PLAIN), with_its(client, nothing))
+    assert [each.name for each in find_causes(report)] == [cause]
+
+
+def test_a_second_connection_that_was_not_attacked_leaves_nothing_proved(
+    auditor: audit.Auditor,
+) -> None:
+    """The same ClientHello twice, and the second one is not verified."""
+    client = with_its(steps.checks_then_talks, nothing)
+    report = auditor.audit(suite("expired"), client)
+    assert outcomes(report) == {"expired": "inconclusive"}
+    assert conclude(report).exit_code == 3
+    report = auditor.audit(suite("expired", "at-position"), client)
+    assert found(report) == {"at-position"}
+    assert conclude(report).exit_code == 1
+    # The twin.
+    sound = with_its(steps.checks_then_talks, everything)
+    report = auditor.audit(suite("expired", "at-position"), sound)
+    assert set(outcomes(report).values()) == {"pass"}
+    assert conclude(report).exit_code == 0
+
+
+def test_the_evidence_tells_the_connections_apart(auditor: audit.Auditor) -> None:
+    client = with_its(steps.checks_then_talks, nothing)
+    report = auditor.audit(suite("second-connection"), client)
+    (finding,) = report.findings
+    assert finding.reason.startswith("connection 2, shown attacker-ca: accepted; read: ")
+    assert finding.evidence
+    ends = [(e.certificate, e.reached) for e in finding.evidence.connections]
+    assert ends == [("genuine", "nothing"), ("attacker-ca", "messages")]
+    told = json.loads(as_json(report, conclude(report)))["findings"][0]["evidence"]["connections"]
+    assert {"attacker-ca"} <= {each["certificate"] for each in told}
+
+
+def test_a_lock_out_is_too_strict(auditor: audit.Auditor) -> None:
+    """Whatever is seen first is remembered, and anything else refused from then on."""
+
+    def pins_the_first(server: Server) -> None:
+        with steps.connected(server, unverifying()) as connection:
+            pin = connection.tls.getpeercert(binary_form=True)
+            connection.notify()
+        context = ssl.create_default_context(cadata=pin)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.set_alpn_protocols(["h2"])
+        steps.talk(server, context)
+
+    report = auditor.audit(suite("first-connection"), pins_the_first)
+    assert outcomes(report) == {"first-connection": "too-strict"}
+    assert conclude(report).exit_code == 0
+    assert conclude(report, strict=True).exit_code == 1

@@ -39,9 +39,9 @@ def test_cases_are_chosen_as_recipes_are() -> None:
     [
         (["self-singed"], [], "did you mean 'self-signed'?"),
         ([], ["self-singed"], "did you mean 'self-signed'?"),
-        (["CWE-1"], [], "no certificate of the catalogue goes by 'CWE-1'"),
-        (["CWE-x"], [], "unknown certificate, severity or CWE 'CWE-x'"),
-        (["self-signed"], ["must"], "no certificate is left to try"),
+        (["CWE-1"], [], "no certificate or attack of the catalogue goes by 'CWE-1'"),
+        (["CWE-x"], [], "unknown certificate, attack, severity or CWE 'CWE-x'"),
+        (["self-signed"], ["must"], "no certificate or attack is left to try"),
     ],
 )
 def test_a_word_that_means_nothing_is_refused(

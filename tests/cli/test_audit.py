@@ -595,7 +595,9 @@ def test_the_example_of_the_page_is_presented_shown_and_written(tmp_path: Path) 
 
 def test_a_recipe_that_has_the_name_of_another_is_refused(tmp_path: Path) -> None:
     taken = example(tmp_path, "expired.md")
-    assert "another certificate is called 'expired'" in refused(audit("--", *SSL, only=str(taken)))
+    assert "another certificate or attack is called 'expired'" in refused(
+        audit("--", *SSL, only=str(taken))
+    )
     assert "no certificate or attack file at ./none.md" in refused(
         audit("--", *SSL, only="./none.md")
     )
@@ -716,7 +718,7 @@ def test_what_is_no_authority_is_one_line(
         ),
         (("--respond", "FINE", "--", "true"), "unknown gRPC status 'FINE'"),
         (("--only", "self-singed", "--", "true"), "did you mean 'self-signed'?"),
-        (("--exclude", "must,should,info", "--", "true"), "no certificate is left"),
+        (("--exclude", "must,should,info", "--", "true"), "no certificate or attack is left"),
         (("--name", "a b", "--", "true"), "neither a host name nor an IP address"),
         (("--jobs", "0", "--", "true"), "--jobs"),
         (("--timeout", "0", "--", "true"), "--timeout"),

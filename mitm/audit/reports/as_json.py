@@ -117,6 +117,8 @@ def _connections(evidence: Evidence) -> list[object]:
             "phase": "established" if _gave_in(each) else each.phase,
             "alert": each.alert,
             "reached": each.reached,
+            "certificate": each.certificate,
+            "resumed": each.resumed,
         }
         for each in shown or furthest[-1:]
     )
