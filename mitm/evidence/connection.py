@@ -125,6 +125,8 @@ class SeenConnection:
         closed: its end; None while it is open.
         turned_away: the interceptor has given its ClientHello no handshake.
         resumed: a session was resumed, so that no certificate was shown.
+        client: the client's address.
+        opened: when it came, in seconds since the epoch.
     """
 
     def __init__(self, number: int) -> None:
@@ -136,6 +138,8 @@ class SeenConnection:
         self.closed: events.Closed | None = None
         self.turned_away = False
         self.resumed = False
+        self.client = ""
+        self.opened = 0.0
         self._hello: events.ClientHello | None = None
         self._shown: events.CertificatePresented | None = None
         self._accepted_at = 0.0
@@ -172,6 +176,8 @@ class SeenConnection:
                 self._framed = self._partial = True
             case events.ParseFailed(stream=0):
                 self._blind = True
+            case events.Connected():
+                self.client, self.opened = event.client, event.time
             case events.ClientHello():
                 self._hello = event
             case events.CertificatePresented():
@@ -233,6 +239,21 @@ class SeenConnection:
         """What the ClientHello offers, see `Kind`; () if there was none."""
         hello = self._hello
         return (hello.versions, hello.alpn, hello.cipher_suites) if hello else ()
+
+    def lost_to(self, other: "SeenConnection") -> bool:
+        """Whether this was given up because another way to the same host was faster.
+
+        Of a host with two addresses a client tries one, and a moment later the other as well (RFC
+        8305 section 5). What it then closes without a word, it has not rejected.
+        """
+        if self.over_the_line or not other.over_the_line or self.offer != other.offer:
+            return False
+        if not self.closed or self.closed.by != "client" or "client" in self._alerts:
+            return False
+        both = (self.client, other.client)
+        two_families = all(both) and both[0].startswith("[") != both[1].startswith("[")
+        end = other.closed.time if other.closed else self.closed.time
+        return two_families and self.opened < end and other.opened < self.closed.time
 
     @property
     def kind(self) -> Kind:

@@ -144,12 +144,19 @@ class Observer:
         connections = list(self._connections.values())
         if not self._spared:
             return connections
+        raced = self._raced()
         return [
             each
             for each in connections
             if each.shown not in self._spared
             and (each.presented or each.over_the_line or each.unreached)
+            and each not in raced
         ]
+
+    def _raced(self) -> list[SeenConnection]:
+        """The connections that were given up for a faster one to the same host."""
+        connections = self._connections.values()
+        return [each for each in connections if any(map(each.lost_to, connections))]
 
     @property
     def turned_away(self) -> bool:
@@ -178,6 +185,7 @@ class Observer:
         connections = list(self._connections.values())
         judged = self._judged()
         turned_away = [each for each in connections if each.turned_away and each not in judged]
+        raced = self._raced()
         spared = len(connections) - len(judged) - len(turned_away)
         conduct = Conduct(judged, run, control, self.noun, turned_away, spared)
         act, reason = conduct.weigh()
@@ -194,7 +202,12 @@ class Observer:
                 dict.fromkeys(e.hello for e in connections if e.over_the_line and e.hello)
             ),
             left=tuple(dict.fromkeys(each.kind for each in conduct.left)),
-            made=tuple(each.kind for each in connections if each.presented and each.offer),
+            made=tuple(
+                each.kind
+                for each in connections
+                if each.presented and each.offer and each not in raced
+            ),
+            raced=len(raced),
             met=tuple(each.kind for each in judged if each.presented),
             relayed=tuple(self._relayed),
             secrets=tuple(sorted(self._secrets)),

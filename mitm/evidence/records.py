@@ -230,6 +230,7 @@ class Observation(msgspec.Struct, frozen=True):
         kinds: of the connections that it sent data on.
         left: of the connections that it has left.
         made: of all on which it was shown a certificate, in their order.
+        raced: how many it has given up for a faster one to another address of the same host.
         met: of those on which it was shown what it had to judge.
         offers: of the connections over TLS that it sent data on.
         relayed: the interceptor's own addresses towards the server, by which the server knows it.
@@ -247,6 +248,7 @@ class Observation(msgspec.Struct, frozen=True):
     left: tuple[Kind, ...] = ()
     made: tuple[Kind, ...] = ()
     met: tuple[Kind, ...] = ()
+    raced: int = 0
     offers: tuple[Offer, ...] = ()
     relayed: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()

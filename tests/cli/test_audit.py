@@ -71,7 +71,7 @@ def outcomes(report: dict[str, Any]) -> dict[str, str]:
 
 
 def test_ca_file_comes_out_clean_of_the_whole_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Some eighty runs of a client that takes a while to start.
+    # More than a hundred runs of a client that takes a while to start.
     monkeypatch.setattr(programs, "LIMIT", 110)
     result = audit("--json", *policy("ca-file", "--ca", "{ca}"), only="")
     assert result.code == 0, result.out
