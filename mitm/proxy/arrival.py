@@ -94,6 +94,7 @@ class Arrival:
         self._hidden = interception.mode != "reverse"
         self._going_to: Address | None = None
         self._dialled: list[tuple[Address, Address]] = []
+        self._asked = b""  # in plaintext, of the proxy, for a host under test
         self._heard: Peer | None = None  # the client, once what it says is of a host under test
         self.peers: list[Peer] = []
 
@@ -120,7 +121,7 @@ class Arrival:
     @property
     def unheard(self) -> bytes:
         """What the client has said in plaintext, if it is data and nobody has looked at it."""
-        said = bytes(self._heard.unread) if self._heard else b""
+        said = self._asked or (bytes(self._heard.unread) if self._heard else b"")
         return said if _is_data(said) or said.startswith(PREFACE) else b""
 
     async def _come_in_reverse(self, client: Peer, address: Address) -> Arrived:
@@ -217,6 +218,10 @@ class Arrival:
                 await self._refuse(client, HTTPStatus.BAD_GATEWAY, end.reason)
             raise
         except connect.RefusedError as error:
+            if self._is_under_test(error.host):
+                # It is data for that host all the same, and came in plaintext.
+                self._asked = bytes(client.unread)
+                self._show()
             await self._refuse(client, error.status, str(error))
             late = error.status == HTTPStatus.REQUEST_TIMEOUT
             how: Literal["time-limit", "error"] = "time-limit" if late else "error"

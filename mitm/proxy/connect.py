@@ -7,6 +7,7 @@ connection is the client's own, or a refusal. No other method is served here.
 import ipaddress
 import re
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from mitm.address import Address
 from mitm.masking import plain, without_secrets
@@ -44,11 +45,13 @@ class RefusedError(Exception):
 
     Attributes:
         status: what it is answered.
+        host: whom a request in plaintext is for, in lower case; "" if it is none, or says nobody.
     """
 
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
+    def __init__(self, status: HTTPStatus, reason: str, host: str = "") -> None:
         super().__init__(reason)
         self.status = status
+        self.host = host
 
 
 def read_request(data: bytes | bytearray, seen: int = 0) -> tuple[Address, bytes] | None:
@@ -88,7 +91,7 @@ def read_request(data: bytes | bytearray, seen: int = 0) -> tuple[Address, bytes
             raise RefusedError(HTTPStatus.BAD_REQUEST, reason)
     if method != b"CONNECT":
         reason = "this proxy knows CONNECT alone"
-        raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, reason)
+        raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, reason, _asked_for(rest[0]))
     return _target(rest[0]), bytes(data[end.end() :])
 
 
@@ -111,6 +114,14 @@ def _target(target: bytes) -> Address:
         reason = f"not an IPv6 address in brackets: {_quoted(target)}"
         raise RefusedError(HTTPStatus.BAD_REQUEST, reason) from None
     return Address(host.lower(), int(match[3]))
+
+
+def _asked_for(target: bytes) -> str:
+    """The host of a request for http:// (RFC 9112 section 3.2.2), "" if that cannot be told."""
+    try:
+        return urlsplit(target.decode("ascii")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _quoted(line: bytes) -> str:

@@ -84,6 +84,29 @@ def test_who_verifies_behind_a_proxy_as_well_is_left_alone() -> None:
     assert outcomes(result) == dict.fromkeys(SOME.split(","), "pass")
 
 
+# It asks the proxy for http:// where https:// has failed.
+FALLS_BACK = """
+import ssl, socket
+verified = ssl.SSLContext.wrap_socket
+def wrap_socket(self, plain, server_hostname):
+    try:
+        return verified(self, plain, server_hostname=server_hostname)
+    except ssl.SSLError:
+        asking = socket.create_connection((where, int(at)), timeout=10)
+        asking.sendall(b"GET http://%b/users HTTP/1.1\\r\\n\\r\\n" % server_hostname.encode())
+        asking.recv(1000)
+        raise
+ssl.SSLContext.wrap_socket = wrap_socket
+"""
+
+
+def test_who_asks_the_proxy_in_plaintext_is_found() -> None:
+    result = audit("--mode", "connect", *client(FALLS_BACK))
+    assert result.code == 1, result
+    expected = {"attacker-ca": "vulnerable", "wrong-host": "vulnerable", "mixed-case": "pass"}
+    assert outcomes(result) == expected
+
+
 # What is set on the machine of whoever audits is none of the audit's.
 @pytest.mark.parametrize("own", [{}, {"no_proxy": "*", "NO_PROXY": ".test", "grpc_proxy": "x:1"}])
 def test_grpcio_comes_by_it_and_so_does_a_client_of_the_lab(own: dict[str, str]) -> None:

@@ -684,6 +684,22 @@ def test_what_is_no_request_for_a_tunnel_is_answered(
     run(main(), loop)
 
 
+@pytest.mark.parametrize(("host", "told"), [("LOCALHOST:80", True), ("other.test", False)])
+def test_a_request_in_plaintext_for_a_host_under_test_is_told(
+    props: Props, loop: LoopFactory, host: str, told: bool
+) -> None:
+    async def main() -> None:
+        async with a_proxy(props) as stage:
+            client = await stage.dial()
+            await client.send(b"GET http://%b/users HTTP/1.1\r\nHost: x\r\n\r\n" % host.encode())
+            assert (await client.read_all()).startswith(b"HTTP/1.1 405 ")
+            await client.finish()
+            await stage.seen.closed()
+            assert bool(stage.seen.all(events.ApplicationData)) == told
+
+    run(main(), loop)
+
+
 def test_half_a_request_and_then_silence_is_given_up(
     props: Props, monkeypatch: pytest.MonkeyPatch
 ) -> None:
