@@ -6,6 +6,7 @@ import pytest
 
 from mitm.audit import Auditor, ClientUnderTest, Report, forge_suite
 from mitm.audit.explanation import explain_failure, remarks
+from mitm.audit.setting import Roots
 from mitm.errors import UserError
 from mitm.pytest_plugin.settings import refuse, remember, settings_of
 
@@ -28,6 +29,7 @@ class MitmAudit:
         tls: str | None = None,
         timeout: float | None = None,
         jobs: int | None = None,
+        roots: Roots = "given",
     ) -> Report:
         """Try the genuine certificate, every forged one, and the genuine one again.
 
@@ -40,6 +42,7 @@ class MitmAudit:
             tls: "1.2" to try every certificate once more over TLS 1.2.
             timeout: seconds that one run of the client may take.
             jobs: how many certificates are tried at once; see `mitm.audit.run`.
+            roots: `system` for a command that takes no CA; see there as well.
 
         Returns:
             The report, if the test does not fail for it.
@@ -52,7 +55,9 @@ class MitmAudit:
             pytest.skip("none of this test's certificates is among those of --mitm-certs")
         suite = forge_suite(recipes, settings.name)
         try:
-            report = self._auditor.audit(suite, client, timeout=settings.timeout, jobs=jobs)
+            report = self._auditor.audit(
+                suite, client, timeout=settings.timeout, jobs=jobs, roots=roots
+            )
         except UserError as error:
             refuse(str(error))
         if failure := explain_failure(report, strict=settings.strict):

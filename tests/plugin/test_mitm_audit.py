@@ -64,6 +64,37 @@ def test_a_command_is_audited_with_its_placeholders_filled_in(run: Run) -> None:
     result.stdout.fnmatch_lines(["*::test_correct PASSED*", "*::test_careless FAILED*"])
 
 
+def test_a_command_that_takes_no_ca_is_audited_with_the_machines_roots(run: Run) -> None:
+    result = run(
+        """
+        import sys
+
+        CLIENT = '''
+        import socket, ssl, sys
+        to = (sys.argv[1], int(sys.argv[2]))
+        context = ssl.create_default_context()
+        context.check_hostname = len(sys.argv) == 3
+        with context.wrap_socket(socket.create_connection(to), server_hostname=to[0]) as tls:
+            tls.sendall(b"EHLO client")
+            tls.recv(100)
+        '''
+        WORDS = [sys.executable, "-c", CLIENT.replace("\\n        ", "\\n"), "{host}", "{port}"]
+
+        def test_correct(mitm_audit):
+            mitm_audit(WORDS, roots="system", timeout=60)
+
+        def test_careless(mitm_audit):
+            mitm_audit([*WORDS, "careless"], roots="system", timeout=60)
+
+        def test_function(mitm_audit):
+            mitm_audit(print, roots="system")
+        """,
+        "--mitm-certs=wrong-host",
+    )
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["*roots='system' is for commands*"])
+
+
 def test_a_failure_shows_the_cause_its_fix_the_evidence_and_names(run: Run) -> None:
     result = run(
         """
