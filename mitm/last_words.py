@@ -81,6 +81,8 @@ _FRAME = re.compile(r"\s+at \S")
 _PANICKED = re.compile(r"thread '.*' .*panicked at .*:\d+:\d+:$")
 # Of Go: a function, and below it where it stands.
 _PLACE = re.compile(r"\t\S+:\d+")
+# Of a JVM that an option was planted for, by us say; it is nobody's word on anything.
+_PICKED_UP = re.compile(r"Picked up (?:JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_JAVA_OPTIONS):")
 _TRACEBACK = "Traceback (most recent call last):"
 # What an exception group draws in front of its parts.
 _TREE = re.compile(r"^ +(?:\||\+) ")
@@ -134,7 +136,7 @@ def _lines(output: bytes) -> list[str]:
     text = without_secrets(tail.decode(errors="replace"), ())
     text = _RPC_ERROR.sub(_rpc_error, text)
     lines = (_TREE.sub("", line).rstrip() for row in text.split("\n") for line in _shown(row))
-    return [line for line in lines if line.strip()]
+    return [line for line in lines if line.strip() and not _PICKED_UP.match(line)]
 
 
 def _shown(row: str) -> Iterator[str]:

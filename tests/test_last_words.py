@@ -96,6 +96,8 @@ def test_no_secret_survives(secret: str, before: str, after: str) -> None:
         (b"Traceback\n  File\nKeyError: 1\n\n", "KeyError: 1"),
         (b"\xff\xfe", "\ufffd\ufffd"),
         (b"Node.js v20.20.2", "Node.js v20.20.2"),
+        (b"Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nrefused", "refused"),
+        (b"Picked up JAVA_TOOL_OPTIONS: -Xmx1g", ""),
         (
             b"refused: no answer from https://localhost/x",
             "refused: no answer from https://localhost/x",
