@@ -306,3 +306,15 @@ NO_SWITCH: dict[Stack, dict[frozenset[str], str]] = {
     },
 }
 NO_SWITCH["go"] = NO_SWITCH["grpc-go"]
+NO_SWITCH["tonic"] = {
+    frozenset({"ca-without-cert-sign"}): (
+        "rustls has no switch for it, as webpki does not look at the key usage of CAs: trust no CA "
+        "that has certified a key for revocation lists alone, or connect through another TLS "
+        "library"
+    ),
+    frozenset({"must-staple"}): (
+        "rustls has no switch for it, as webpki does not look at OCSP staples: use short-lived "
+        "certificates"
+    ),
+}
+NO_SWITCH["rust"] = NO_SWITCH["tonic"]

@@ -227,3 +227,12 @@ def test_the_stack_is_known_by_its_own_word(said: str, kind: str) -> None:
 @given(st.text())
 def test_whatever_a_client_calls_itself_is_no_trouble(said: str) -> None:
     kind_of_stack(said)
+
+
+@pytest.mark.parametrize("stack", ["users-client/0.1 tonic/0.14.2", "Rust"])
+def test_of_what_rustls_leaves_out_a_fix_says_what_its_user_can_do(stack: str) -> None:
+    (cause,) = audited({"ca-without-cert-sign"}, {"attacker-ca", "self-signed"}, stack)
+    assert cause.severity == "should"
+    assert "trust no CA that has certified a key" in cause.fix
+    (other,) = audited({"ca-without-cert-sign"}, {"attacker-ca", "self-signed"})
+    assert "webpki" not in other.fix
