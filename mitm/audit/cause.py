@@ -1,7 +1,7 @@
 """Why a client accepts what it must not: findings → causes, each with one fix. Pure functions.
 
-A client that verifies nothing accepts some seventy certificates for one reason. The certificates of a
-family differ in who they deceive: some only a client that makes a check badly, the *plain* ones
+A client that verifies nothing accepts some seventy certificates for one reason. The certificates of
+a family differ in who they deceive: some only a client that makes a check badly, the *plain* ones
 only a client that does not make it at all. A cause says "not at all" only if those were accepted.
 """
 

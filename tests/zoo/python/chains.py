@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Chain = Sequence[x509.Certificate]
@@ -109,20 +110,28 @@ def within_its_names(path: Chain, name: str) -> bool:
     """RFC 5280 section 6.1.4 (g), for the name that counts."""
     for certificate in path[1:]:
         if constraints := extension(certificate, x509.NameConstraints):
-            permitted = [t for t in constraints.permitted_subtrees or () if _is_dns(t)]
+            kind = x509.IPAddress if _is_address(name) else x509.DNSName
+            permitted = [t for t in constraints.permitted_subtrees or () if isinstance(t, kind)]
+            excluded = [t for t in constraints.excluded_subtrees or () if isinstance(t, kind)]
             if permitted and not any(_within(name, t) for t in permitted):
                 return False
-            if any(_within(name, t) for t in constraints.excluded_subtrees or () if _is_dns(t)):
+            if any(_within(name, t) for t in excluded):
                 return False
     return True
 
 
-def _is_dns(subtree: x509.GeneralName) -> bool:
-    return isinstance(subtree, x509.DNSName)
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _within(name: str, subtree: x509.GeneralName) -> bool:
-    return f".{name}".endswith(f".{subtree.value}")
+    if isinstance(subtree, x509.IPAddress):
+        return ipaddress.ip_address(name) in ipaddress.ip_network(str(subtree.value))
+    return f".{name}".lower().endswith(f".{subtree.value}".lower())
 
 
 def for_servers(path: Chain, name: str) -> bool:
@@ -136,6 +145,15 @@ def understood(path: Chain, name: str) -> bool:
     return all(isinstance(e.value, KNOWN) for c in path for e in c.extensions if e.critical)
 
 
+def on_named_curves(path: Chain, name: str) -> bool:
+    """RFC 5480 section 2.1.1: a curve is not described. Whoever may describe it may choose it."""
+    return all(
+        c.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        in c.tbs_certificate_bytes
+        for c in path
+    )
+
+
 Check = Callable[[Chain, str], bool]
 
 EVERY_CHECK: tuple[Check, ...] = (
@@ -145,4 +163,5 @@ EVERY_CHECK: tuple[Check, ...] = (
     within_its_names,
     for_servers,
     understood,
+    on_named_curves,
 )
