@@ -343,8 +343,10 @@ def forge_suite(
     must_be_a_name(name)
     authorities = pki.Authorities(names_under_test(name), lab)
     forge = _Forge(name, authorities, datetime.now(UTC))
+    # First: others are copies of it, and it is what a client pins.
+    control = forge.case(pki.load_recipe(CONTROL))
     cases = tuple(forge.case(entry) for entry in recipes if entry.name != CONTROL)
-    return Suite(forge.case(pki.load_recipe(CONTROL)), cases)
+    return Suite(control, cases)
 
 
 class _Forge:

@@ -216,6 +216,10 @@ class _Forge:
 
     def _link(self, link: Link, depth: int, above: _Signer | None) -> _Made:
         holder = self._holder(link, depth)
+        if link.genuine:
+            certificate = x509.load_der_x509_certificate(self._genuine())
+            holder = holder._replace(name=certificate.subject)
+            return _Made(self._genuine(), certificate.issuer, holder, send=True)
         match link.signed_by:
             case "lab" | "attacker" | "system":
                 signer = self._authority_as_signer(link.signed_by)
@@ -230,10 +234,10 @@ class _Forge:
             name = self._distinguished(link.issuer)
             signer = signer._replace(name=name, key_id=self._key_id(name, signer.key))
         if "replaced-key" in link.breakages:
-            certificate = der.with_key_replaced(self._genuine(), keys.public_info(holder.key))
-            return _Made(certificate, signer.name, holder, send)
-        certificate, not_after = self._certificate(link, depth, holder, signer)
-        return _Made(certificate, signer.name, holder._replace(not_after=not_after), send)
+            copy = der.with_key_replaced(self._genuine(), keys.public_info(holder.key))
+            return _Made(copy, signer.name, holder, send)
+        made, not_after = self._certificate(link, depth, holder, signer)
+        return _Made(made, signer.name, holder._replace(not_after=not_after), send)
 
     def _link_at(self, position: int) -> Link:
         link = self._recipe.chain[position]

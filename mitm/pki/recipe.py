@@ -159,8 +159,11 @@ class Link(_Strict, frozen=True):
     send: bool | None = None
     trusted: bool | Literal["also"] = False
     repeat: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    genuine: bool = False
 
     def __post_init__(self) -> None:
+        if self.genuine and (others := self._said() - {"genuine"}):
+            raise ValueError(f"genuine: it is as it is, and has no {', '.join(sorted(others))}")
         for key, text in (("subject", self.subject), ("issuer", self.issuer)):
             if text is not None:
                 _check(key, [text], lambda t: distinguished(_filled(t)))
@@ -176,6 +179,11 @@ class Link(_Strict, frozen=True):
             raise ValueError("breakages: replaced-key takes a key of kind ec-p256")
         if self.same_key_as is not None and self.key != "ec-p256":
             raise ValueError("same_key_as: the key is another's, so it has no `key` of its own")
+
+    def _said(self) -> set[str]:
+        """What is not left out."""
+        fields = msgspec.structs.fields(self)
+        return {field.name for field in fields if getattr(self, field.name) != field.default}
 
 
 class AuthorityLink(_Strict, frozen=True):
@@ -264,7 +272,7 @@ class Recipe(msgspec.Struct, frozen=True):
         return any(
             (isinstance(link, AuthorityLink) and link.authority == "lab")
             or (isinstance(link, Link) and "lab" in (link.signed_by, link.same_key_as))
-            or (isinstance(link, Link) and link.trusted is not False)
+            or (isinstance(link, Link) and (link.trusted is not False or link.genuine))
             for link in self.chain
         )
 
@@ -326,6 +334,8 @@ def load_recipe(name: str) -> Recipe:
         raise UserError(f"{path}: chain[0]: the leaf is a link of its own, not an authority")
     if leaf.send is False:
         raise UserError(f"{path}: chain[0].send: the leaf is always sent")
+    if leaf.genuine:
+        raise UserError(f"{path}: chain[0].genuine: for the leaf that is `breakages: [other-key]`")
     for number, link in enumerate(above, start=1):
         if isinstance(link, AuthorityLink):
             if link is not above[-1]:
@@ -345,12 +355,18 @@ def _must_lead_to_links(
     path: Path, number: int, link: Link, links: Sequence[Link | AuthorityLink]
 ) -> None:
     """See that the positions that a link names are those of others in its chain."""
+    following = links[number + 1] if number + 1 < len(links) else None
+    by_next = link.signed_by in (None, "next") and not link.genuine
+    if by_next and isinstance(following, Link) and following.genuine:
+        raise UserError(f"{path}: chain[{number}].signed_by: nobody here has the genuine one's key")
     for key, position in (("signed_by", link.signed_by), ("same_key_as", link.same_key_as)):
         if not isinstance(position, int):
             continue
         other = links[position] if position < len(links) else None
         if not isinstance(other, Link):
             raise UserError(f"{path}: chain[{number}].{key}: there is no link number {position}")
+        if other.genuine:
+            raise UserError(f"{path}: chain[{number}].{key}: nobody here has the genuine one's key")
         if key == "same_key_as" and (position == number or other.same_key_as is not None):
             raise UserError(f"{path}: chain[{number}].{key}: number {position} has no own key")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from mitm.audit import Suite, catalogue, forge_suite, select, with_own
 from mitm.content import CERTS
@@ -146,6 +147,19 @@ def test_what_cannot_be_made_for_a_name_is_unsupported_with_its_reason() -> None
     (case,) = forged("server.lab.mitm-demo.test", "parent-domain").cases
     assert case.chain is not None
     assert not case.unsupported
+
+
+def test_what_is_copied_is_what_a_client_pins() -> None:
+    suite = forged("localhost", "replaced-key", "genuine-appended")
+    chains = {case.name: case.chain for case in suite.cases}
+    copy, appended = chains["replaced-key"], chains["genuine-appended"]
+    assert copy
+    assert appended
+    genuine = x509.load_pem_x509_certificate(suite.pin_pem)
+    replaced = x509.load_der_x509_certificate(copy.certificates[0])
+    assert replaced.serial_number == genuine.serial_number
+    assert replaced.public_key() != genuine.public_key()
+    assert x509.load_der_x509_certificate(appended.certificates[1]) == genuine
 
 
 def test_the_genuine_certificate_is_the_control_and_no_case() -> None:

@@ -210,6 +210,7 @@ def without_dots_at_the_end(given: Given, host: str) -> bool:
 
 
 FLAWS: dict[str, Matcher] = {
+    "another-name-first": any_name,
     "cn-injection": subject_as_text,
     "email-san": any_kind,
     "ip-in-dns-san": text_of_addresses,

@@ -52,6 +52,23 @@ def test_a_recipe_needs_little_and_the_rest_is_sound(tmp_path: Path) -> None:
         ("chain:\n  - {}\n  - repeat: 101\n", "chain[1].repeat", "<= 100"),
         ("chain:\n  - san_more: 20001\n", "chain[0].san_more", "<= 20000"),
         ("chain:\n  - {}\n  - breakages: [replaced-key]\n", "chain[1].breakages", "leaf"),
+        ("chain:\n  - genuine: true\n", "chain[0].genuine", "other-key"),
+        ("chain:\n  - {}\n  - genuine: true\n", "chain[0].signed_by", "genuine one's key"),
+        (
+            "chain:\n  - signed_by: 1\n  - genuine: true\n",
+            "chain[0].signed_by",
+            "genuine one's key",
+        ),
+        (
+            "chain:\n  - {signed_by: lab, same_key_as: 1}\n  - genuine: true\n",
+            "chain[0].same_key_as",
+            "genuine one's key",
+        ),
+        (
+            "chain:\n  - signed_by: lab\n  - {genuine: true, subject: CN=x}\n",
+            "chain[1]",
+            "has no subject",
+        ),
         ("chain:\n  - not_before: yesterday\n", "chain[0].not_before", "regex"),
         ("chain:\n  - not_after: +1y\n", "chain[0].not_after", "regex"),
         ("chain:\n  - not_after: '+99999999999d'\n", "chain[0].not_after", "regex"),

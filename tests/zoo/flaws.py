@@ -67,6 +67,16 @@ FLAWS = {
         ("ca-empty",),
         ("ca-missing", "ca-garbage", "ca-der", "ca-another", "system-root", "attacker-ca"),
     ),
+    "pin-anywhere": Flaw(
+        "a pin is compared with all that was sent, and not with the leaf alone",
+        ("genuine-appended", "another-name-first"),
+        ("attacker-ca", "replaced-key", "self-signed", "wrong-host", "other-key"),
+    ),
+    "serial-number": Flaw(
+        "a certificate is known by its serial number and the identifier of its issuer's key",
+        ("replaced-key",),
+        ("attacker-ca", "imitated-ca", "genuine-appended", "wrong-host", "other-key"),
+    ),
     "issuer-by-name": Flaw(
         "the issuer is compared by name, and the signature is not verified",
         ("imitated-ca", "replaced-key", "bad-signature", "zero-signature"),

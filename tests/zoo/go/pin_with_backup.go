@@ -13,27 +13,15 @@ package main
 import (
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"os"
 	"slices"
 )
 
 func init() { clients["pin-with-backup"] = pinWithBackup }
 
 func pinWithBackup(target, pin, _ string) error {
-	file, err := os.ReadFile(pin)
-	if err != nil {
-		return err
-	}
-	block, _ := pem.Decode(file)
-	leaf, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return err
-	}
 	backup := sha256.Sum256([]byte("the key in the drawer"))
-	pins := [][32]byte{backup, sha256.Sum256(leaf.RawSubjectPublicKeyInfo)}
+	pins := [][32]byte{backup, sha256.Sum256(pinned(pin).RawSubjectPublicKeyInfo)}
 	config := &tls.Config{InsecureSkipVerify: true}
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		key := state.PeerCertificates[0].RawSubjectPublicKeyInfo

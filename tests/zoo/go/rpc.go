@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -106,12 +107,23 @@ func web(target string, config *tls.Config) *http.Transport {
 // roots are the CAs in a file, and nothing else.
 func roots(file string) *x509.CertPool {
 	pool := x509.NewCertPool()
-	pem, err := os.ReadFile(file)
-	if err != nil || !pool.AppendCertsFromPEM(pem) {
+	text, err := os.ReadFile(file)
+	if err != nil || !pool.AppendCertsFromPEM(text) {
 		fmt.Fprintln(os.Stderr, file, "holds no certificate:", err)
 		os.Exit(1)
 	}
 	return pool
+}
+
+// pinned is the one certificate in a file.
+func pinned(file string) *x509.Certificate {
+	text, err := os.ReadFile(file)
+	block, _ := pem.Decode(text)
+	if err != nil || block == nil {
+		fmt.Fprintln(os.Stderr, file, "holds no certificate:", err)
+		os.Exit(1)
+	}
+	return parsed([][]byte{block.Bytes})[0]
 }
 
 // parsed are the certificates that the server has sent, leaf first.
