@@ -252,8 +252,9 @@ class SeenConnection:
             return False
         both = (self.client, other.client)
         two_families = all(both) and both[0].startswith("[") != both[1].startswith("[")
-        end = other.closed.time if other.closed else self.closed.time
-        return two_families and self.opened < end and other.opened < self.closed.time
+        # Who tries the other address because it has refused this one closes this one first.
+        was_ahead = other._shown is not None and other._shown.time < self.closed.time
+        return two_families and was_ahead and not (other.closed and other.closed.time < self.opened)
 
     @property
     def kind(self) -> Kind:

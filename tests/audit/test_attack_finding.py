@@ -11,6 +11,7 @@ from mitm.audit.attack import Attack, Step, load_attack
 from mitm.audit.finding import ONE_CONNECTION, Outcome, judge, of_plays
 from mitm.audit.play import Play, Position, Stage, plays_of
 from mitm.events import (
+    Alert,
     CertificatePresented,
     Closed,
     Connected,
@@ -232,11 +233,20 @@ LATE = "[::1]:2"
     ("loser", "raced"),
     [
         ([*shown(FORGED, 2, at=1, client=LATE), left(2, at=3)], True),
-        # With an alert, after the other one has ended, or by the same way, it has decided.
+        # With an alert, before or after the other one, or by the same way, it has decided.
+        (
+            [
+                *shown(FORGED, 2, at=1, client=LATE),
+                Alert(time=2, connection=2, by="client", name="unknown_ca", number=48),
+                left(2, at=3),
+            ],
+            False,
+        ),
         ([*shown(FORGED, 2, at=9, client=LATE), left(2, at=10)], False),
+        ([*shown(FORGED, 2, at=-2, client=LATE), left(2, at=-1)], False),
         ([*shown(FORGED, 2, at=1), left(2, at=3)], False),
     ],
-    ids=["at once", "one after the other", "one address"],
+    ids=["at once", "an alert", "after it", "before it", "one address"],
 )
 def test_what_is_dropped_for_a_faster_address_is_not_rejected(
     loser: list[Event], raced: bool

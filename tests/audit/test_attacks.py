@@ -3,21 +3,26 @@
 That no certificate by itself finds that client is held as well, where it is the point.
 """
 
+import contextlib
 import json
+import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import grpc
 import pytest
 
 from mitm import audit
+from mitm.audit import Endpoint
 from mitm.audit.cause import find_causes
 from mitm.audit.conclusion import conclude
 from mitm.audit.finding import Outcome
 from mitm.audit.reports import as_json
 from tests.audit import steps
-from tests.audit.hand_made import Server, careless, correct, unverifying
+from tests.audit.hand_made import Server, careless, correct, unverifying, verifying
 from tests.audit.steps import everything, nothing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,22 +147,35 @@ def test_whoever_resumes_nothing_is_not_exercised(
 
 
 PROGRAM = """
+import os
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from tests.audit import steps
 
-client, host, port, ca, pin = sys.argv[1:]
+client, how, host, port, ca, pin = sys.argv[1:]
 server = SimpleNamespace(
     host=host, port=int(port), name="localhost", ca_file=Path(ca), pin_file=Path(pin)
 )
 name, verify = client.split()
-getattr(steps, name)(server, getattr(steps, verify))
+while True:
+    try:
+        getattr(steps, name)(server, getattr(steps, verify))
+    except Exception:
+        if how == "crashes":
+            os.abort()
+        if how == "once":
+            raise
+    if how != "serves":
+        break
+    time.sleep(0.05)
 """
 
 
-def program(client: str) -> list[str]:
-    words = [sys.executable, "-c", PROGRAM, client, "{host}", "{port}", "{ca}", "{pin}"]
+def program(client: str, how: str = "once") -> list[str]:
+    """A command that runs a client once, `serves` for ever, or `crashes` of a forgery."""
+    words = [sys.executable, "-c", PROGRAM, client, how, "{host}", "{port}", "{ca}", "{pin}"]
     return ["env", f"PYTHONPATH={ROOT}", *words]
 
 
@@ -182,6 +200,138 @@ def test_a_program_is_found_and_its_twin_left_alone(
     (same,) = (each for each in sound.findings if each.case.name == "same-process")
     assert same.outcome == "not-exercised"
     assert "starts anew" in same.reason
+
+
+def test_a_service_is_found_and_its_twin_left_alone(auditor: audit.Auditor) -> None:
+    names = ["second-connection", "reconnect"]
+    # Given some seconds in which a busy machine starts it.
+    flawed = auditor.audit(suite(*names), program("reconnects nothing", "serves"), timeout=8)
+    assert flawed.controls[0].observation
+    assert flawed.controls[0].observation.end == "still-running"
+    assert "reconnect" in found(flawed), flawed.findings
+    sound = auditor.audit(suite(*names), program("reconnects everything", "serves"), timeout=8)
+    assert set(outcomes(sound).values()) == {"pass"}, sound.findings
+    assert conclude(sound).exit_code == 0
+
+
+def test_a_crash_under_attack_is_told_beside_it(auditor: audit.Auditor) -> None:
+    command = program("checks_then_talks everything", "crashes")
+    report = auditor.audit(suite("second-connection"), command, timeout=60)
+    assert outcomes(report) == {
+        "second-connection": "pass",
+        "second-connection:crash": "crashed",
+    }
+    assert conclude(report).exit_code == 0
+
+
+def test_two_addresses_at_once_are_one_connection(auditor: audit.Auditor) -> None:
+    """As RFC 8305 has it, where the first one is slow."""
+
+    def client(server: Server) -> None:
+        with contextlib.ExitStack() as stack:
+            ways = []
+            for host in ("::1", "127.0.0.1"):
+                one = SimpleNamespace(**{**endpoint(server), "host": host})
+                ways.append(stack.enter_context(steps.connected(one, verifying(server))))
+            slower, faster = ways
+            faster.ask()
+            slower.fin()
+            faster.notify()
+
+    def endpoint(server: Server) -> dict[str, object]:
+        names = ("port", "name", "ca_file", "pin_file")
+        return {name: getattr(server, name) for name in names}
+
+    if not ipv6():
+        pytest.skip("there is no IPv6 here: it takes ::1 on the loopback interface")
+    report = auditor.audit(suite("attacker-ca", "at-position", "second-connection"), client)
+    assert outcomes(report) == {
+        "attacker-ca": "pass",
+        "at-position": "not-exercised",
+        # By an alert, on the way that was tried last.
+        "second-connection": "pass",
+    }
+    assert conclude(report).exit_code == 0
+
+
+def ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+# gRPC
+
+
+METHOD = "/users.v1.Users/GetUser"
+BYTES = (bytes, bytes)  # how messages are written and read
+
+
+def call(channel: grpc.Channel) -> None:
+    channel.unary_unary(METHOD, *BYTES)(b"", timeout=20)
+
+
+def grpc_twice(server: Endpoint) -> None:
+    for _ in range(2):
+        with grpc.secure_channel(
+            server.target, grpc.ssl_channel_credentials(server.ca_pem)
+        ) as channel:
+            call(channel)
+
+
+async def grpc_aio(server: Endpoint) -> None:
+    credentials = grpc.ssl_channel_credentials(server.ca_pem)
+    async with grpc.aio.secure_channel(server.target, credentials) as channel:
+        for _ in range(2):
+            await channel.unary_unary(METHOD, *BYTES)(b"", timeout=20)
+
+
+class CachedChannel:
+    """Keeps its channels for as long as the process lives, and closes none."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, grpc.Channel] = {}
+
+    def __call__(self, server: Endpoint) -> None:
+        if server.target not in self._channels:
+            credentials = grpc.ssl_channel_credentials(server.ca_pem)
+            self._channels[server.target] = grpc.secure_channel(server.target, credentials)
+        call(self._channels[server.target])
+
+
+def grpc_first_use_then_check(server: Endpoint) -> None:
+    """Fetches the certificate, checks the host by a call, and trusts what it has fetched."""
+    roots = ssl.get_server_certificate((server.host, server.port)).encode()
+    for trusted in (server.ca_pem, roots):
+        credentials = grpc.ssl_channel_credentials(trusted)
+        with grpc.secure_channel(server.target, credentials) as channel:
+            call(channel)
+
+
+@pytest.mark.parametrize(
+    ("client", "passes"),
+    [
+        (grpc_twice, {"second-connection", "at-position", "reconnect", "same-process"}),
+        (grpc_aio, {"reconnect", "same-process"}),
+        (CachedChannel(), {"same-process"}),
+    ],
+    ids=_name,
+)
+def test_a_sound_client_of_grpc_is_left_alone(
+    auditor: audit.Auditor, client: Callable[[Endpoint], object], passes: set[str]
+) -> None:
+    report = auditor.audit(suite(*ATTACKS, "attacker-ca"), client, timeout=40)
+    assert set(outcomes(report).values()) <= {"pass", "not-exercised"}, report.findings
+    assert {outcomes(report)[name] for name in passes} == {"pass"}
+    assert conclude(report).exit_code == 0
+
+
+def test_what_grpc_was_shown_first_may_be_what_it_trusts_later(auditor: audit.Auditor) -> None:
+    report = auditor.audit(suite("first-connection"), grpc_first_use_then_check, timeout=40)
+    assert found(report) == {"first-connection"}
+    assert [cause.name for cause in find_causes(report)] == ["early-trust"]
 
 
 # What is told
