@@ -115,6 +115,8 @@ def _show_stricter(console: Console, causes: list[Cause]) -> None:
     for cause in causes:
         about = f"{cause.says}: {listed([f.case.name for f in cause.findings], _NAMES)}"
         _show(console, f"{about} ({cause.severity})", "", 2)
+        if cause.name == "offer":
+            _show(console, "; ".join(finding.reason for finding in cause.findings), "", 6)
         _show(console, cause.fix, "dim", 6)
 
 

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import struct
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -351,3 +352,21 @@ def test_the_lesson_is_shown() -> None:
     assert done.code == 0
     assert "RFC 7465" in done.out
     assert "offers-rc4" in mitm_demo("list", "certs").out
+
+
+def test_the_table_says_what_was_offered() -> None:
+    client = (
+        "import socket, ssl, sys\n"
+        "context = ssl.create_default_context(cafile=sys.argv[3])\n"
+        "context.set_ciphers('ALL:@SECLEVEL=0')\n"
+        "with socket.create_connection((sys.argv[1], int(sys.argv[2])), 20) as plain:\n"
+        "    with context.wrap_socket(plain, server_hostname=sys.argv[1]) as connection:\n"
+        "        connection.sendall(b'GET / HTTP/1.1\\r\\n\\r\\n')\n"
+        "        connection.recv(100)\n"
+    )
+    only = ("audit", "--only", "offers-anonymous,offers-null", "--")
+    done = mitm_demo(*only, sys.executable, "-c", client, "{host}", "{port}", "{ca}")
+    assert done.code == 0, done.out
+    said = " ".join(done.out.split())
+    assert "offers-anonymous (should) offers ADH-" in said or "offers AECDH-" in said
+    assert "Passed (1) offers-null" in said
