@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mitm.pki import der
 from mitm.pki.files import write_private
+from mitm.pki.unsupported import Unsupported
 from mitm.surroundings import TrustStore
 
 # Of the JDK's own trust store, and so what everybody gives for one that holds nothing secret.
@@ -42,16 +43,24 @@ def write_trust_store(folder: Path, ca_pem: bytes) -> TrustStore:
 
     Returns:
         Where the parts of it are.
+
+    Raises:
+        Unsupported: one of them is too malformed for it.
     """
+    try:
+        # Nothing is what a test case may want to be trusted.
+        certificates = x509.load_pem_x509_certificates(ca_pem) if ca_pem.strip() else []
+        java = key_store(certificates)
+        hashes = [subject_hash(certificate.subject) for certificate in certificates]
+    except ValueError as error:
+        raise Unsupported(f"no trust store can be made of its root: {error}") from None
     store = TrustStore(folder / "roots.pem")
     folder.mkdir(mode=0o700)
     store.directory.mkdir(mode=0o700)
-    certificates = x509.load_pem_x509_certificates(ca_pem)
     write_private(store.file, ca_pem)
-    write_private(store.key_store, key_store(certificates))
-    for certificate in certificates:
+    write_private(store.key_store, java)
+    for name, certificate in zip(hashes, certificates, strict=True):
         # c_rehash counts up those with the same name.
-        name = subject_hash(certificate.subject)
         number = len(list(store.directory.glob(f"{name}.*")))
         write_private(store.directory / f"{name}.{number}", certificate.public_bytes(Encoding.PEM))
     return store

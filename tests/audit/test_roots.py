@@ -275,7 +275,7 @@ if "--ca" in given:
 host, port = given["--target"].rsplit(":", 1)
 try:
     with socket.create_connection((host, int(port)), timeout=10) as plain:
-        with context.wrap_socket(plain, server_hostname=host) as tls:
+        with context.wrap_socket(plain, server_hostname=given.get("--server-name", host)) as tls:
             tls.sendall(b"EHLO client\\r\\n")
             tls.recv(100)
 except ssl.SSLError as error:

@@ -119,3 +119,12 @@ def test_it_is_nobody_elses_and_holds_cas_of_one_name(tmp_path: Path) -> None:
     for file in (store.file, store.key_store, *files):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(store.file.parent.stat().st_mode) == 0o700
+
+
+def test_a_root_that_cannot_be_read_is_unsupported_and_none_is_trusted(tmp_path: Path) -> None:
+    broken = pem(named(NAMES["the lab's"])).replace(b"MII", b"AII", 1)
+    with pytest.raises(pki.Unsupported, match="no trust store"):
+        pki.write_trust_store(tmp_path / "broken", broken)
+    nothing = pki.write_trust_store(tmp_path / "nothing", b"")
+    assert nothing.file.read_bytes() == b""
+    assert list(nothing.directory.iterdir()) == []
