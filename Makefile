@@ -11,7 +11,7 @@ LOWEST := tests/audit/test_in_process.py tests/audit/test_upstream.py tests/cli/
   tests/pki tests/plugin tests/proxy/test_grpcio.py tests/proxy/test_rewriting_grpcio.py tests/tls \
   tests/wire tests/test_client.py tests/test_server.py
 
-.PHONY: demo test lowest lint bench proto catalogue limits picture
+.PHONY: demo test lowest lint bench proto catalogue limits picture zoo
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
@@ -38,6 +38,9 @@ catalogue: .venv/ready-dev  ## write the tables of certs/README.md from the reci
 
 limits: .venv/ready-dev  ## write the limits of docs/transparency.md from the code
 	$(BIN)/python docs/limits.py
+
+zoo: .venv/ready-dev  ## play all clients of tests/zoo, and write the tables of docs/zoo.md (minutes; needs Go)
+	$(BIN)/python -m docs.zoo
 
 picture: .venv/ready-dev  ## export the README's picture from a real run
 	$(BIN)/python docs/picture.py

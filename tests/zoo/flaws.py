@@ -38,7 +38,15 @@ FLAWS = {
     ),
     "leaf-as-root": Flaw(
         "what the server sends are the roots, so that each path ends with the leaf",
-        ("attacker-ca", "self-signed", "imitated-ca", "incomplete-chain", "bad-signature"),
+        (
+            "attacker-ca",
+            "self-signed",
+            "imitated-ca",
+            "incomplete-chain",
+            "bad-signature",
+            "ca-another",
+            "ca-crlf",
+        ),
         ("wrong-host", "expired", "eku-client-auth"),
     ),
     "sent-root-trusted": Flaw(
@@ -56,6 +64,16 @@ FLAWS = {
         "a file that cannot be read, or holds no certificate, counts for none: the machine's do",
         ("ca-missing", "ca-directory", "ca-empty", "ca-garbage", "ca-der", "ca-private-key"),
         ("ca-expired", "ca-another", "ca-crlf", "system-root", "attacker-ca", "wrong-host"),
+    ),
+    "unusable-ca-unverified": Flaw(
+        "a file that cannot be read, or holds no certificate, ends verification",
+        ("ca-missing", "ca-directory", "ca-empty", "ca-garbage", "ca-der", "ca-private-key"),
+        ("ca-expired", "ca-another", "ca-crlf", "attacker-ca", "wrong-host", "expired"),
+    ),
+    "missing-ca-is-none": Flaw(
+        "a file that is not there counts for none: the machine's CAs do",
+        ("ca-missing",),
+        ("ca-empty", "ca-garbage", "ca-directory", "ca-another", "system-root", "attacker-ca"),
     ),
     "unparsed-ca-is-none": Flaw(
         "a file that holds no certificate counts for none: the machine's do",
@@ -227,6 +245,11 @@ FLAWS = {
         ("tls-1.0", "tls-1.1"),
         ("wrong-host", "attacker-ca", "expired"),
     ),
+    "no-sni": Flaw(
+        "the name is not told in the ClientHello",
+        ("no-sni",),
+        ("wrong-host", "wrong-san", "attacker-ca", "expired"),
+    ),
     # When, and on which of its connections.
     "second-connection": Flaw(
         "the first connection is verified, and the second is not",
@@ -242,6 +265,21 @@ FLAWS = {
         "a channel is verified when it connects first, and not when it does so again",
         ("reconnect",),
         ("attacker-ca", "wrong-host", "expired", "handshake-reset"),
+    ),
+    "reconnect-plaintext": Flaw(
+        "a connection that was lost is made again without TLS",
+        ("reconnect", "late-forgery"),
+        ("attacker-ca", "wrong-host", "expired", "handshake-reset"),
+    ),
+    "verified-once": Flaw(
+        "a process remembers for each host that it was the right one",
+        ("same-process",),
+        ("attacker-ca", "wrong-host", "expired"),
+    ),
+    "first-connection-believed": Flaw(
+        "what an unverified connection brought is believed after a verified one",
+        ("first-connection",),
+        ("attacker-ca", "wrong-host", "expired", "second-connection", "at-position"),
     ),
     "resumed-unverified": Flaw(
         "what was verified once is not verified when the session is resumed",
@@ -275,8 +313,13 @@ FLAWS = {
     ),
     "fallback-if-not-offered": Flaw(
         "a server that answers in plaintext is spoken to in plaintext",
-        ("plaintext-http2",),
-        ("attacker-ca", "wrong-host", "expired", "other-key"),
+        ("plaintext-http2", "no-tls-today"),
+        ("attacker-ca", "wrong-host", "expired", "other-key", "handshake-reset"),
+    ),
+    "fallback-if-blocked": Flaw(
+        "a connection that is reset is tried again without TLS",
+        ("handshake-reset",),
+        ("attacker-ca", "wrong-host", "expired", "plaintext-http2", "no-tls-today"),
     ),
     "fallback-for-unknown-issuer": Flaw(
         "a chain that leads to no known CA is tried again without verification",

@@ -1,36 +1,22 @@
 """The clients of the zoo in Python: each is caught for its flaw, and without it left alone."""
 
-import os
-import sys
 from collections.abc import Sequence
-from unittest.mock import patch
 
 import pytest
 
 from mitm import audit
-from tests.zoo.animals import ZOO, Animal, animals, command_of, environment_of, function_of
+from tests.zoo.animals import Animal, animals
 from tests.zoo.played import assert_caught, assert_left_alone
+from tests.zoo.players import SECONDS, python_client
 
 PYTHON = animals("python")
 FLAWED = {name: animal for name, animal in PYTHON.items() if animal.flaw}
 SOUND = {name: animal for name, animal in PYTHON.items() if not animal.flaw}
 
-SECONDS = 20.0
-
-
-@pytest.fixture(autouse=True)
-def beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a program's own folder is on the path on which it looks for what it imports."""
-    monkeypatch.syspath_prepend(ZOO / "python")
-
 
 def play(animal: Animal, mended: bool, names: Sequence[str]) -> audit.Report:
-    if animal.run == "function":
-        with patch.dict(os.environ, environment_of(animal, mended=mended)):
-            client = function_of(animal, mended=mended)
-            return audit.run(client, only=names, name=animal.name, timeout=SECONDS)
-    command = command_of(animal, [sys.executable, str(animal.path)], mended=mended)
-    return audit.run(command, only=names, name=animal.name, timeout=SECONDS)
+    with python_client(animal, mended=mended) as client:
+        return audit.run(client, only=names, name=animal.name, timeout=SECONDS)
 
 
 @pytest.mark.parametrize("animal", FLAWED.values(), ids=FLAWED)

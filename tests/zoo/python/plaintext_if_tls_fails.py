@@ -1,11 +1,11 @@
 """
 ---
 title: Does without TLS if TLS fails
-case: "CVE-2014-5277: docker-py"
+case: "the documentation of libpq: sslmode prefer, which is the default"
 flaw: [fallback-plaintext]
 ---
-A registry that was not reached by HTTPS was asked by HTTP. It is the attacker who decides what is
-reached.
+First an SSL connection is tried; if that fails, one without. That it fails is for the one on the
+way to decide.
 """
 
 import os

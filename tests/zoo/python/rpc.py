@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import grpc
 import h2.connection
 import h2.events
+import h2.exceptions
 from cryptography import x509
 from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.config import Configuration
@@ -16,6 +17,16 @@ from grpclib.encoding.base import CodecBase
 SECONDS = 10.0
 
 METHOD = "/users.v1.UserService/GetUser"
+
+_REQUEST = {
+    ":method": "POST",
+    ":scheme": "https",
+    ":authority": "server",
+    ":path": METHOD,
+    "content-type": "application/grpc",
+    "te": "trailers",
+    "authorization": "Bearer zoo",
+}
 
 
 def address(target: str) -> tuple[str, int]:
@@ -59,19 +70,37 @@ def sent_chain(connection: ssl.SSLSocket) -> list[x509.Certificate]:
     return [x509.load_pem_x509_certificate(c.public_bytes().encode()) for c in sent]
 
 
+class Http2:
+    """HTTP/2 on a connection, for one call after the other."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._http2 = h2.connection.H2Connection()
+        self._http2.initiate_connection()
+
+    def ask(self) -> None:
+        """Make the call, and wait for its end.
+
+        Raises:
+            ConnectionError: the server has ended the connection, or is about to.
+        """
+        try:
+            stream = self._http2.get_next_available_stream_id()
+            self._http2.send_headers(stream, list(_REQUEST.items()))
+            self._http2.send_data(stream, bytes(5), end_stream=True)
+        except h2.exceptions.ProtocolError:
+            raise ConnectionError("the server has said that it goes away") from None
+        self._connection.sendall(self._http2.data_to_send())
+        while data := self._connection.recv(65536):
+            events = self._http2.receive_data(data)
+            if any(isinstance(event, h2.events.StreamEnded) for event in events):
+                return
+        raise ConnectionError("the server ended the connection before its answer")
+
+
 def ask(connection: socket.socket) -> None:
-    """Make the call, and wait for its end."""
-    http2 = h2.connection.H2Connection()
-    http2.initiate_connection()
-    fields = {":method": "POST", ":scheme": "https", ":authority": "server", ":path": METHOD}
-    fields |= {"content-type": "application/grpc", "te": "trailers", "authorization": "Bearer zoo"}
-    http2.send_headers(1, list(fields.items()))
-    http2.send_data(1, bytes(5), end_stream=True)
-    connection.sendall(http2.data_to_send())
-    while data := connection.recv(65536):
-        if any(isinstance(e, h2.events.StreamEnded) for e in http2.receive_data(data)):
-            return
-    raise ConnectionError("the server ended the connection before its answer")
+    """Make one call on a connection."""
+    Http2(connection).ask()
 
 
 def call(target: str, context: ssl.SSLContext, name: str) -> None:
@@ -82,7 +111,11 @@ def call(target: str, context: ssl.SSLContext, name: str) -> None:
 
 def call_grpcio(target: str, credentials: grpc.ChannelCredentials, name: str) -> None:
     """The same with grpcio, which checks a name that is dialled more strictly than another."""
-    options: list[tuple[str, str | int]] = [("grpc.enable_http_proxy", 0)]
+    options: list[tuple[str, str | int]] = [
+        ("grpc.enable_http_proxy", 0),
+        # One address after the other, also on a busy machine.
+        ("grpc.happy_eyeballs_connection_attempt_delay_ms", 10_000),
+    ]
     if name != address(target)[0]:
         options.append(("grpc.ssl_target_name_override", name))
     with grpc.secure_channel(target, credentials, options) as channel:
@@ -109,6 +142,7 @@ async def call_grpclib(target: str, context: ssl.SSLContext, name: str) -> None:
         await UnaryUnaryMethod(channel, METHOD, bytes, bytes)(b"", timeout=SECONDS)
     finally:
         # `close` begins to close the connection, and there is nothing to wait for its end with.
-        if channel._protocol:
-            channel._protocol.connection._transport.abort()
-        channel.close()
+        protocol, channel._protocol = channel._protocol, None
+        # One that was lost has none any more.
+        if transport := protocol and getattr(protocol.connection, "_transport", None):
+            transport.abort()
