@@ -75,7 +75,8 @@ def key_store(certificates: list[x509.Certificate]) -> bytes:
     entries = [struct.pack(">III", _MAGIC, _VERSION, len(certificates))]
     for number, certificate in enumerate(certificates):
         encoded = certificate.public_bytes(Encoding.DER)
-        made = int(certificate.not_valid_before_utc.timestamp()) * 1000
+        # When it was put in, in milliseconds since 1970, before which there is nothing.
+        made = max(0, int(certificate.not_valid_before_utc.timestamp())) * 1000
         entries += [
             struct.pack(">I", _TRUSTED_CERTIFICATE),
             _text(f"ca{number}"),

@@ -19,9 +19,9 @@ from mitm import pki
 from mitm.pki.trust_store import PASSWORD, subject_hash
 
 
-def named(name: x509.Name) -> x509.Certificate:
+def named(name: x509.Name, *, old: bool = False) -> x509.Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
+    now = datetime(1955, 1, 1, tzinfo=UTC) if old else datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -99,7 +99,7 @@ def handshake(context: ssl.SSLContext, presented: ssl.SSLContext) -> bool:
 def test_java_reads_the_key_store(tmp_path: Path) -> None:
     if not shutil.which("keytool"):
         pytest.skip("keytool is needed: apt install default-jre-headless")
-    first, second = named(NAMES["the lab's"]), named(NAMES["other letters"])
+    first, second = named(NAMES["the lab's"], old=True), named(NAMES["other letters"])
     store = pki.write_trust_store(tmp_path / "store", pem(first) + pem(second))
     command = ["keytool", "-list", "-rfc", "-keystore", str(store.key_store)]
     command += ["-storepass", PASSWORD]
