@@ -132,17 +132,19 @@ def _at_positions(case: Case, attack: Attack, control: Observation | None) -> It
 
 def positions(control: Observation | None) -> list[Position]:
     """The connections of a client that makes several, as the control has shown them."""
-    if control is None or len(control.made) < 2:
+    made = control.made if control else ()
+    if control is None or len([kind for kind in made if kind.protocol]) < 2:
         return []
     seen: Counter[Offer] = Counter()
     found = []
-    for number, kind in enumerate(control.made, start=1):
+    for number, kind in enumerate(made, start=1):
         seen[kind.offer] += 1
-        carries = any(each.offer == kind.offer for each in control.kinds)
-        nth = seen[kind.offer]
-        found.append(Position(number, len(control.made), kind.offer, nth, carries))
+        # With a handshake that it does not complete, a client gives nothing away.
+        if kind.protocol:
+            carries = any(each.offer == kind.offer for each in control.kinds)
+            found.append(Position(number, len(made), kind.offer, seen[kind.offer], carries))
     # What there is one of comes before what is alike: the first of each kind, the last of all.
-    last = len(control.made)
+    last = found[-1].number
     by_weight = sorted(found, key=lambda each: (each.nth > 1 and each.number != last, each.number))
     return sorted(by_weight[:MAX_POSITIONS])
 

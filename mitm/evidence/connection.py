@@ -259,8 +259,9 @@ class SeenConnection:
     @property
     def kind(self) -> Kind:
         """Which kind of connection it is."""
-        other = "HTTP/1.1" if self.requested else "bytes"
-        return Kind(self.offer, "HTTP/2" if self._framed else other)
+        if self._framed or self.requested:
+            return Kind(self.offer, "HTTP/2" if self._framed else "HTTP/1.1")
+        return Kind(self.offer, "bytes" if self.accepted or self.over_the_line else "")
 
     @property
     def hello(self) -> Offer | None:

@@ -168,9 +168,11 @@ def not_attacked(control: Observation, attack: Observation) -> list[Kind]:
         control: what it did with the genuine certificate.
         attack: what it did with the forged one.
     """
-    if len(control.made) < 2:
+    # What was given up before the genuine certificate was looked at carries nothing.
+    made = [kind for kind in control.made if kind.protocol]
+    if len(made) < 2:
         return []
     shown = {kind.offer for kind in attack.left}
-    alike = Counter(kind.offer for kind in control.made)
-    missed = (k for k in control.made if k.offer not in shown or alike[k.offer] > 1)
+    alike = Counter(kind.offer for kind in made)
+    missed = (k for k in made if k.offer not in shown or alike[k.offer] > 1)
     return list(dict.fromkeys(missed))

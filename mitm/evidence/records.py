@@ -193,7 +193,8 @@ class Kind(msgspec.Struct, frozen=True):
     Attributes:
         offer: what its ClientHello offers besides a name, the mark of a TLS stack and how it is
             configured; () without TLS.
-        protocol: that is spoken on it: HTTP/2, HTTP/1.1 or other `bytes`.
+        protocol: that is spoken on it: HTTP/2, HTTP/1.1 or other `bytes`; "" if its handshake was
+            not completed.
     """
 
     offer: tuple[tuple[str, ...], ...]

@@ -190,6 +190,13 @@ def test_each_position_is_attacked_by_itself_and_found_by_what_it_offers() -> No
     ]
 
 
+def test_what_is_given_up_in_the_handshake_is_counted_and_not_attacked() -> None:
+    given_up = Kind(kind().offer, "")
+    assert positions(control(given_up, kind())) == []
+    chosen = positions(control(given_up, kind(), kind()))
+    assert [(position.number, position.nth) for position in chosen] == [(2, 2), (3, 3)]
+
+
 def test_of_many_connections_the_first_of_each_kind_and_the_last_are_attacked() -> None:
     made = [kind()] * 20 + [kind("http/1.1")] + [kind()] * 20
     chosen = positions(control(*made))
