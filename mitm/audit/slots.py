@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 # Runs that may wait beside those that work. A client that has been refused waits a second before it
 # tries again, and longer each time (gRPC's connection back-off): a core that waits with it is idle.
-WAITING = 12
+# No more, since some are at work again soon: a JVM takes seconds of two cores to start.
+WAITING = 6
 
 
 class Slots:
