@@ -20,19 +20,23 @@ from mitm.masking import plain
 
 _KINDS = {Attack: "attacks", OfferRule: "offers"}
 
+# What a client can be tried with, by its kind.
+_TRIED = {"certs": "Certificates", "attacks": "Attacks", "offers": "Rules about what is offered"}
+
 # Columns of a terminal from which on a table of five columns has room for space beside its lines.
 _WIDE = 100
 
 
 @click.command(name="list")
-@click.argument("kind", type=click.Choice(["scenarios", "certs", "clients"]), required=False)
+@click.argument("kind", type=click.Choice(["scenarios", *_TRIED, "clients"]), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, of all kinds.")
 def list_content(kind: str | None, as_json: bool) -> None:
-    """List scenarios, certificates and clients, or those of one kind with more about each.
+    """List scenarios, certificates, attacks and clients, or those of one kind with more about each.
 
     \b
     mitm-demo list
     mitm-demo list certs
+    mitm-demo list attacks
     mitm-demo list certs --json
     """
     if as_json:
@@ -44,8 +48,8 @@ def list_content(kind: str | None, as_json: bool) -> None:
     match kind:
         case "scenarios":
             console.print(_scenarios())
-        case "certs":
-            console.print(_certificates(console))
+        case "certs" | "attacks" | "offers":
+            console.print(_to_try(console, kind))
         case "clients":
             console.print(_clients())
         case _:
@@ -67,7 +71,7 @@ def _all() -> Iterator[dict[str, object]]:
         }
     for recipe in _by_place():
         yield {
-            "kind": _KINDS.get(type(recipe), "certs"),
+            "kind": _kind(recipe),
             "name": recipe.name,
             "title": recipe.title,
             "family": recipe.family,
@@ -103,7 +107,7 @@ def _overview() -> Table:
     grid.add_row(Text("Scenarios", style="bold"), "mitm-demo list scenarios")
     for scenario in _in_order():
         grid.add_row(f"  {scenario.name}", scenario.title)
-    grid.add_row(Text("Certificates", style="bold"), "mitm-demo list certs")
+    grid.add_row(Text("Certificates", style="bold"), "mitm-demo list certs | attacks | offers")
     families = itertools.groupby(_by_place(), key=lambda recipe: recipe.family)
     counts = ", ".join(f"{family} {sum(1 for _ in recipes)}" for family, recipes in families)
     grid.add_row("", counts)
@@ -123,12 +127,17 @@ def _scenarios() -> Table:
     return table
 
 
-def _certificates(console: Console) -> Table:
+def _kind(recipe: Entry) -> str:
+    return _KINDS.get(type(recipe), "certs")
+
+
+def _to_try(console: Console, kind: str) -> Table:
     heads = ("name", "severity", "CWE", "a correct\nclient", "title")
-    table = _table("Certificates", *heads)
+    table = _table(_TRIED[kind], *heads)
+    entries = [entry for entry in _by_place() if _kind(entry) == kind]
     if console.width < _WIDE:
         table.padding = (0, 0)
-    for family, recipes in itertools.groupby(_by_place(), key=lambda recipe: recipe.family):
+    for family, recipes in itertools.groupby(entries, key=lambda recipe: recipe.family):
         table.add_section()
         table.add_row(family.title(), style="bold")
         for recipe in recipes:

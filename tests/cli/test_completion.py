@@ -41,7 +41,7 @@ CERTS = {*content.markdown_files(content.CERTS)}
         ("mitm-demo proxy --cert ", CERTS),
         ("mitm-demo certs --only ", CERTS),
         ("mitm-demo show ", {*content.to_try(), *scenarios()}),
-        ("mitm-demo list ", {"scenarios", "certs", "clients"}),
+        ("mitm-demo list ", {"scenarios", "certs", "attacks", "offers", "clients"}),
     ],
 )
 def test_an_empty_word_is_completed_by_every_name(line: str, known: set[str]) -> None:

@@ -11,7 +11,7 @@ from mitm import content
 from mitm.lab import clients, load_client, scenarios
 from tests.programs import mitm_demo, refused, run, scenario_file
 
-KINDS = ("scenarios", "certs", "clients")
+KINDS = ("scenarios", "certs", "attacks", "offers", "clients")
 COMMANDS = ("run", "audit", "list", "show", "proxy", "certs", "serve", "call", "doctor")
 
 
@@ -36,8 +36,7 @@ def test_list_by_kind_names_every_scenario_certificate_and_client() -> None:
 def test_list_as_json_tells_all_that_options_need() -> None:
     result = mitm_demo("list", "--json")
     assert result.code == 0, result.err
-    kinds = (*KINDS, "attacks", "offers")
-    named = {kind: [each for each in result.json_lines if each["kind"] == kind] for kind in kinds}
+    named = {kind: [each for each in result.json_lines if each["kind"] == kind] for kind in KINDS}
     assert sum(map(len, named.values())) == len(result.json_lines)
     assert {each["name"] for each in named["scenarios"]} == {*scenarios()}
     assert {each["name"] for each in named["certs"]} == {*content.markdown_files(content.CERTS)}
@@ -67,7 +66,13 @@ def test_a_narrow_terminal_cuts_no_name() -> None:
 # One certificate of each kind stands for all: they are shown by the same few lines.
 def test_list_shows_one_kind_if_asked_to() -> None:
     listed = {kind: mitm_demo("list", kind).out for kind in KINDS}
-    names = {"scenarios": "skip-verify", "certs": "wrong-host", "clients": "python"}
+    names = {
+        "scenarios": "skip-verify",
+        "certs": "wrong-host",
+        "attacks": "second-connection",
+        "offers": "no-sni",
+        "clients": "python",
+    }
     for kind, out in listed.items():
         assert {k for k, name in names.items() if f" {name} " in out} == {kind}
     assert "'certificates' is not one of" in refused(mitm_demo("list", "certificates"))
