@@ -110,12 +110,14 @@ _OF_THE_PATH: tuple[CauseName, ...] = (
 )
 
 # The families that verification is made of. The certificates that are named are odd in their
-# encoding: a parser may turn them away before anybody has verified anything.
+# encoding, or in how they are served: a client may turn them away before anybody has verified
+# anything.
 _VERIFICATION: tuple[CauseName, ...] = (*_UNCHECKED, "ca-limits", "purpose")
 _PROOF_OF_NONE: tuple[CauseName, ...] = (*_VERIFICATION, "no-signature-check")
-_ODDLY_ENCODED = {
+_ODD = {
     *("cn-injection", "nul-in-cn", "nul-in-san", "san-injection", "uri-san"),
     *("email-san", "unicode-name"),
+    *("attacker-ca-no-alpn", "attacker-ca-rsa", "attacker-ca-tls-1.2", "wrong-host-tls-1.2"),
 }
 
 # Numbers in the Common Weakness Enumeration.
@@ -278,7 +280,7 @@ class _Sorter:
             return False
         refused = [f for name in _VERIFICATION for f in _of(name, self._refused)]
         binding = _names(f for f in refused if f.case.severity == "must")
-        return not binding - _ODDLY_ENCODED
+        return not binding - _ODD
 
     def whole(
         self, name: CauseName, proof: Sequence[Finding], follows: Sequence[Finding] = ()
