@@ -176,7 +176,7 @@ def judge(
     outcome, reason = outcome_of(case, observation, client, observer.noun)
     cleared = outcome == "pass" and case.expect == "reject"
     if fault:
-        outcome, reason = of_fault(observation, outcome, reason, client, control)
+        outcome, reason = of_fault(observation, outcome, reason, client)
     elif case.attack and play:
         outcome, reason = of_attack(case.attack, play, observation, outcome, reason, client)
         if outcome == "pass" and not complete and not play.turns_away:
@@ -253,7 +253,6 @@ def of_fault(
     outcome: Outcome,
     reason: str,
     client: ClientRun,
-    control: Observation | None,
 ) -> tuple[Outcome, str]:
     """What came of a client that was not told whom to trust: whatever it sends is too much.
 
@@ -267,8 +266,11 @@ def of_fault(
         return outcome, reason
     # Nobody but itself has kept it from going on.
     by_itself = all(each.by == "client" and each.reached == "nothing" for each in endings)
-    waits = control is not None and control.end == "still-running" and not endings
-    if (client.over and by_itself) or waits:
+    # Some wait for a file that they can use, and would for ever.
+    waits = client.end == "still-running" and not any(each.certificate for each in endings)
+    if by_itself and waits:
+        return "pass", f"fails closed: it sent nothing in the {client.seconds:g} s that it had"
+    if by_itself and client.over:
         return "pass", f"fails closed: {reason}"
     return outcome, reason
 

@@ -26,7 +26,7 @@ AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 PATIENT = 60.0
 
 PROGRAM = """
-import os, shutil, socket, ssl, sys
+import os, shutil, socket, ssl, sys, time
 
 host, port, ca, kind, cache = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5]
 
@@ -68,6 +68,11 @@ def kept():
     if not os.path.exists(cache):
         shutil.copy(ca, cache)
     return ssl.create_default_context(cafile=cache)
+
+def waiting():
+    while not os.path.exists(ca):
+        time.sleep(0.05)
+    return sound()
 
 context = globals()[kind]()
 with socket.create_connection((host, port), 20) as plain:
@@ -115,6 +120,16 @@ def test_a_client_that_fails_closed_passes_whether_it_connects_or_not(program: P
     assert "never connected" in told["ca-missing"].reason
     assert "FileNotFoundError" in told["ca-missing"].reason
     assert "rejected" in told["ca-another"].reason
+    assert conclude(report).exit_code == 0
+
+
+def test_a_client_that_waits_for_its_file_fails_closed(program: Program) -> None:
+    report = audit.run(program("waiting"), only=["ca-missing"], timeout=4)
+    (finding,) = report.findings
+    assert (finding.outcome, finding.reason) == (
+        "pass",
+        "fails closed: it sent nothing in the 4 s that it had",
+    )
     assert conclude(report).exit_code == 0
 
 
