@@ -8,7 +8,7 @@ import msgspec
 from mitm.audit.attack import Attack
 from mitm.audit.case import CONTROL, Case
 from mitm.audit.offer import OfferRule, judge_offers
-from mitm.audit.play import Play
+from mitm.audit.play import Play, Position
 from mitm.evidence import (
     ClientRun,
     Ending,
@@ -328,14 +328,23 @@ def of_plays(case: Case, findings: Sequence[tuple[Play, Finding]]) -> Finding:
                 return finding
     passed = [finding for _, finding in findings if finding.outcome == "pass"]
     for play, finding in findings:
-        if finding.outcome == "not-exercised" and play.position and play.position.carries_data:
-            reason = f"{play.position}, which carries data, did not come again: {finding.reason}"
+        position = play.position
+        if finding.outcome != "not-exercised" or position is None or _was_late(position, finding):
+            continue
+        if position.carries_data:
+            reason = f"{position}, which carries data, did not come again: {finding.reason}"
             return msgspec.structs.replace(finding, outcome="inconclusive", reason=reason)
     if passed:
         return passed[0]
     if not findings:
         return Finding(case, "not-exercised", ONE_CONNECTION)
     return findings[0][1]
+
+
+def _was_late(position: Position, finding: Finding) -> bool:
+    """Whether it is one of a loop's connections, of which the clock alone says how many come."""
+    ran_on = finding.observation is not None and finding.observation.end == "still-running"
+    return ran_on and position.nth > 1 and not position.total
 
 
 ONE_CONNECTION = "the client makes one connection, which each certificate has attacked already"

@@ -26,7 +26,7 @@ class Position(NamedTuple):
 
     Attributes:
         number: from 1, among all that the client makes.
-        total: how many that are.
+        total: how many that are; 0 of a client that goes on, where only the clock says.
         offer: what its ClientHello offers, see `Kind`.
         nth: from 1, among those that offer the same.
         carries_data: whether all that offer the same do, or may.
@@ -39,7 +39,7 @@ class Position(NamedTuple):
     carries_data: bool
 
     def __str__(self) -> str:
-        return f"connection {self.number} of {self.total}"
+        return f"connection {self.number}" + (f" of {self.total}" if self.total else "")
 
 
 class Stage(NamedTuple):
@@ -137,14 +137,16 @@ def positions(control: Observation | None) -> list[Position]:
         return []
     seen: Counter[Offer] = Counter()
     found = []
+    goes_on = control.end == "still-running"
+    total = 0 if goes_on else len(made)
     for number, kind in enumerate(made, start=1):
         seen[kind.offer] += 1
         # With a handshake that it does not complete, a client gives nothing away.
         if kind.protocol:
             carries = any(each.offer == kind.offer for each in control.kinds)
-            found.append(Position(number, len(made), kind.offer, seen[kind.offer], carries))
+            found.append(Position(number, total, kind.offer, seen[kind.offer], carries))
     # What there is one of comes before what is alike: the first of each kind, the last of all.
-    last = found[-1].number
+    last = 0 if goes_on else found[-1].number
     by_weight = sorted(found, key=lambda each: (each.nth > 1 and each.number != last, each.number))
     return sorted(by_weight[:MAX_POSITIONS])
 

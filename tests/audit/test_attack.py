@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mitm import audit, content
@@ -204,6 +205,15 @@ def test_of_many_connections_the_first_of_each_kind_and_the_last_are_attacked() 
     numbers = [position.number for position in chosen]
     assert numbers == sorted(numbers)
     assert {1, 21, 41} <= set(numbers)
+
+
+def test_of_a_loop_no_connection_is_the_last() -> None:
+    looped = msgspec.structs.replace(control(*[kind()] * 20), end="still-running")
+    chosen = positions(looped)
+    assert [position.number for position in chosen] == list(range(1, MAX_POSITIONS + 1))
+    assert str(chosen[1]) == "connection 2"
+    # One that comes to its end has a last one.
+    assert positions(control(*[kind()] * 20))[-1].number == 20
 
 
 def test_sessions_are_not_resumed_with_another_kind_of_key(tmp_path: Path) -> None:

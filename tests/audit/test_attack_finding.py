@@ -270,9 +270,9 @@ def test_data_is_data_on_whatever_connection() -> None:
 PLAY = plays_of(SECOND)[0]
 
 
-def position(number: int, *, data: bool = True) -> Play:
+def position(number: int, *, data: bool = True, total: int = 2) -> Play:
     stage = Stage(Step(FORGED), SECOND.chains[FORGED])
-    return Play((stage, stage), FORGED, Position(number, 2, (), number, data), number)
+    return Play((stage, stage), FORGED, Position(number, total, (), number, data), number)
 
 
 def came_to(*outcomes: Outcome, plays: Sequence[Play] = ()) -> Finding:
@@ -312,6 +312,25 @@ def test_a_connection_with_data_that_did_not_come_again_is_undecided() -> None:
     without = came_to("pass", "not-exercised", plays=[position(1), position(2, data=False)])
     assert without.outcome == "pass"
     assert came_to("vulnerable", "not-exercised", plays=plays).outcome == "vulnerable"
+
+
+@pytest.mark.parametrize(
+    ("number", "total", "outcome"),
+    [
+        (2, 0, "pass"),
+        # The first of its kind is none of what went before.
+        (1, 0, "inconclusive"),
+        # One that came to its end with the genuine certificate makes so many, and no other number.
+        (2, 2, "inconclusive"),
+    ],
+)
+def test_how_often_a_loop_connects_is_up_to_the_clock(
+    number: int, total: int, outcome: Outcome
+) -> None:
+    late = Observation("untried", "", Evidence("nothing"), end="still-running")
+    findings = [Finding(SECOND, "pass", "rejected"), Finding(SECOND, "not-exercised", "", late)]
+    plays = [position(1, total=total), position(number, total=total)]
+    assert of_plays(SECOND, list(zip(plays, findings, strict=True))).outcome == outcome
 
 
 def test_an_attack_is_told_from_a_certificate() -> None:
