@@ -252,8 +252,9 @@ class SeenConnection:
             return False
         both = (self.client, other.client)
         two_families = all(both) and both[0].startswith("[") != both[1].startswith("[")
-        # Who tries the other address because it has refused this one closes this one first.
-        was_ahead = other._shown is not None and other._shown.time < self.closed.time
+        # Who tries the other address because it has refused this one closes this one first; under
+        # load, that may be seen when the other one is under way.
+        was_ahead = other.accepted and other._accepted_at < self.closed.time
         return two_families and was_ahead and not (other.closed and other.closed.time < self.opened)
 
     @property

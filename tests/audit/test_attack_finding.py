@@ -259,6 +259,15 @@ def test_what_is_dropped_for_a_faster_address_is_not_rejected(
     assert len(finding.observation.made) == 2 - int(raced)
 
 
+def test_what_is_closed_before_the_other_address_was_taken_is_rejected() -> None:
+    refused = [*shown(FORGED, 1, client=LATE), left(1, at=3)]
+    # The next attempt is under way before the close of this one is seen.
+    after = [*shown(GENUINE, 2, at=2), *called(2)]
+    after = [structs.replace(e, time=4) if isinstance(e, HandshakeCompleted) else e for e in after]
+    finding = judged(case_of("first-connection"), [*refused, *after, left(2, at=5)], FINE)
+    assert (finding.outcome, finding.observation.raced) == ("pass", 0)  # type: ignore[union-attr]
+
+
 def test_data_is_data_on_whatever_connection() -> None:
     winner = [*shown(GENUINE, 1), *called(1), left(1, at=5)]
     other = [*shown(FORGED, 2, at=1, client=LATE), *called(2), left(2, at=3)]
