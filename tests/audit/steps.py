@@ -159,6 +159,16 @@ def in_plaintext_if_told_so(server: Server, verify: Verify) -> None:
         talk_in_plaintext(server)
 
 
+def unverified_if_told_so(server: Server, verify: Verify) -> None:
+    """Takes a plaintext answer for a server that is too old, and tries again with less."""
+    try:
+        talk(server, verifying(server))
+    except ssl.SSLError as error:
+        if error.reason != "WRONG_VERSION_NUMBER":
+            raise
+        talk(server, verify(server))
+
+
 def in_plaintext_on_the_same_connection(server: Server, verify: Verify) -> None:
     """Answers a refusal of TLS by going on without, on the connection that it has."""
     with Connection(server, verifying(server)) as connection:
