@@ -128,6 +128,7 @@ class _Forge:
         self._now = now
         self._own = authorities.lab.own
         self._keys: dict[int, Key] = {}
+        self._anchored: dict[int, bool] = {}
 
     def chain(self) -> Chain:
         if self._own:
@@ -249,7 +250,9 @@ class _Forge:
         subject, key = self._subject(link, depth), self._key(link, depth)
         end = self._now + (offset(link.not_after) if link.not_after else LIFETIME)
         key_id = self._key_id(subject, key)
-        return _Signer(subject, key, key_id, end, self._leads_to_trust(depth))
+        if depth not in self._anchored:
+            self._anchored[depth] = self._leads_to_trust(depth)
+        return _Signer(subject, key, key_id, end, self._anchored[depth])
 
     def _key(self, link: Link, depth: int) -> Key:
         match link.same_key_as:
@@ -275,6 +278,9 @@ class _Forge:
     def _leads_to_trust(self, depth: int, seen: frozenset[int] = frozenset()) -> bool:
         """Whether a link, or one that has the same key, leads to a CA that the client trusts."""
         link = self._recipe.chain[depth]
+        if depth in self._anchored:
+            # A chain of a hundred is made from the root down: each need not be walked to its end.
+            return self._anchored[depth]
         if not isinstance(link, Link):
             return link.authority == "lab"
         seen |= {depth}
