@@ -30,6 +30,7 @@ class Position(NamedTuple):
         offer: what its ClientHello offers, see `Kind`.
         nth: from 1, among those that offer the same.
         carries_data: whether all that offer the same do, or may.
+        addresses: of the host that the client may try for it, each on a connection of its own.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Position(NamedTuple):
     offer: Offer
     nth: int
     carries_data: bool
+    addresses: int = 1
 
     def __str__(self) -> str:
         return f"connection {self.number}" + (f" of {self.total}" if self.total else "")
@@ -69,6 +71,16 @@ class Play(NamedTuple):
         """The CA that the client's machine is to trust; b"" for none."""
         chains = (stage.chain for stage in self.stages if stage.chain)
         return next((chain.system_pem for chain in chains if chain.system_pem), b"")
+
+    def at_both_addresses(self) -> "Play":
+        """The same, where the connection that is attacked may come at two addresses at once.
+
+        gRPC's C core sends no alert for a name that it refuses, and tries the other address at
+        once: that looks as if the other one had been faster. Where both are attacked, it does not.
+        """
+        if self.position is None:
+            return self
+        return self._replace(position=self.position._replace(addresses=2))
 
     @property
     def calls_before(self) -> int:
@@ -203,7 +215,8 @@ class Script:
         if position := self._play.position:
             offer = (hello.versions, hello.alpn, hello.cipher_suites)
             self._seen[offer] += 1
-            here = offer == position.offer and self._seen[offer] == position.nth
+            beyond = self._seen[offer] - position.nth
+            here = offer == position.offer and 0 <= beyond < position.addresses
             return self._play.stages[0 if here else 1]
         stage = self._play.stages[self._at]
         if stage.step.connections:

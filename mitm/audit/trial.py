@@ -124,7 +124,7 @@ async def try_case(
                 for _ in range(RACES):
                     if not _was_raced(finding):
                         break
-                    finding = await run(play)
+                    finding = await run(play.at_both_addresses())
                 findings.append((play, finding))
                 if finding.outcome == "vulnerable":
                     break

@@ -1,6 +1,7 @@
 """The audit as a whole: controls first and last, so many at once, and in a stable order."""
 
 import asyncio
+import functools
 import ssl
 
 import pytest
@@ -285,3 +286,50 @@ def test_a_bug_in_a_client_under_test_is_not_hidden(suite: Suite) -> None:
                 await run_audit(suite, broken, upstream, subject=SUBJECT)
 
     run(main())
+
+
+async def _takes_the_other_address(
+    endpoint: Endpoint, enough: asyncio.Event, *, careless: bool = False
+) -> ClientRun:
+    """Make two calls; go from a name that is refused to the other address, as gRPC's C core does.
+
+    The connection that was refused is closed without an alert, and too late to be told from one
+    that was given up because the other one was faster.
+    """
+    context = ssl.create_default_context(cafile=endpoint.ca_file)
+    context.check_hostname = False
+    failed = False
+    for call in range(2):
+        refused = []
+        for address in ("::1", "127.0.0.1"):
+            reader, writer = await asyncio.open_connection(address, endpoint.port, ssl=context)
+            certificate = writer.get_extra_info("peercert")
+            fits = ("DNS", endpoint.name) in certificate["subjectAltName"]
+            if fits or (careless and call == 1):
+                writer.write(b"GET / HTTP/1.1\r\n\r\n")
+                await reader.read()
+                writer.close()
+                break
+            refused.append(writer)
+        else:
+            failed = True
+        for writer in refused:
+            writer.close()
+    return ClientRun("returned", failed=failed)
+
+
+@pytest.mark.parametrize("careless", [False, True])
+def test_who_goes_from_a_refusal_to_the_other_address_has_been_attacked(
+    loop: LoopFactory, careless: bool
+) -> None:
+    client = functools.partial(_takes_the_other_address, careless=careless)
+
+    async def main() -> None:
+        [attack] = select(catalogue(), ["at-position"])
+        suite = forge_suite([structs.replace(attack, forgeries=("wrong-host",))])
+        async with stand_in() as upstream:
+            report = await run_audit(suite, client, upstream, subject=SUBJECT, jobs=1)
+        (finding,) = report.findings
+        assert finding.outcome == ("vulnerable" if careless else "pass"), finding.reason
+
+    run(main(), loop)
