@@ -226,12 +226,12 @@ class Interrupted(Event, frozen=True, tag="interrupted"):
     """The interceptor interrupts a connection, as the attack that is played has it.
 
     Attributes:
-        how: `reset`: the socket is reset. `refused`: the ClientHello is answered in plaintext that
-            there is no TLS. `goaway`: the client is told to take another connection. `cut`: the
-            socket is reset in the middle of an answer.
+        how: `reset`: the socket is reset. `closed`: it is closed at the ClientHello. `refused`: the
+            ClientHello is answered in plaintext that there is no TLS. `goaway`: the client is told
+            to take another connection. `cut`: the socket is reset in the middle of an answer.
     """
 
-    how: Literal["reset", "refused", "goaway", "cut"]
+    how: Literal["reset", "closed", "refused", "goaway", "cut"]
 
 
 class Alert(Event, frozen=True, tag="alert"):

@@ -31,6 +31,7 @@ _SOURCES = {
 _CARRIERS = {"HEADERS", "CONTINUATION", "PUSH_PROMISE", "DATA"}
 _INTERRUPTED = {
     "reset": "resets the connection",
+    "closed": "closes the connection without a handshake",
     "refused": "answers in plaintext that there is no TLS",
     "goaway": "tells the client to take another connection (GOAWAY)",
     "cut": "cuts the connection in the middle of an answer",

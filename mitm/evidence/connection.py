@@ -185,7 +185,7 @@ class SeenConnection:
             case events.HandshakeCompleted():
                 self.accepted, self._accepted_at = True, event.time
                 self.resumed = event.resumed
-            case events.Interrupted(how="refused" | "reset") if not self.accepted:
+            case events.Interrupted(how="closed" | "refused" | "reset") if not self.accepted:
                 self.turned_away = True
             case events.UpstreamFailed():
                 self.unreached = event.reason

@@ -152,7 +152,9 @@ async def present(client: Peer, presented: pki.Presentation, tls: TlsLeg, emit: 
     )
 
 
-async def turn_away(client: Peer, how: Literal["reset", "refused"], emit: Emit) -> NoReturn:
+async def turn_away(
+    client: Peer, how: Literal["reset", "closed", "refused"], emit: Emit
+) -> NoReturn:
     """Give a ClientHello no handshake.
 
     What the client says in plaintext after a refusal is left unread.
@@ -165,7 +167,8 @@ async def turn_away(client: Peer, how: Literal["reset", "refused"], emit: Emit) 
     if how == "reset":
         client.reset()
         raise EndError("attacker", "reset")
-    client.send(NO_TLS)
+    if how == "refused":
+        client.send(NO_TLS)
     client.send_end(notify=False)
     # A socket that is closed over unread bytes is reset, and the answer is lost with it (RFC 9112
     # section 9.6).

@@ -18,7 +18,7 @@ _GOAWAY = bytes.fromhex("000008070000000000" + "7fffffff" + "00000000")
 
 _FRAME_HEADER = 9  # RFC 9113 section 4.1
 
-Handshake = Literal["complete", "reset", "refused"]
+Handshake = Literal["complete", "reset", "closed", "refused"]
 Then = Literal["", "goaway", "reset", "cut"]
 
 
@@ -27,8 +27,8 @@ class Treatment(NamedTuple):
 
     Attributes:
         presented: what the client is shown; None where there is no handshake.
-        handshake: `reset`: the socket is reset at the ClientHello. `refused`: it is answered in
-            plaintext that there is no TLS, and closed.
+        handshake: `reset`: the socket is reset at the ClientHello. `closed`: it is closed in good
+            order. `refused`: it is answered in plaintext that there is no TLS, and closed.
         then: what becomes of the connection once it is established. `goaway`: after its first
             answer it takes no more calls. `reset`: after that it is reset. `cut`: it is reset in
             the middle of its first answer, behind a message.

@@ -150,6 +150,14 @@ def in_plaintext_after_a_reset(server: Server, verify: Verify) -> None:
         talk_in_plaintext(server)
 
 
+def unverified_after_an_end(server: Server, verify: Verify) -> None:
+    """Takes a server that says nothing and closes for one that is too old."""
+    try:
+        talk(server, verifying(server))
+    except ssl.SSLEOFError:
+        talk(server, verify(server))
+
+
 def in_plaintext_if_told_so(server: Server, verify: Verify) -> None:
     try:
         talk(server, verifying(server))
