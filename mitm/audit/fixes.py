@@ -226,8 +226,9 @@ FIXES: dict[tuple[str, Stack], str] = {
         "without an `except` that goes on; load_verify_locations adds to the system's roots"
     ),
     ("fails-open", "grpcio"): (
-        "Never pass None or an empty text to grpc.ssl_channel_credentials: it then trusts the "
-        "roots that grpcio brings along"
+        "Read the file, and raise an error if it is empty, before its text goes to "
+        'grpc.ssl_channel_credentials: `if not pem.strip(): raise ValueError(path)`. None and b"" '
+        "mean to it the roots that grpcio brings along"
     ),
     ("fails-open", "go"): (
         "Begin with x509.NewCertPool(), stop where os.ReadFile fails or AppendCertsFromPEM returns "

@@ -193,6 +193,26 @@ def test_the_cause_is_told_with_its_fix(program: Program) -> None:
     assert "ca-missing" in {finding.case.name for finding in report.failing()}
 
 
+@pytest.mark.parametrize("checked", [False, True])
+def test_the_fix_for_an_empty_file_is_what_a_client_of_grpcio_has_to_do(checked: bool) -> None:
+    check = "if not pem.strip(): raise ValueError(path)"
+    client = [sys.executable, "-c", GRPCIO.format(check=check if checked else ""), "{target}"]
+    report = audit.run([*client, "{ca}"], only=["ca-empty"], timeout=PATIENT)
+    (finding,) = report.findings
+    assert finding.outcome == ("pass" if checked else "vulnerable"), finding.reason
+    assert all(check in cause.fix for cause in find_causes(report))
+    assert len(find_causes(report)) == (not checked)
+
+
+GRPCIO = """
+import sys, grpc
+_, target, path = sys.argv
+pem = open(path, "rb").read()
+{check}
+with grpc.secure_channel(target, grpc.ssl_channel_credentials(pem)) as channel:
+    channel.unary_unary("/lab.Service/Call")(b"", timeout=10)
+"""
+
 CARELESS = """
 import socket, ssl, sys
 context = ssl._create_unverified_context()
