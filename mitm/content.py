@@ -22,6 +22,9 @@ PROTO = ROOT / "proto"
 SCENARIOS = ROOT / "scenarios"
 SERVER = ROOT / "server" / "server.py"
 
+# Of more names than these, a line of them helps nobody.
+_MOST_TOLD = 20
+
 
 def find(kind: str, known: dict[str, Path], name: str) -> Path:
     """Resolve what a user typed, a known name or a path of their own, to a file.
@@ -46,7 +49,11 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
     if _exists(path):
         raise UserError(f"unknown {kind} {name!r}: for what lies here, write .{os.sep}{name}")
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    hint = f"known: {', '.join(sorted(known))}"
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    elif len(known) > _MOST_TOLD:
+        hint = "see what there is with mitm-demo list"
     raise UserError(f"unknown {kind} {name!r}: {hint}")
 
 

@@ -1,12 +1,13 @@
 """Attacks: what happens over the connections of a client, in steps; the files in certs/attacks/."""
 
+import functools
 from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from mitm import content, front_matter
 from mitm.errors import UserError
-from mitm.pki import Fault
+from mitm.pki import Fault, load_recipe
 from mitm.pki.recipe import Family, Severity
 from mitm.proxy.treatment import Handshake, Then
 
@@ -148,4 +149,28 @@ def load_attack(name: str) -> Attack:
     known = content.markdown_files(content.CERTS)
     for certificate in sorted(attack.certificates - known.keys()):
         raise UserError(f"{path}: no certificate of the catalogue is called {certificate!r}")
+    for certificate in sorted(_forged(attack)):
+        if _is_sound(certificate):
+            raise UserError(
+                f"{path}: {certificate!r} is no forgery: a correct client accepts it, so nothing "
+                "is wrong with one that does; see mitm-demo list certs for what it must reject"
+            )
     return attack
+
+
+# What the files then hold is the right CA all the same, so that the genuine certificate is good.
+_RIGHT_CA: tuple[Fault | None, ...] = (None, "crlf", "der")
+
+
+def _forged(attack: Attack) -> frozenset[str]:
+    """The recipes that a client must not accept where this attack shows them."""
+    if attack.ca not in _RIGHT_CA:
+        # For a client without its CA, the genuine certificate is as good as a forged one.
+        return frozenset()
+    shown = _presented(attack.plays) - {GENUINE}
+    return frozenset({*attack.forgeries, *shown} - {FORGED, ""})
+
+
+@functools.cache
+def _is_sound(certificate: str) -> bool:
+    return load_recipe(certificate).expect == "accept"

@@ -192,6 +192,8 @@ def load_entry(word: str) -> Entry:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    # What a lesson says is no key.
+    text = text.split("\n---", 1)[0]
     # Each is told by what makes it one.
     if any(f"\n{key}:" in text for key in ("plays", "each_position", "ca")):
         return load_attack(str(path))

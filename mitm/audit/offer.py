@@ -140,7 +140,9 @@ def judge_offers(rule: OfferRule, offers: Sequence[Offer], name: str) -> tuple[b
     if not offers:
         return None, "it speaks no TLS"
     missing = rule.missing
-    if missing.server_name and (is_ip(name) or "." not in name.rstrip(".")):
+    if missing.server_name and is_ip(name):
+        return None, f"no client tells an address such as {name} (RFC 6066 section 3): try a name"
+    if missing.server_name and "." not in name.rstrip("."):
         return None, f"some clients tell no such name as {name} by right: try one with a dot in it"
     if missing.alpn:
         offers = [offer for offer in offers if offer.protocol == "HTTP/2"]

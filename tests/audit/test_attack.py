@@ -8,7 +8,7 @@ import pytest
 
 from mitm import audit, content
 from mitm.audit.attack import Attack, load_attack
-from mitm.audit.case import Case
+from mitm.audit.case import Case, load_entry
 from mitm.audit.play import MAX_POSITIONS, Script, plays_of, positions
 from mitm.errors import UserError
 from mitm.evidence import Evidence, Kind, Observation
@@ -67,6 +67,36 @@ def test_a_file_with_a_mistake_is_told_by_file_and_key(
     assert str(caught.value).startswith(str(file))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "forgeries: [attacker-ca, rsa-leaf]\neach_position: true\n",
+        "forgeries: [genuine]\nplays: [[{present: forged}]]\n",
+        "plays: [[{present: genuine, connections: 1}, {present: intermediate}]]\n",
+        "forgeries: [genuine]\nca: crlf\n",
+    ],
+)
+def test_what_a_correct_client_accepts_is_no_forgery(tmp_path: Path, text: str) -> None:
+    file = written(tmp_path, f"title: Mine\n{text}")
+    with pytest.raises(UserError, match=r"mine\.md: '[a-z-]+' is no forgery"):
+        load_attack(str(file))
+
+
+def test_the_genuine_certificate_is_as_good_as_forged_for_who_has_lost_its_ca(
+    tmp_path: Path,
+) -> None:
+    file = written(tmp_path, "title: Mine\nforgeries: [genuine]\nca: missing\n")
+    assert load_attack(str(file)).forgeries == ("genuine",)
+
+
+def test_what_a_lesson_says_makes_no_attack_of_a_certificate(tmp_path: Path) -> None:
+    file = tmp_path / "mine.md"
+    file.write_text(
+        "---\ntitle: Mine\nexpect: reject\nseverity: should\nchain: [{}]\n---\nIt has a\nca: no.\n"
+    )
+    assert load_entry(str(file)).name == "mine"
 
 
 def test_a_file_of_ones_own_is_played(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_cases_are_chosen_as_recipes_are() -> None:
         ([], ["self-singed"], "did you mean 'self-signed'?"),
         (["CWE-1"], [], "no certificate or attack of the catalogue goes by 'CWE-1'"),
         (["CWE-x"], [], "unknown certificate, attack, severity or CWE 'CWE-x'"),
+        (["xyzzy"], [], "'xyzzy': see what there is with mitm-demo list"),
         (["self-signed"], ["must"], "no certificate or attack is left to try"),
     ],
 )

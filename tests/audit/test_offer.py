@@ -184,6 +184,8 @@ def test_a_name_that_is_not_told_is_found_where_it_could_be() -> None:
         kept, reason = judge_offers(RULES["no-sni"], [offer(name=None)], name)
         assert kept is None
         assert name in reason
+        # An address has dots enough.
+        assert ("try a name" if name != "localhost" else "with a dot in it") in reason
 
 
 def test_http_2_that_was_not_offered_is_found_and_what_speaks_none_need_not_offer_it() -> None:
