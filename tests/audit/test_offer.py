@@ -353,7 +353,7 @@ def test_the_lesson_is_shown() -> None:
     done = mitm_demo("show", "offers-rc4")
     assert done.code == 0
     assert "RFC 7465" in done.out
-    assert "offers-rc4" in mitm_demo("list", "certs").out
+    assert "offers-rc4" in mitm_demo("list", "offers").out
 
 
 def test_the_table_says_what_was_offered() -> None:
