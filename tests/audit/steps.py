@@ -150,6 +150,15 @@ def in_plaintext_after_a_reset(server: Server, verify: Verify) -> None:
         talk_in_plaintext(server)
 
 
+def unverified_after_a_second_reset(server: Server, verify: Verify) -> None:
+    """Takes a reset for a hiccup once it has got through."""
+    talk(server, verifying(server))
+    try:
+        talk(server, verifying(server))
+    except ConnectionResetError:
+        talk(server, verify(server))
+
+
 def unverified_after_an_end(server: Server, verify: Verify) -> None:
     """Takes a server that says nothing and closes for one that is too old."""
     try:

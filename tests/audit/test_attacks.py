@@ -53,6 +53,7 @@ FOUND_BY: dict[Flawed, set[str]] = {
     steps.retries(6): {"handshake-reset"},
     steps.in_plaintext_after_a_reset: {"handshake-reset"},
     steps.unverified_after_an_end: {"handshake-reset"},
+    steps.unverified_after_a_second_reset: {"handshake-reset"},
     steps.in_plaintext_if_told_so: {"no-tls-today"},
     steps.unverified_if_told_so: {"no-tls-today"},
     steps.in_plaintext_on_the_same_connection: {"no-tls-today"},
