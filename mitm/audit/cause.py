@@ -288,6 +288,8 @@ class _Sorter:
         """One cause of all these; none if there are none."""
         if not proof:
             return []
+        # What binds every client tells most, and its fix is the one to begin with.
+        proof = sorted(proof, key=lambda each: SEVERITIES.index(each.case.severity))
         plain = set().union(*(needed for needed, _ in _PLAIN.values()))
         ordered = sorted(proof, key=lambda each: plain_name(each.case.name) not in plain)
         severity = min((each.case.severity for each in proof), key=SEVERITIES.index)

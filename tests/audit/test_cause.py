@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from mitm.audit import Finding
+from mitm.audit.attack import load_attack
 from mitm.audit.cause import Cause, CauseName, causes_of, find_causes
 from mitm.audit.stack import kind_of_stack
 from mitm.content import CERTS, markdown_files
 from mitm.evidence import Ending, Observation
 from mitm.pki import load_recipe
+from mitm.pki.recipe import Severity
 from tests.audit.findings import catalogued, finding, report
 
 FORGERIES = [n for n in markdown_files(CERTS) if load_recipe(n).expect == "reject"]
@@ -236,3 +238,15 @@ def test_of_what_rustls_leaves_out_a_fix_says_what_its_user_can_do(stack: str) -
     assert "trust no CA that has certified a key" in cause.fix
     (other,) = audited({"ca-without-cert-sign"}, {"attacker-ca", "self-signed"})
     assert "webpki" not in other.fix
+
+
+def test_of_attacks_what_binds_stands_first_and_its_fix_is_told() -> None:
+    attacked = []
+    played: list[tuple[str, Severity]] = [("resumed-session", "info"), ("same-process", "must")]
+    for name, severity in played:
+        found = finding(name, "vulnerable", severity)
+        case = structs.replace(found.case, family="sequence", attack=load_attack(name))
+        attacked.append(structs.replace(found, case=case))
+    (cause,) = find_causes(report(*attacked))
+    assert [each.case.name for each in cause.proof] == ["same-process", "resumed-session"]
+    assert cause.fix.endswith("for same-process")
