@@ -15,7 +15,7 @@ from mitm import content
 MITM_DEMO = str(Path(sys.executable).parent / "mitm-demo")
 
 # Seconds. Generous: the machine may be busy, and what takes longer than this hangs.
-LIMIT = 60
+LIMIT = 150
 
 # A proxy that is not there: the discard port (RFC 863).
 NOWHERE = "http://127.0.0.1:9"

@@ -652,11 +652,19 @@ def test_the_page_has_the_same_table() -> None:
     page = (Path(__file__).parents[1] / "docs" / "verdicts.md").read_text()
     _, _, table = page.partition("| what the client did |")
     rows = [row.split("|") for row in table.partition("\n\n")[0].splitlines()[2:]]
-    in_order: list[Act] = ["sent", "exposed", "rejected", "declined", "unreached", "undecided"]
+    in_order: list[Act] = [
+        *("sent", "exposed", "rejected", "declined", "untried", "unreached", "undecided")
+    ]
     for act, (_, _, verdict, reject, accept, _) in zip(in_order, rows, strict=True):
         observation = Observation(act, "", Evidence("nothing"), called=True)
-        told = judge_intercepted(observation, _FAILED, ()).verdict
-        assert verdict.strip() == f"`{told}`"
-        for expect, cell in (("reject", reject), ("accept", accept)):
+        cells = {"reject": reject, "accept": accept}
+        if act == "untried":
+            # Scenarios have no attacks in steps, and no attack is there to be accepted.
+            assert not verdict.strip()
+            assert not cells.pop("accept").strip()
+        else:
+            told = judge_intercepted(observation, _FAILED, ()).verdict
+            assert verdict.strip() == f"`{told}`"
+        for expect, cell in cells.items():
             case = structs.replace(finding("a", "pass").case, expect=expect)
             assert cell.strip().startswith(f"`{outcome_of(case, observation, _FAILED)[0]}`")

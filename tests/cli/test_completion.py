@@ -67,7 +67,7 @@ def test_a_word_that_was_begun_is_completed(line: str, known: set[str]) -> None:
 def test_a_list_with_commas_is_completed_at_its_end() -> None:
     only = "mitm-demo audit --only "
     assert CERTS | {"must", "should", "info", "CWE-297"} <= names(only)
-    assert names(f"{only}must,wrong-h") == {"must,wrong-host"}
+    assert names(f"{only}must,wrong-s") == {"must,wrong-san"}
     assert "must,CWE-297" in names(f"{only}must,CWE-29")
     assert names("mitm-demo audit --exclude expi") == {
         name for name in CERTS if name.startswith("expi")
