@@ -357,9 +357,9 @@ def _of_steps(attack: Attack | None) -> CauseName:
         return "each-connection"
     if attack.resume:
         return "resumption"
-    first = [steps[0] for steps in attack.plays]
-    if all(step.handshake != "complete" for step in first):
+    if all(any(step.handshake != "complete" for step in steps) for steps in attack.plays):
         return "failed-handshake"
+    first = [steps[0] for steps in attack.plays]
     return "early-trust" if all(step.present != GENUINE for step in first) else "each-connection"
 
 

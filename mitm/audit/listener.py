@@ -232,6 +232,11 @@ class Listener:
     ) -> None:
         await self._stack.aclose()
 
+    @property
+    def attacked(self) -> bool:
+        """Whether the client has made a connection that it is judged by."""
+        return self._observer.attacked
+
     async def judge(self, client: ClientRun) -> Finding:
         """Judge the client, once its run is over, by what was seen since this was last asked.
 

@@ -110,7 +110,11 @@ async def try_case(
             for _ in range(play.calls_before):
                 if not await listener.called(await client(listener.endpoint, listener.enough)):
                     return Finding(case, "not-exercised", _FAILED_AT_FIRST)
-            return await listener.judge(await client(listener.endpoint, listener.enough))
+            ended = await client(listener.endpoint, listener.enough)
+            if play.calls_before and not listener.attacked:
+                # A channel that it has kept may have learned only now that its connection is gone.
+                ended = await client(listener.endpoint, listener.enough)
+            return await listener.judge(ended)
 
     try:
         if case.attack is None:

@@ -139,6 +139,11 @@ class Observer:
             return 0
         return sum(connection.was_left(None) for connection in connections)
 
+    @property
+    def attacked(self) -> bool:
+        """Whether there is a connection that the client is judged by."""
+        return bool(self._judged())
+
     def _judged(self) -> list[SeenConnection]:
         """The connections that the client is judged by."""
         connections = list(self._connections.values())

@@ -67,6 +67,7 @@ SAMPLES: list[Event] = [
     events.HandshakeCompleted(
         time=AT, connection=1, version="TLSv1.3", cipher="TLS_AES_128_GCM_SHA256", alpn=None
     ),
+    events.Interrupted(time=AT, connection=1, how="goaway"),
     events.Alert(time=AT, connection=1, by="client", name="unknown_ca", number=48),
     events.ApplicationData(
         time=AT, connection=1, direction="client", encrypted=True, sample=b"PRI * HTTP/2.0\r\n\xff"
