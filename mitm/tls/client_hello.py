@@ -84,7 +84,10 @@ class Hello(msgspec.Struct, frozen=True):
     def askable_name(self) -> str | None:
         """The server name, if it is one that another server can be asked for: no address."""
         name = self.server_name
-        return name if name and _ASKABLE.fullmatch(name) and not is_ip(name) else None
+        # OpenSSL takes some texts with a colon for addresses that are none, ":" among them.
+        if not name or ":" in name or is_ip(name) or not _ASKABLE.fullmatch(name):
+            return None
+        return name
 
 
 class MalformedHelloError(Exception):

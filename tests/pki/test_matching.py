@@ -236,6 +236,7 @@ FLAWS: dict[str, Matcher] = {
     "wildcard-too-deep": without_the_star,
     "wildcard-top-level": stars_anywhere,
     "wrong-host": any_name,
+    "wrong-host-tls-1.2": any_name,
     "wrong-san": common_name,
 }
 

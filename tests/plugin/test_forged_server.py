@@ -356,7 +356,7 @@ def test_a_test_without_its_control_says_that_it_proves_nothing(run: Run) -> Non
                 clients.checks(forged_server)
         """
     remark = "*test_client[[]attacker-ca]: proves nothing without its control, [[]genuine]*"
-    alone = run(tests, "-k", "attacker-ca")
+    alone = run(tests, "-k", "attacker-ca]")
     assert alone.parseoutcomes()["passed"] == 1
     alone.stdout.fnmatch_lines([remark])
     by_id = run(tests, "test_it.py::test_client[attacker-ca]")

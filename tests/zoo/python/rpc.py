@@ -1,9 +1,11 @@
 """One call of gRPC, over what the clients of the zoo have checked: with `ssl` and h2, or grpcio."""
 
+import asyncio
 import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import h2.connection
@@ -134,15 +136,34 @@ class _Bytes(CodecBase):
         return data
 
 
+class _Channel(Channel):
+    """Remembers its connections: it lets go of one that was lost before that is closed."""
+
+    transports: list[asyncio.WriteTransport]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.transports = []
+
+    async def _create_connection(self) -> Any:
+        protocol = await super()._create_connection()
+        # One that is lost already has none any more.
+        if transport := getattr(protocol.connection, "_transport", None):
+            self.transports.append(transport)
+        return protocol
+
+
 async def call_grpclib(target: str, context: ssl.SSLContext, name: str) -> None:
     """The same with grpclib."""
     config = Configuration(ssl_target_name_override=name)
-    channel = Channel(*address(target), codec=_Bytes(), ssl=context, config=config)
+    channel = _Channel(*address(target), codec=_Bytes(), ssl=context, config=config)
     try:
         await UnaryUnaryMethod(channel, METHOD, bytes, bytes)(b"", timeout=SECONDS)
     finally:
         # `close` begins to close the connection, and there is nothing to wait for its end with.
-        protocol, channel._protocol = channel._protocol, None
-        # One that was lost has none any more.
-        if transport := protocol and getattr(protocol.connection, "_transport", None):
+        channel._protocol = None
+        for transport in channel.transports:
             transport.abort()
+        # So that the sockets are closed before the loop is.
+        for _ in range(3):
+            await asyncio.sleep(0)
