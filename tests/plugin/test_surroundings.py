@@ -163,11 +163,15 @@ def test_the_whole_catalogue_is_tried_on_grpcio_in_process(run: Run) -> None:
     result = run(
         """
         import clients
+        import grpc
         from mitm.audit import catalogue
 
+        # A core of 1.60 takes an e-mail address for a name; one of 1.85 does not.
+        TAKEN = ["email-san"] if grpc.__version__.startswith("1.60.") else []
+
         def test_client(mitm_audit):
-            report = mitm_audit(clients.calls)
-            assert len(report.findings) == len(catalogue()) - 1
+            report = mitm_audit(clients.calls, exclude=TAKEN)
+            assert len(report.findings) == len(catalogue()) - 1 - len(TAKEN)
         """
     )
     result.assert_outcomes(passed=1)
