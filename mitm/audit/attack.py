@@ -1,14 +1,14 @@
 """Attacks: what happens over the connections of a client, in steps; the files in certs/attacks/."""
 
 import functools
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 
 from mitm import content, front_matter
 from mitm.errors import UserError
 from mitm.pki import Fault, load_recipe
-from mitm.pki.recipe import Family, Severity
+from mitm.pki.recipe import Family, Severity, place
 from mitm.proxy.treatment import Handshake, Then
 
 # In a step, it stands for each of the attack's forgeries in turn.
@@ -118,12 +118,7 @@ class Attack(msgspec.Struct, frozen=True):
     @property
     def place(self) -> tuple[int, int, int, str]:
         """What it is sorted by where it is listed, as recipes are."""
-        return (
-            get_args(Family).index(self.family),
-            get_args(Severity).index(self.severity),
-            0,
-            self.name,
-        )
+        return place(self.family, self.severity, self.expect, self.name)
 
 
 def _presented(plays: tuple[tuple[Step, ...], ...]) -> set[str]:

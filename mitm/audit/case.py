@@ -188,18 +188,34 @@ def load_entry(word: str) -> Entry:
         UserError: there is none, or it is not well-formed.
     """
     path = content.find("certificate or attack", content.to_try(), word)
+    load = loader_of(path) or pki.load_recipe
+    return load(str(path))
+
+
+# By a key that nothing else has.
+_LOADERS: dict[str, Callable[[str], Entry]] = {
+    "plays": load_attack,
+    "each_position": load_attack,
+    "ca": load_attack,
+    "offered": load_offer_rule,
+    "missing": load_offer_rule,
+    "chain": pki.load_recipe,
+}
+
+
+def loader_of(path: Path) -> Callable[[str], Entry] | None:
+    """What loads a file that a client can be tried with, by what makes it one; None for others.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     # What a lesson says is no key.
-    text = text.split("\n---", 1)[0]
-    # Each is told by what makes it one.
-    if any(f"\n{key}:" in text for key in ("plays", "each_position", "ca")):
-        return load_attack(str(path))
-    if any(f"\n{key}:" in text for key in ("offered", "missing")):
-        return load_offer_rule(str(path))
-    return pki.load_recipe(str(path))
+    front = text.split("\n---", 1)[0]
+    return next((load for key, load in _LOADERS.items() if f"\n{key}:" in front), None)
 
 
 def with_own(recipes: Iterable[Entry], words: Iterable[str]) -> list[Entry]:

@@ -18,6 +18,15 @@ _JDK_ALGORITHMS = (
     "keySize < 2048"
 )
 
+_PYTHON_ROOTS = (
+    "Give the CA to ssl.create_default_context itself (cafile): load_verify_locations adds to the "
+    "system's roots"
+)
+_GO_POOL = (
+    "Begin with x509.NewCertPool(), stop where os.ReadFile fails or AppendCertsFromPEM returns "
+    "false, and never leave RootCAs at nil"
+)
+
 FIXES: dict[tuple[str, Stack], str] = {
     # No TLS
     ("no-tls", ""): "Connect with TLS, give the client the CA to trust, and leave verification on",
@@ -172,14 +181,8 @@ FIXES: dict[tuple[str, Stack], str] = {
     ("other-roots", ""): (
         "Begin with an empty set of roots, and put in nothing but the CA that the client is given"
     ),
-    ("other-roots", "python"): (
-        "Give the CA to ssl.create_default_context itself (cafile): load_verify_locations adds to "
-        "the system's roots"
-    ),
-    ("other-roots", "grpclib"): (
-        "Give the CA to ssl.create_default_context itself (cafile): load_verify_locations adds to "
-        "the system's roots"
-    ),
+    ("other-roots", "python"): _PYTHON_ROOTS,
+    ("other-roots", "grpclib"): _PYTHON_ROOTS,
     ("other-roots", "grpc-go"): "Begin with x509.NewCertPool, not with x509.SystemCertPool",
     ("other-roots", "go"): "Begin with x509.NewCertPool, not with x509.SystemCertPool",
     ("other-roots", "tonic"): (
@@ -230,14 +233,8 @@ FIXES: dict[tuple[str, Stack], str] = {
         'grpc.ssl_channel_credentials: `if not pem.strip(): raise ValueError(path)`. None and b"" '
         "mean to it the roots that grpcio brings along"
     ),
-    ("fails-open", "go"): (
-        "Begin with x509.NewCertPool(), stop where os.ReadFile fails or AppendCertsFromPEM returns "
-        "false, and never leave RootCAs at nil"
-    ),
-    ("fails-open", "grpc-go"): (
-        "Begin with x509.NewCertPool(), stop where os.ReadFile fails or AppendCertsFromPEM returns "
-        "false, and never leave RootCAs at nil"
-    ),
+    ("fails-open", "go"): _GO_POOL,
+    ("fails-open", "grpc-go"): _GO_POOL,
     ("old-protocol", ""): (
         "Set the client's minimum version to TLS 1.2, and leave the default cipher list in place"
     ),

@@ -194,19 +194,13 @@ class Listener:
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="mitm-demo-")))
             ca_file, pin_file = folder / "ca.pem", folder / "pin.pem"
-            if self._fault:
-                pki.write_faulty(pin_file, self._pin_pem, self._fault)
-            else:
-                pki.write_private(pin_file, self._pin_pem)
+            self._tell(pin_file, self._pin_pem)
             system_ca_file = None
             if self._setting.roots == "system":
                 store = pki.write_trust_store(folder / "system", self._chain.anchor_pem)
                 ca_file = system_ca_file = store.file
             else:
-                if self._fault:
-                    pki.write_faulty(ca_file, self._chain.anchor_pem, self._fault)
-                else:
-                    pki.write_private(ca_file, self._chain.anchor_pem)
+                self._tell(ca_file, self._chain.anchor_pem)
                 if self._play.system_pem:
                     store = pki.write_trust_store(folder / "system", self._play.system_pem)
                     system_ca_file = store.file
@@ -223,6 +217,13 @@ class Listener:
             proxy=self._setting.proxy(port),
         )
         return self
+
+    def _tell(self, path: Path, pem: bytes) -> None:
+        """Write a file that tells the client whom to trust, with what is to be wrong with it."""
+        if self._fault:
+            pki.write_faulty(path, pem, self._fault)
+        else:
+            pki.write_private(path, pem)
 
     async def __aexit__(
         self,

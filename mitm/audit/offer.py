@@ -5,7 +5,7 @@ Each rule is a file of certs/offers/, held against what the client offered in th
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -13,7 +13,7 @@ from mitm import content, front_matter
 from mitm.address import is_ip
 from mitm.errors import UserError
 from mitm.evidence import Offer
-from mitm.pki.recipe import Family, Severity
+from mitm.pki.recipe import Family, Severity, place
 
 Pattern = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -94,12 +94,7 @@ class OfferRule(msgspec.Struct, frozen=True):
     @property
     def place(self) -> tuple[int, int, int, str]:
         """What it is sorted by where it is listed, as recipes are."""
-        return (
-            get_args(Family).index(self.family),
-            get_args(Severity).index(self.severity),
-            0,
-            self.name,
-        )
+        return place(self.family, self.severity, self.expect, self.name)
 
 
 def load_offer_rule(name: str) -> OfferRule:

@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mitm import content
-from mitm.audit import Attack, Entry, OfferRule, catalogue, load_entry
-from mitm.audit.case import plain_name
+from mitm.audit import Attack, Entry, OfferRule, catalogue
+from mitm.audit.case import loader_of, plain_name
 from mitm.cli import completion, report
-from mitm.errors import UserError
 from mitm.lab import Scenario, clients, load_client, load_scenario, scenarios
 from mitm.masking import plain
 
@@ -170,16 +169,9 @@ def show(name: str) -> None:
         content.to_try() | scenarios(),
         plain_name(name),
     )
-    # A recipe is told from a script by what makes it one.
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    if any(
-        f"\n{key}:" in text
-        for key in ("chain", "plays", "each_position", "ca", "offered", "missing")
-    ):
-        _show_certificate(load_entry(str(path)))
+    # A script is what is nothing else.
+    if load := loader_of(path):
+        _show_certificate(load(str(path)))
     else:
         _show_scenario(load_scenario(str(path)))
 

@@ -287,17 +287,8 @@ class Recipe(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> tuple[int, int, int, str]:
-        """What recipes are sorted by where they are listed.
-
-        By family; then by severity, what binds most first; then what is to be rejected before what
-        is to be accepted; then by name.
-        """
-        return (
-            get_args(Family).index(self.family),
-            get_args(Severity).index(self.severity),
-            ("reject", "accept").index(self.expect),
-            self.name,
-        )
+        """What it is sorted by where it is listed."""
+        return place(self.family, self.severity, self.expect, self.name)
 
     def dialled(self, name: str) -> str:
         """What the client is to dial, and to expect in the certificate.
@@ -306,6 +297,22 @@ class Recipe(msgspec.Struct, frozen=True):
             name: DNS name or IP address under test.
         """
         return _LOOPBACK if self.dial == "ip" and not is_ip(name) else name
+
+
+def place(
+    family: Family, severity: Severity, expect: Literal["accept", "reject"], name: str
+) -> tuple[int, int, int, str]:
+    """What the catalogue is sorted by.
+
+    By family; then by severity, what binds most first; then what is to be rejected before what is
+    to be accepted; then by name.
+    """
+    return (
+        get_args(Family).index(family),
+        get_args(Severity).index(severity),
+        ("reject", "accept").index(expect),
+        name,
+    )
 
 
 def load_recipe(name: str) -> Recipe:

@@ -1,7 +1,6 @@
 """What a client does where the file that tells it whom to trust is not what it should be."""
 
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +15,7 @@ from mitm import audit
 from mitm.audit import find_causes
 from mitm.audit.conclusion import conclude
 from mitm.pki import Fault
+from tests.go import build
 from tests.plugin import clients
 from tests.programs import mitm_demo
 
@@ -357,18 +357,7 @@ func main() {
 
 @pytest.fixture(scope="session")
 def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not shutil.which("go"):
-        pytest.skip("go is needed: https://go.dev/dl, or apt install golang-go")
-    folder = tmp_path_factory.mktemp("go-configuration")
-    source = folder / "client.go"
-    source.write_text(GO_PROGRAM)
-    subprocess.run(
-        ["go", "build", "-o", "client", source],
-        cwd=folder,
-        check=True,
-        env={**os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0"},
-    )
-    return folder / "client"
+    return build(GO_PROGRAM, tmp_path_factory.mktemp("go-configuration"))
 
 
 @pytest.mark.parametrize(

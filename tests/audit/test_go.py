@@ -1,8 +1,5 @@
 """Clients of Go, which say more in their ClientHello than others: what OpenSSL makes of that."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +7,7 @@ import pytest
 from mitm import audit
 from mitm.audit.cause import find_causes
 from mitm.audit.offer import offer_rules
+from tests.go import build
 
 PROGRAM = """
 package main
@@ -44,18 +42,7 @@ func main() {
 
 @pytest.fixture(scope="session")
 def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not shutil.which("go"):
-        pytest.skip("go is needed: https://go.dev/dl, or apt install golang-go")
-    folder = tmp_path_factory.mktemp("go")
-    source = folder / "client.go"
-    source.write_text(PROGRAM)
-    subprocess.run(
-        ["go", "build", "-o", "client", source],
-        cwd=folder,
-        check=True,
-        env={**os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0"},
-    )
-    return folder / "client"
+    return build(PROGRAM, tmp_path_factory.mktemp("go"))
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])

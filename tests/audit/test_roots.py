@@ -14,6 +14,7 @@ from mitm.audit.cause import find_causes
 from mitm.audit.command import trust_setting
 from mitm.errors import UserError
 from mitm.surroundings import TrustStore
+from tests.go import build
 from tests.plugin import clients
 from tests.programs import mitm_demo
 
@@ -113,17 +114,7 @@ func main() {
 
 @pytest.fixture(scope="session")
 def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not shutil.which("go"):
-        pytest.skip("go is needed: https://go.dev/dl, or apt install golang-go")
-    folder = tmp_path_factory.mktemp("go-roots")
-    (folder / "client.go").write_text(GO)
-    subprocess.run(
-        ["go", "build", "-o", "client", "client.go"],
-        cwd=folder,
-        check=True,
-        env={**os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0"},
-    )
-    return folder / "client"
+    return build(GO, tmp_path_factory.mktemp("go-roots"))
 
 
 @pytest.mark.parametrize(("trust", "outcome"), [("appends", "vulnerable"), ("only", "pass")])
