@@ -268,6 +268,19 @@ def test_what_is_closed_before_the_other_address_was_taken_is_rejected() -> None
     assert (finding.outcome, finding.observation.raced) == ("pass", 0)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("by", "outcome"), [("client", "pass"), ("attacker", "inconclusive")], ids=["itself", "others"]
+)
+def test_whoever_was_kept_from_going_on_has_not_failed_closed(by: str, outcome: Outcome) -> None:
+    """Without its CA, a client may leave before it is shown anything: of its own accord."""
+    observer = Observer()
+    come = [Connected(time=0, connection=1, client="127.0.0.1:1"), hello("A", 1)]
+    for event in [*come, left(1, by)]:
+        observer(event)
+    case = case_of("ca-empty")
+    assert judge(case, observer, FAILED, CONTROL, plays_of(case)[0]).outcome == outcome
+
+
 def test_data_is_data_on_whatever_connection() -> None:
     winner = [*shown(GENUINE, 1), *called(1), left(1, at=5)]
     other = [*shown(FORGED, 2, at=1, client=LATE), *called(2), left(2, at=3)]
