@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec import structs
 
 from mitm.audit import (
     Case,
@@ -23,6 +24,8 @@ from mitm.audit import (
     stand_in,
 )
 from mitm.audit import listener as module
+from mitm.audit.attack import Step, load_attack
+from mitm.evidence import REJECTIONS_ENOUGH
 from tests.proxy.stage import LoopFactory, a_hello, run
 
 REFUSED = ClientRun("returned", said="SSLError", failed=True)
@@ -298,3 +301,21 @@ def test_of_a_process_that_has_ended_all_that_it_sent_is_read(
             return len(finding.evidence.connections)
 
     assert run(main(), loop) == 1
+
+
+def test_what_was_left_before_the_last_step_does_not_end_a_client(loop: LoopFactory) -> None:
+    """Who gives in at the end must be let come that far."""
+    before, forged = 4, "attacker-ca"
+    steps = (Step("forged", connections=before), Step("forged"))
+    attack = structs.replace(load_attack("second-connection"), forgeries=(forged,), plays=(steps,))
+    suite = forge_suite([attack])
+
+    async def main() -> None:
+        async with listening(suite, attack.name) as listener:
+            made = 0
+            while not listener.enough.is_set():
+                assert await asyncio.to_thread(ask, listener.endpoint) is REFUSED
+                made += 1
+            assert made >= before + REJECTIONS_ENOUGH
+
+    run(main(), loop)
