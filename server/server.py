@@ -131,7 +131,7 @@ def _witness_unary(method: str, behaviour: Any) -> Any:
     async def witnessed(request: Any, context: Context) -> Any:
         peer = address_of(context.peer())
         try:
-            response = behaviour(request, context)
+            response = behaviour(_to_the_end(request, context), context)
             # The health service's handlers are coroutines, but need not be.
             return await response if asyncio.iscoroutine(response) else response
         finally:
@@ -144,7 +144,7 @@ def _witness_stream(method: str, behaviour: Any) -> Any:
     async def witnessed(request: Any, context: Context) -> AsyncIterator[Any]:
         peer = address_of(context.peer())
         try:
-            responses = behaviour(request, context)
+            responses = behaviour(_to_the_end(request, context), context)
             if hasattr(responses, "__aiter__"):
                 async for response in responses:
                     yield response
@@ -155,6 +155,24 @@ def _witness_stream(method: str, behaviour: Any) -> Any:
             _record(method, peer, context)
 
     return witnessed
+
+
+def _to_the_end(request: Any, context: Context) -> Any:
+    """A stream of requests that knows a cancelled call from one whose requests have all come.
+
+    grpcio ends the stream in either case, and cancels the handler an instant later or never. But
+    the core tells things in order: whoever reads once more after the end is answered only when a
+    cancellation has been told, which then ends the handler.
+    """
+    if not hasattr(request, "__aiter__"):
+        return request
+
+    async def requests() -> AsyncIterator[Any]:
+        async for message in request:
+            yield message
+        await context.read()
+
+    return requests()
 
 
 def _record(method: str, peer: str, context: Context) -> None:

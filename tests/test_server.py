@@ -85,15 +85,24 @@ def test_chat_answers_each_message_as_it_comes(server: Witness) -> None:
     assert said == ["You said: one", "You said: two"]
 
 
-def test_a_call_that_the_client_cancels_is_recorded_as_cancelled(server: Witness) -> None:
+# Often, for the server's end of a cancelled stream of requests looks like an ordinary one at first.
+def test_calls_that_the_client_cancels_are_recorded_as_cancelled(server: Witness) -> None:
     def forever() -> Iterator[user_service.ChatMessage]:
         yield user_service.ChatMessage(text="one")
         yield from iter(lambda: user_service.ChatMessage(text="more"), None)
 
-    call = server.users.Chat(forever())
-    next(call)
-    call.cancel()
-    assert server.line()["status"] == "CANCELLED"
+    for _ in range(50):
+        call = server.users.Chat(forever())
+        next(call)
+        call.cancel()
+        assert server.line()["status"] == "CANCELLED"
+
+
+def test_a_stream_that_the_client_only_ends_is_recorded_as_ok(server: Witness) -> None:
+    for _ in range(50):
+        (answer,) = server.users.Chat(iter([user_service.ChatMessage(text="one")]))
+        assert answer.text == "You said: one"
+        assert server.line()["status"] == "OK"
 
 
 def test_health_is_served(server: Witness) -> None:
