@@ -14,6 +14,9 @@ LOCALHOST = "localhost"
 # RFC 1035 section 2.3.4.
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
+# RFC 5280 appendix A.1: ub-common-name, in characters.
+_COMMON_NAME = 64
+
 
 class Address(NamedTuple):
     """A host, by name or IP address, and a TCP port; port 0 lets the kernel choose."""
@@ -96,10 +99,15 @@ def must_be_a_name(text: str) -> None:
     """Insist on something that certificates can be made for.
 
     Raises:
-        UserError: it is neither a host name nor an IP address.
+        UserError: it is neither a host name nor an IP address, or too long for a common name.
     """
     if not is_ip(text) and not _HOST_NAME.fullmatch(text):
         raise UserError(
             f"{text!r} is neither a host name nor an IP address: write localhost, say, or "
             "api.example.com; a name with other letters in its ASCII form (xn--…)"
+        )
+    if len(text) > _COMMON_NAME:
+        raise UserError(
+            f"{text!r} has {len(text)} characters, and a certificate's common name holds "
+            f"{_COMMON_NAME}: take a shorter name"
         )

@@ -189,7 +189,14 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
         forged(name, "self-signed")
 
 
-@pytest.mark.parametrize("name", ["localhost", "A.Example.COM", "xn--mnchen-3ya.example", "a_b.c"])
+def test_a_name_that_no_common_name_holds_is_refused_for_its_length() -> None:
+    with pytest.raises(UserError, match=r"has 65 characters, .* common name holds 64"):
+        forged("x" * 60 + ".test", "self-signed")
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost", "A.Example.COM", "xn--mnchen-3ya.example", "a_b.c", "x" * 59 + ".test"]
+)
 def test_a_name_that_is_one_is_taken(name: str) -> None:
     chain = forged(name, "self-signed").control.chain
     assert chain
