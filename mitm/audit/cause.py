@@ -13,7 +13,7 @@ import msgspec
 from mitm.audit.attack import GENUINE, Attack
 from mitm.audit.case import SEVERITIES, TWIN, Case, plain_name
 from mitm.audit.finding import Finding, Report, given_in
-from mitm.audit.fixes import FIXES, NO_SWITCH
+from mitm.audit.fixes import NO_SWITCH, fix_of
 from mitm.audit.stack import kind_of_stack
 from mitm.pki.recipe import Severity
 
@@ -294,7 +294,7 @@ class _Sorter:
         ordered = sorted(proof, key=lambda each: plain_name(each.case.name) not in plain)
         severity = min((each.case.severity for each in proof), key=SEVERITIES.index)
         says = f"this {proof[0].noun} {_SAYS[name]}{self._where}"
-        fix = FIXES.get((name, self._stack)) or FIXES.get((name, "")) or _own_fix(proof)
+        fix = fix_of(name, self._stack) or fix_of(name, "") or _own_fix(proof)
         return [Cause(name, says, fix, severity, tuple(ordered), tuple(follows))]
 
     def _parts(self, name: CauseName, accepted: list[Finding]) -> list[Cause]:
@@ -309,7 +309,7 @@ class _Sorter:
         said = _SAYS[name] if severity == "must" else _SAYS_OF_SOUND.get(name, _SAYS[name])
         says = f"this {part[0].noun} {said}{self._where}"
         own = _own_fix(part) if len(part) == 1 else ""
-        fix = FIXES.get((name, self._stack)) or own or FIXES.get((name, "")) or _own_fix(part)
+        fix = fix_of(name, self._stack) or own or fix_of(name, "") or _own_fix(part)
         names = _names(part)
         reasons = NO_SWITCH.get(self._stack, {})
         if names <= set().union(*reasons):

@@ -1,33 +1,33 @@
 """What to change in a client, by what is wrong with it and what it is made of.
 
-Where there is no entry for a stack, the one for "" holds. What a cause says is in
-`mitm.audit.cause`.
+What a cause says is in `mitm.audit.cause`.
 """
 
 from mitm.audit.stack import Stack
 
-# What decides in which stack is told in certs/rsa-1024.md and certs/sha1-signature.md.
-_SECURITY_LEVEL = 'Call SSLContext.set_ciphers("DEFAULT:@SECLEVEL=2")'
-_NODE_LEVEL = "Start Node with --tls-cipher-list=DEFAULT@SECLEVEL=2, the default since Node 24"
-_GO_KEYS = (
-    "Raise the `go` line of the module, which decides on the shortest keys; for more, look at the "
-    "leaf's key in VerifyConnection of tls.Config"
-)
-_JDK_ALGORITHMS = (
-    "Add to jdk.certpath.disabledAlgorithms in java.security what you want refused: SHA1, RSA "
-    "keySize < 2048"
-)
+# The TLS of these is that of the runtime beneath: what is said of it holds for them as well.
+_RUNTIMES: dict[Stack, Stack] = {
+    "grpclib": "python",
+    "grpc-go": "go",
+    "grpc-js": "node",
+    "grpc-java": "java",
+}
 
-_PYTHON_ROOTS = (
-    "Give the CA to ssl.create_default_context itself (cafile): load_verify_locations adds to the "
-    "system's roots"
-)
-_GO_POOL = (
-    "Begin with x509.NewCertPool(), stop where os.ReadFile fails or AppendCertsFromPEM returns "
-    "false, and never leave RootCAs at nil"
-)
 
-FIXES: dict[tuple[str, Stack], str] = {
+def fix_of(cause: str, stack: Stack) -> str:
+    """What to change in a client of a stack, for a cause.
+
+    Args:
+        cause: its name.
+        stack: of the client; "" for what holds in any.
+
+    Returns:
+        The advice for this stack, or for the runtime beneath it; "" if there is none of its own.
+    """
+    return _FIXES.get((cause, stack)) or _FIXES.get((cause, _RUNTIMES.get(stack, stack)), "")
+
+
+_FIXES: dict[tuple[str, Stack], str] = {
     # No TLS
     ("no-tls", ""): "Connect with TLS, give the client the CA to trust, and leave verification on",
     ("no-tls", "grpcio"): (
@@ -109,15 +109,8 @@ FIXES: dict[tuple[str, Stack], str] = {
         "Give grpc.ssl_channel_credentials the CA's own PEM file as root_certificates, not what "
         "ssl.get_server_certificate has fetched from the server"
     ),
-    ("any-issuer", "grpclib"): (
-        "Use ssl.create_default_context(cafile=CA), with the CA's own file and no CERT_NONE"
-    ),
     ("any-issuer", "python"): (
         "Use ssl.create_default_context(cafile=CA), with the CA's own file and no CERT_NONE"
-    ),
-    ("any-issuer", "grpc-go"): (
-        "Remove InsecureSkipVerify and set RootCAs; a VerifyConnection of your own must call "
-        "Certificate.Verify with Roots"
     ),
     ("any-issuer", "go"): (
         "Remove InsecureSkipVerify and set RootCAs; a VerifyConnection of your own must call "
@@ -143,17 +136,11 @@ FIXES: dict[tuple[str, Stack], str] = {
         "Set no grpc.ssl_target_name_override, least of all from the server's own certificate: "
         "dial the name"
     ),
-    ("no-name-check", "grpclib"): "Leave check_hostname of the SSLContext at True",
     ("no-name-check", "python"): "Leave check_hostname of the SSLContext at True",
-    ("no-name-check", "grpc-go"): (
-        "Set ServerName in place of InsecureSkipVerify; a VerifyConnection of your own must call "
-        "Certificate.Verify with DNSName"
-    ),
     ("no-name-check", "go"): (
         "Set ServerName in place of InsecureSkipVerify; a VerifyConnection of your own must call "
         "Certificate.Verify with DNSName"
     ),
-    ("no-name-check", "grpc-js"): "Remove the checkServerIdentity that does nothing",
     ("no-name-check", "node"): "Remove the checkServerIdentity that does nothing",
     ("no-name-check", "grpc-java"): (
         "Use an X509ExtendedTrustManager that is the JDK's own, and no overrideAuthority that "
@@ -181,9 +168,10 @@ FIXES: dict[tuple[str, Stack], str] = {
     ("other-roots", ""): (
         "Begin with an empty set of roots, and put in nothing but the CA that the client is given"
     ),
-    ("other-roots", "python"): _PYTHON_ROOTS,
-    ("other-roots", "grpclib"): _PYTHON_ROOTS,
-    ("other-roots", "grpc-go"): "Begin with x509.NewCertPool, not with x509.SystemCertPool",
+    ("other-roots", "python"): (
+        "Give the CA to ssl.create_default_context itself (cafile): load_verify_locations adds to "
+        "the system's roots"
+    ),
     ("other-roots", "go"): "Begin with x509.NewCertPool, not with x509.SystemCertPool",
     ("other-roots", "tonic"): (
         "Leave out with_native_roots and with_webpki_roots: they add to ca_certificate"
@@ -209,17 +197,22 @@ FIXES: dict[tuple[str, Stack], str] = {
         "Verify for the purpose of a TLS server (serverAuth), which is the default of most "
         "libraries"
     ),
+    # What decides in which stack is told in certs/rsa-1024.md and certs/sha1-signature.md.
     ("weak-cryptography", ""): (
         "Leave the TLS library's security level at its default, or raise it, if it has one"
     ),
-    ("weak-cryptography", "python"): _SECURITY_LEVEL,
-    ("weak-cryptography", "grpclib"): _SECURITY_LEVEL,
-    ("weak-cryptography", "grpc-go"): _GO_KEYS,
-    ("weak-cryptography", "go"): _GO_KEYS,
-    ("weak-cryptography", "node"): _NODE_LEVEL,
-    ("weak-cryptography", "grpc-js"): _NODE_LEVEL,
-    ("weak-cryptography", "grpc-java"): _JDK_ALGORITHMS,
-    ("weak-cryptography", "java"): _JDK_ALGORITHMS,
+    ("weak-cryptography", "python"): 'Call SSLContext.set_ciphers("DEFAULT:@SECLEVEL=2")',
+    ("weak-cryptography", "go"): (
+        "Raise the `go` line of the module, which decides on the shortest keys; for more, look at "
+        "the leaf's key in VerifyConnection of tls.Config"
+    ),
+    ("weak-cryptography", "node"): (
+        "Start Node with --tls-cipher-list=DEFAULT@SECLEVEL=2, the default since Node 24"
+    ),
+    ("weak-cryptography", "java"): (
+        "Add to jdk.certpath.disabledAlgorithms in java.security what you want refused: SHA1, RSA "
+        "keySize < 2048"
+    ),
     ("fails-open", ""): (
         "Stop with an error where the file with the CA cannot be used, and trust no other roots: "
         "begin with an empty set, and look at what loading it says"
@@ -233,8 +226,10 @@ FIXES: dict[tuple[str, Stack], str] = {
         'grpc.ssl_channel_credentials: `if not pem.strip(): raise ValueError(path)`. None and b"" '
         "mean to it the roots that grpcio brings along"
     ),
-    ("fails-open", "go"): _GO_POOL,
-    ("fails-open", "grpc-go"): _GO_POOL,
+    ("fails-open", "go"): (
+        "Begin with x509.NewCertPool(), stop where os.ReadFile fails or AppendCertsFromPEM returns "
+        "false, and never leave RootCAs at nil"
+    ),
     ("old-protocol", ""): (
         "Set the client's minimum version to TLS 1.2, and leave the default cipher list in place"
     ),

@@ -201,6 +201,22 @@ def test_the_fix_is_one_of_the_clients_own_stack(stack: str, word: str) -> None:
         assert not [other for other in others if other in cause.fix and "Trust" not in other]
 
 
+@pytest.mark.parametrize(
+    ("stack", "word"),
+    [
+        ("grpc-python-grpclib/0.4.9", "SSLContext.set_ciphers"),
+        (GO, "`go` line of the module"),
+        ("grpc-node-js/1.14.0", "--tls-cipher-list"),
+        ("grpc-java-netty/1.76.0", "jdk.certpath.disabledAlgorithms"),
+    ],
+)
+def test_a_library_on_the_tls_of_its_runtime_is_told_what_holds_there(
+    stack: str, word: str
+) -> None:
+    causes = audited({"rsa-1024", "sha1-signature"}, {"wrong-host", "attacker-ca"}, stack)
+    assert any(word in cause.fix for cause in causes)
+
+
 def test_where_a_stack_has_no_switch_that_is_told() -> None:
     sound = {"no-san", "ip-in-dns-san", "trailing-dot", "rsa-1024", "sha1-signature", "must-staple"}
     for cause in audited(sound, {"wrong-host", "attacker-ca"}, GRPCIO):
