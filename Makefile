@@ -34,10 +34,10 @@ proto: .venv/ready-dev  ## generate descriptors, and types for mypy, from the .p
 	$(BIN)/python proto/generate.py
 
 catalogue: .venv/ready-dev  ## write the tables of certs/README.md from the recipes
-	$(BIN)/python docs/catalogue.py
+	$(BIN)/python -m docs.catalogue
 
 limits: .venv/ready-dev  ## write the limits of docs/transparency.md from the code
-	$(BIN)/python docs/limits.py
+	$(BIN)/python -m docs.limits
 
 zoo: .venv/ready-dev  ## play all clients of tests/zoo, and write the tables of docs/zoo.md (minutes; needs Go)
 	$(BIN)/python -m docs.zoo

@@ -1,9 +1,10 @@
-"""Writes the tables of certs/README.md: python docs/catalogue.py [FILE]    (make catalogue)"""
+"""Writes the tables of certs/README.md: python -m docs.catalogue [FILE]    (make catalogue)"""
 
 import itertools
 import sys
 from pathlib import Path
 
+from docs.marked import filled
 from mitm import content
 from mitm.audit import Entry, catalogue
 from mitm.errors import UserError
@@ -30,9 +31,7 @@ def _row(recipe: Entry) -> str:
 
 def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
-    before, start, rest = PAGE.read_text().partition("<!-- catalogue -->\n")
-    _, end, after = rest.partition("<!-- end -->\n")
-    path.write_text(f"{before}{start}\n{tables()}\n\n{end}{after}")
+    path.write_text(filled(PAGE.read_text(), {"catalogue": f"\n{tables()}\n"}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Compares verifiers over x509-limbo's sample, and writes the page: python docs/limbo.py [FILE]"""
+"""Compares verifiers over x509-limbo's sample, and writes the page: python -m docs.limbo [FILE]"""
 
 import ipaddress
 import platform
-import re
 import socket
 import ssl
 import sys
@@ -18,6 +17,7 @@ from cryptography import x509
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 
+from docs.marked import filled
 from mitm import audit
 from mitm.audit.limbo import TestCase, load_limbo, read_limbo
 
@@ -250,15 +250,6 @@ def tables(rows: Sequence[Row], explanations: dict[str, Explanation]) -> dict[st
             ["test case", "reason"], [[r.name, r.unplayable] for r in rows if r.unplayable]
         ),
     }
-
-
-def filled(page: str, parts: dict[str, str]) -> str:
-    """The page with what stands between `<!-- name -->` and `<!-- end -->` written anew."""
-
-    def part(match: re.Match[str]) -> str:
-        return f"<!-- {match[1]} -->\n{parts[match[1]]}\n<!-- end -->"
-
-    return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", part, page, flags=re.DOTALL)
 
 
 def _cell(row: Row, verifier: str) -> str:

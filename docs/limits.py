@@ -1,9 +1,9 @@
-"""Writes the limits of docs/transparency.md: python docs/limits.py [FILE]    (make limits)"""
+"""Writes the limits of docs/transparency.md: python -m docs.limits [FILE]    (make limits)"""
 
-import re
 import sys
 from pathlib import Path
 
+from docs.marked import filled
 from mitm.proxy import arrival, greeting, http2_endpoint
 from mitm.wire import grpc, header_blocks, http2
 
@@ -52,18 +52,10 @@ def _size(number: int) -> str:
     return f"{number:,} bytes"
 
 
-def page(text: str) -> str:
-    """A page with what stands between its markers written anew."""
-    for name, written in (("limits", read()), ("times", times()), ("rewritten", rewritten())):
-        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->\n)", re.DOTALL)
-        assert marked.search(text), f"no <!-- {name} --> in {PAGE.name}"
-        text = marked.sub(lambda found: f"{found[1]}\n{written}\n{found[2]}", text)  # noqa: B023
-    return text
-
-
 def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
-    path.write_text(page(PAGE.read_text()))
+    parts = {"limits": f"\n{read()}", "times": f"\n{times()}", "rewritten": f"\n{rewritten()}"}
+    path.write_text(filled(PAGE.read_text(), parts))
 
 
 if __name__ == "__main__":

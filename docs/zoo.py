@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from docs.marked import filled
 from mitm import audit
 from mitm.audit.conclusion import conclude
 from mitm.audit.in_process import ClientUnderTest
@@ -130,16 +131,6 @@ def _count(flawed: Sequence[str], sound: Sequence[str]) -> str:
 def _table(head: Sequence[str], lines: Sequence[str]) -> str:
     ruled = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |"]
     return "\n".join(["", *ruled, *lines, ""])
-
-
-def filled(page: str, parts: dict[str, str]) -> str:
-    """The page with what stands between `<!-- name -->` and `<!-- end -->` written anew."""
-    for name, text in parts.items():
-        before, start, rest = page.partition(f"<!-- {name} -->\n")
-        assert start, f"{PAGE.name} has no place for {name}"
-        _, end, after = rest.partition("<!-- end -->")
-        page = f"{before}{start}{text}\n{end}{after}"
-    return page
 
 
 def main() -> int:

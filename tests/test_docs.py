@@ -123,7 +123,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_limits_are_those_of_the_code(tmp_path: Path) -> None:
     fresh = tmp_path / "transparency.md"
-    result = run(sys.executable, ROOT / "docs" / "limits.py", fresh)
+    result = run(sys.executable, "-m", "docs.limits", fresh)
     assert result.code == 0, result.err
     page = (ROOT / "docs" / "transparency.md").read_text()
     assert fresh.read_text() == page, "write it anew: make limits"

@@ -30,7 +30,7 @@ def test_the_page_shows_what_was_found_now(rows: Any) -> None:
     def without_versions(text: str) -> str:
         return re.sub(r"(?<=<!-- versions -->\n).*", "", text)
 
-    assert without_versions(written) == without_versions(page), "run: python docs/limbo.py"
+    assert without_versions(written) == without_versions(page), "run: python -m docs.limbo"
 
 
 def test_every_test_case_has_its_row_and_its_differences_theirs(rows: Any) -> None:

@@ -121,7 +121,7 @@ def test_each_stands_in_a_family_and_each_family_has_some() -> None:
 def test_the_readme_tells_the_families_and_what_is_in_them(tmp_path: Path) -> None:
     readme = content.CERTS / "README.md"
     fresh = tmp_path / "README.md"
-    result = run(sys.executable, ROOT / "docs" / "catalogue.py", fresh)
+    result = run(sys.executable, "-m", "docs.catalogue", fresh)
     assert result.code == 0, result.err
     assert fresh.read_text() == readme.read_text(), "write it anew: make catalogue"
     (row,) = (line for line in fresh.read_text().splitlines() if line.startswith("| `family` |"))

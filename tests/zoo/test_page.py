@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs import zoo
+from docs.marked import filled
 
 PAGE = zoo.PAGE.read_text()
 ROWS = zoo.rows(PAGE)
@@ -30,7 +31,7 @@ def test_a_row_says_what_the_client_says_of_itself_and_that_it_is_judged_rightly
 
 
 def test_the_page_is_made_of_its_rows() -> None:
-    assert zoo.filled(PAGE, zoo.tables(ROWS)) == PAGE
+    assert filled(PAGE, zoo.tables(ROWS)) == PAGE
     assert "(100%)" in PAGE
     assert " 0 are accused" in PAGE
 
