@@ -61,6 +61,14 @@ class Props(NamedTuple):
     schema: Schema
 
 
+def rounded_up(timeout: float) -> float:
+    """The most that grpcio tells a server of a timeout; in seconds, as the timeout.
+
+    The core tells whole milliseconds, and about three digits of what is longer. It rounds up.
+    """
+    return timeout * 1.01 + 0.001
+
+
 def run(main: Coroutine[Any, Any, T], loop: LoopFactory = asyncio.new_event_loop) -> T:
     """Run a test's coroutine, and see that it leaves neither a task nor an error behind."""
     errors: list[dict[str, Any]] = []

@@ -28,6 +28,7 @@ from tests.proxy.stage import (
     a_server,
     client_context,
     presenting,
+    rounded_up,
     run,
     server_context,
 )
@@ -292,7 +293,7 @@ def test_a_deadline_reaches_the_server(props: Props) -> None:
         async with played(props, MALLORY) as play:
             stub = play.stub(props.attacker_ca.read_bytes())
             await asyncio.to_thread(get_user, stub)
-            assert 0 < play.users.time_left <= LIMIT
+            assert 0 < play.users.time_left <= rounded_up(LIMIT)
             # A chat in which nobody says anything.
             quiet = threading.Event()
             call = stub.Chat(silence(quiet), timeout=0.2)

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from mitm import events
-from tests.proxy.stage import LIMIT
+from tests.proxy.stage import LIMIT, rounded_up
 from tests.transparency.play import (
     Play,
     client_streaming,
@@ -357,7 +357,7 @@ def test_timeout_on_sleeping_server(play: Play) -> None:
             if reached.is_set():
                 break
         assert over.wait(LIMIT)
-        assert 0 < left[0] <= timeout
+        assert 0 < left[0] <= rounded_up(timeout)
 
 
 def test_concurrent_large_unary(play: Play) -> None:
