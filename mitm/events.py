@@ -3,7 +3,7 @@
 On disk an event is one JSON object, told apart by its `event` field; bytes are base64.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -455,4 +455,53 @@ AnyEvent = (
     | NotRewritten
     | ParseFailed
     | Closed
+)
+
+
+class Wanted(NamedTuple):
+    """Which events somebody wants to be told of: what nobody wants is not made.
+
+    Some are made for everybody. By them it is told what a client did: how connections come about
+    and end, the first application bytes, requests, what could not be parsed, and all frames of a
+    client up to its first request.
+
+    Attributes:
+        frames_left_out: types of HTTP/2 frames that are not wanted, by name.
+        messages: whether messages are, and with them what they say.
+        answers: whether headers other than those of requests are.
+    """
+
+    frames_left_out: frozenset[str] = frozenset()
+    messages: bool = True
+    answers: bool = True
+
+    def __or__(self, other: "Wanted") -> "Wanted":
+        """What either wants."""
+        return Wanted(
+            self.frames_left_out & other.frames_left_out,
+            self.messages or other.messages,
+            self.answers or other.answers,
+        )
+
+
+EVERYTHING = Wanted()
+
+# RFC 9113 section 6, RFC 7838 (ALTSVC), RFC 8336 (ORIGIN), RFC 9218. Types without a name are rare,
+# and always told.
+FRAME_TYPES = frozenset(
+    {
+        "DATA",
+        "HEADERS",
+        "PRIORITY",
+        "RST_STREAM",
+        "SETTINGS",
+        "PUSH_PROMISE",
+        "PING",
+        "GOAWAY",
+        "WINDOW_UPDATE",
+        "CONTINUATION",
+        "ALTSVC",
+        "ORIGIN",
+        "PRIORITY_UPDATE",
+    }
 )

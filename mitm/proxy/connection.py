@@ -174,6 +174,7 @@ class Connection:
             schema=self._interception.schema,
             rules=self._interception.rules,
             on_event=self._interception.on_event,
+            wanted=self._interception.wanted,
         )
         self._watcher = rewriting.watcher
         return rewriting
@@ -185,6 +186,7 @@ class Connection:
             alpn=client.tls.alpn if client.tls else None,
             schema=self._interception.schema,
             on_event=self._interception.on_event,
+            wanted=self._interception.wanted,
         )
 
     def _look_at_unheard(self) -> None:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from mitm import pki
 from mitm.address import Address
-from mitm.events import Event
+from mitm.events import EVERYTHING, Event, Wanted
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.proxy.contexts import Contexts
@@ -37,4 +37,5 @@ class Interception(NamedTuple):
     allowed: frozenset[str] = frozenset()
     rules: Rules | None = None
     stand_in: bool = False
+    wanted: Wanted = EVERYTHING
     listeners: tuple[Address, ...] = ()

@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from mitm.address import LOCALHOST, Address, is_ip, normal
 from mitm.errors import UserError, explain
-from mitm.events import Event
+from mitm.events import EVERYTHING, Event, Wanted
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.pki import Presentation
@@ -65,6 +65,7 @@ class Interceptor:
         schema: descriptors that messages are shown through; without, they are guessed.
         on_event: called with each event as it happens; it must not block for long. What it raises
             is counted in `observer_errors` and ends nothing.
+        wanted: which events that is to be; others are not made, which saves most of the time.
         upstream_tls: whether TLS is spoken to the server, whatever the client speaks; None for as
             the client does.
         tap: is shown the bytes of all sockets and the secrets of the TLS on them, to record them.
@@ -92,6 +93,7 @@ class Interceptor:
         listen: Address = _ANY_PORT,
         schema: Schema = _NO_SCHEMA,
         on_event: Callable[[Event], None] = lambda event: None,
+        wanted: Wanted = EVERYTHING,
         upstream_tls: bool | None = None,
         tap: Tap | None = None,
         mode: Mode = "reverse",
@@ -120,6 +122,7 @@ class Interceptor:
             frozenset(map(normal, intercept)),
             frozenset(map(normal, allow_hosts)),
             rules,
+            wanted=wanted,
         )
         self._stand_in = StandIn() if impersonate else None
         self._connections: set[asyncio.Task[None]] = set()

@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 import h2.events
 from google.protobuf.message import DecodeError
 
-from mitm.events import Direction, Event, NotRewritten, Rewritten
+from mitm.events import EVERYTHING, Direction, Event, NotRewritten, Rewritten, Wanted
 from mitm.messages import Schema
 from mitm.messages.room import FOR_THE_FIRST, Room
 from mitm.messages.rules import Changed, HeaderFields, Rules
@@ -159,6 +159,7 @@ class Rewriting:
         schema: descriptors for the messages.
         rules: what is to be changed.
         on_event: called with each event: what either peer sent, and what was sent on in its place.
+        wanted: which events that is to be; changes are always told.
     """
 
     def __init__(
@@ -169,6 +170,7 @@ class Rewriting:
         schema: Schema,
         rules: Rules,
         on_event: Callable[[Event], None],
+        wanted: Wanted = EVERYTHING,
     ) -> None:
         self._connection = connection
         self._schema = schema
@@ -192,7 +194,14 @@ class Rewriting:
                 if getattr(event, "direction", peer) == peer:
                     on_event(event)
 
-            return Watcher(connection, encrypted=encrypted, alpn="h2", schema=schema, on_event=see)
+            return Watcher(
+                connection,
+                encrypted=encrypted,
+                alpn="h2",
+                schema=schema,
+                on_event=see,
+                wanted=wanted,
+            )
 
         self._watchers: dict[Direction, Watcher] = {
             "client": watcher("client"),

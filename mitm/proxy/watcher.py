@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 
-from mitm.events import ApplicationData, Direction, Event, ParseFailed
+from mitm.events import EVERYTHING, ApplicationData, Direction, Event, ParseFailed, Wanted
 from mitm.messages import Schema
 from mitm.wire import Http1Parser, Http2Parser
 from mitm.wire.http1 import opens
@@ -25,6 +25,7 @@ class Watcher:
         alpn: the protocol agreed on with the client, None without ALPN.
         schema: descriptors for the messages.
         on_event: called with each event; a `GuardedObserver`, which does not raise.
+        wanted: which events that is to be.
     """
 
     def __init__(
@@ -35,16 +36,18 @@ class Watcher:
         alpn: str | None,
         schema: Schema,
         on_event: Callable[[Event], None],
+        wanted: Wanted = EVERYTHING,
     ) -> None:
         self._connection = connection
         self._encrypted = encrypted
         self._schema = schema
         self._on_event = on_event
+        self._wanted = wanted
         self._parser: Http2Parser | Http1Parser | None = None
         self._held: list[tuple[Direction, bytes, float]] | None = None
         self._opening = bytearray()  # what the client has said of that
         if alpn in PROTOCOLS:
-            self._parser = Http2Parser(connection, schema)
+            self._parser = Http2Parser(connection, schema, wanted=wanted)
         else:
             # Without TLS or ALPN, or with another protocol agreed on, a client may speak HTTP/2 all
             # the same: its first bytes tell.
@@ -105,9 +108,9 @@ class Watcher:
         opening = self._opening
         http1 = opens(opening)
         if opening.startswith(PREFACE):
-            self._parser = Http2Parser(self._connection, self._schema)
+            self._parser = Http2Parser(self._connection, self._schema, wanted=self._wanted)
         elif http1:
-            self._parser = Http1Parser(self._connection, self._schema)
+            self._parser = Http1Parser(self._connection, self._schema, wanted=self._wanted)
         elif (http1 is None or PREFACE.startswith(bytes(opening[: len(PREFACE)]))) and sum(
             self.seen.values()
         ) < HELD_LIMIT:

@@ -9,7 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 
-from mitm.events import Direction, Event, Headers, ParseFailed
+from mitm.events import EVERYTHING, Direction, Event, Headers, ParseFailed, Wanted
 from mitm.messages.schema import Schema
 from mitm.wire.calls import (
     MessageTeller,
@@ -107,14 +107,16 @@ class Http1Parser:
     Args:
         connection: number of the connection, for the events.
         schema: descriptors for the messages.
+        wanted: which events are to be made.
 
     Attributes:
         failed: whether it has given up.
     """
 
-    def __init__(self, connection: int, schema: Schema) -> None:
+    def __init__(self, connection: int, schema: Schema, *, wanted: Wanted = EVERYTHING) -> None:
         self._connection = connection
         self._schema = schema
+        self._wanted = wanted
         self._teller = MessageTeller(connection, schema)
         self.failed = False
         self._http2: Http2Parser | None = None  # once the connection has gone over to HTTP/2
@@ -362,7 +364,9 @@ class Http1Parser:
             payload = base64.b64decode(settings + "=" * (-len(settings) % 4), b"-_", validate=True)
         except ValueError:
             raise ProtocolError("HTTP2-Settings that are none (RFC 7540 section 3.2.1)") from None
-        self._http2 = Http2Parser(self._connection, self._schema, Upgrade(asked, payload))
+        self._http2 = Http2Parser(
+            self._connection, self._schema, Upgrade(asked, payload), wanted=self._wanted
+        )
 
     def _headers(
         self,

@@ -23,7 +23,16 @@ from typing import Literal, NamedTuple
 
 import hpack
 
-from mitm.events import Direction, Event, Frame, Headers, ParseFailed, PartialFrame
+from mitm.events import (
+    EVERYTHING,
+    Direction,
+    Event,
+    Frame,
+    Headers,
+    ParseFailed,
+    PartialFrame,
+    Wanted,
+)
 from mitm.messages.schema import Schema
 from mitm.wire import frames
 from mitm.wire.calls import MessageTeller, error_details, request_readers, response_reader
@@ -141,6 +150,7 @@ class Http2Parser:
         connection: number of the connection, for the events.
         schema: descriptors for the messages.
         upgrade: the request with which the connection has come over from HTTP/1.1.
+        wanted: which events are to be made.
 
     Attributes:
         failed: whether it has given up.
@@ -149,9 +159,17 @@ class Http2Parser:
         ProtocolError: the settings of the upgrade are none.
     """
 
-    def __init__(self, connection: int, schema: Schema, upgrade: Upgrade | None = None) -> None:
+    def __init__(
+        self,
+        connection: int,
+        schema: Schema,
+        upgrade: Upgrade | None = None,
+        *,
+        wanted: Wanted = EVERYTHING,
+    ) -> None:
         self._connection = connection
         self._schema = schema
+        self._wanted = wanted
         self._teller = MessageTeller(connection, schema)
         self.failed = False
         self._reset()
