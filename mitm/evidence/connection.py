@@ -15,6 +15,8 @@ endpoints put there; and their lengths account for every byte that came.
 """
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from mitm import events
 from mitm.events import Event
@@ -154,45 +156,66 @@ class SeenConnection:
 
     def see(self, event: Event) -> None:
         """Take the next event of this connection."""
-        match event:
-            case events.Frame(direction="client"):
-                if not self.requested:
-                    self._framed = True
-                    # Of HEADERS, the request itself is told once its block is complete.
-                    self._partial = event.type in ("HEADERS", "CONTINUATION")
-                    self._opening.add(event)
-            case events.PartialFrame():
-                self._partial = True
-            case events.Headers(kind="request"):
-                self.requested = True
-            case events.Message(direction="client"):
-                self._messages = True
-            case events.ApplicationData(direction="client"):
-                self._sample, self.encrypted = event.sample, event.encrypted
-            case events.ParseFailed(direction="client", stream=0):
-                self._unread = True
-            case events.ParseFailed(direction="client"):
+        if see := _SEE.get(type(event)):
+            see(self, event)
+
+    def _see_frame(self, event: events.Frame) -> None:
+        if event.direction == "client" and not self.requested:
+            self._framed = True
+            # Of HEADERS, the request itself is told once its block is complete.
+            self._partial = event.type in ("HEADERS", "CONTINUATION")
+            self._opening.add(event)
+
+    def _see_partial_frame(self, event: events.PartialFrame) -> None:
+        self._partial = True
+
+    def _see_headers(self, event: events.Headers) -> None:
+        if event.kind == "request":
+            self.requested = True
+
+    def _see_message(self, event: events.Message) -> None:
+        if event.direction == "client":
+            self._messages = True
+
+    def _see_data(self, event: events.ApplicationData) -> None:
+        if event.direction == "client":
+            self._sample, self.encrypted = event.sample, event.encrypted
+
+    def _see_failure(self, event: events.ParseFailed) -> None:
+        if event.direction == "client":
+            if event.stream:
                 # A stream is no part of an opening, whatever it is that cannot be read of it.
                 self._framed = self._partial = True
-            case events.ParseFailed(stream=0):
-                self._blind = True
-            case events.Connected():
-                self.client, self.opened = event.client, event.time
-            case events.ClientHello():
-                self._hello = event
-            case events.CertificatePresented():
-                self._shown = event
-            case events.HandshakeCompleted():
-                self.accepted, self._accepted_at = True, event.time
-                self.resumed = event.resumed
-            case events.Interrupted(how="closed" | "refused" | "reset") if not self.accepted:
-                self.turned_away = True
-            case events.UpstreamFailed():
-                self.unreached = event.reason
-            case events.Alert():
-                self._alerts[event.by] = f"{event.name} ({event.number})"
-            case events.Closed():
-                self.closed = event
+            else:
+                self._unread = True
+        elif not event.stream:
+            self._blind = True
+
+    def _see_connected(self, event: events.Connected) -> None:
+        self.client, self.opened = event.client, event.time
+
+    def _see_hello(self, event: events.ClientHello) -> None:
+        self._hello = event
+
+    def _see_certificate(self, event: events.CertificatePresented) -> None:
+        self._shown = event
+
+    def _see_handshake(self, event: events.HandshakeCompleted) -> None:
+        self.accepted, self._accepted_at = True, event.time
+        self.resumed = event.resumed
+
+    def _see_interruption(self, event: events.Interrupted) -> None:
+        if event.how in ("closed", "refused", "reset") and not self.accepted:
+            self.turned_away = True
+
+    def _see_no_server(self, event: events.UpstreamFailed) -> None:
+        self.unreached = event.reason
+
+    def _see_alert(self, event: events.Alert) -> None:
+        self._alerts[event.by] = f"{event.name} ({event.number})"
+
+    def _see_end(self, event: events.Closed) -> None:
+        self.closed = event
 
     @property
     def presented(self) -> bool:
@@ -371,3 +394,22 @@ class SeenConnection:
             self.shown,
             self.resumed,
         )
+
+
+# By type, as there are ten events a call, of which most say nothing new.
+_SEE: dict[type[Event], Callable[[SeenConnection, Any], None]] = {
+    events.Frame: SeenConnection._see_frame,
+    events.PartialFrame: SeenConnection._see_partial_frame,
+    events.Headers: SeenConnection._see_headers,
+    events.Message: SeenConnection._see_message,
+    events.ApplicationData: SeenConnection._see_data,
+    events.ParseFailed: SeenConnection._see_failure,
+    events.Connected: SeenConnection._see_connected,
+    events.ClientHello: SeenConnection._see_hello,
+    events.CertificatePresented: SeenConnection._see_certificate,
+    events.HandshakeCompleted: SeenConnection._see_handshake,
+    events.Interrupted: SeenConnection._see_interruption,
+    events.UpstreamFailed: SeenConnection._see_no_server,
+    events.Alert: SeenConnection._see_alert,
+    events.Closed: SeenConnection._see_end,
+}

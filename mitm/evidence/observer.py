@@ -1,6 +1,7 @@
 """Watches the events of a leg, and keeps what an observation is made of."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -16,7 +17,7 @@ from mitm.evidence.records import (
     Evidence,
     Observation,
 )
-from mitm.masking import masked, secrets_in, without_secrets
+from mitm.masking import masked, secrets_in
 
 # Calls that are kept as evidence, and bytes of their messages. A client that makes more has shown
 # long before what it does; 64 KiB of gzip can hold 64 MiB.
@@ -24,19 +25,53 @@ MAX_CALLS = 1000
 MAX_MESSAGE_BYTES = 1024 * 1024
 NOT_KEPT = "(not kept)"
 
-# Parts of credentials that are kept, to be left out of what the client says. A client has a few.
+# Messages that are noted of all calls together. A stream may have any number of them, empty ones.
+MAX_MESSAGES = 100_000
+
+# Parts of credentials that are kept, to be left out of what the client says; and names of them. A
+# client has a few.
 MAX_SECRETS = 1000
+
+# Header lines that are remembered, and characters of one: the calls of a client repeat theirs, but
+# for the number of a trace, say.
+_LINES = 256
+_LONGEST_LINE = 4096
+
+
+class _Line(NamedTuple):
+    """What is kept of a header line: its value, fit to be shown, and what is secret in it."""
+
+    shown: str
+    secrets: tuple[str, ...]
+
+
+class _Lines:
+    """Header lines that have been looked at."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], _Line] = {}
+
+    def look(self, line: tuple[str, str]) -> _Line:
+        """Say what is kept of a line, a name and a value."""
+        known = self._known.get(line)
+        if known is None:
+            known = _Line(masked(*line), tuple(secrets_in(*line)))
+            if len(self._known) == _LINES:
+                self._known.clear()
+            if len(line[1]) <= _LONGEST_LINE:
+                self._known[line] = known
+        return known
 
 
 class _Reading:
     """One call, as it is being put together."""
 
-    def __init__(self, request: events.Headers) -> None:
-        self.method = without_secrets(request.method, ())
+    def __init__(self, request: events.Headers, lines: _Lines) -> None:
+        self.method = lines.look((":path", request.method)).shown
         self.metadata: dict[str, list[str]] = {}
-        for name, value in request.headers:
-            if not name.startswith(":"):
-                self.metadata.setdefault(name, []).append(masked(name, value))
+        for line in request.headers:
+            if not line[0].startswith(":"):
+                self.metadata.setdefault(line[0], []).append(lines.look(line).shown)
         self.messages: dict[events.Direction, list[object]] = {"client": [], "server": []}
         self.status = ""
 
@@ -71,6 +106,10 @@ class Observer:
         self._connections: dict[int, SeenConnection] = {}
         self._calls: dict[tuple[int, int], _Reading] = {}
         self._room = MAX_MESSAGE_BYTES
+        self._messages = 0
+        self._lines = _Lines()
+        # Of the newest request, the connection and its header lines.
+        self._noted: tuple[int, tuple[tuple[str, str], ...]] = 0, ()
         self._credentials: dict[str, set[int]] = {}
         self._secrets: set[str] = set()
         self._altered: list[Altered] = []
@@ -92,38 +131,56 @@ class Observer:
         if connection is None:
             connection = self._connections[event.connection] = SeenConnection(event.connection)
         connection.see(event)
-        match event:
-            case events.Headers():
-                self._headers(event)
-            case events.Message():
-                self._message(event)
-            case events.UpstreamConnected():
-                self._relayed.append(event.local)
-            case events.Rewritten() if len(self._altered) < MAX_CALLS:
-                self._altered.append(_altered(event))
+        if take := _TAKE.get(type(event)):
+            take(self, event)
+
+    def _connected(self, event: events.UpstreamConnected) -> None:
+        self._relayed.append(event.local)
+
+    def _rewritten(self, event: events.Rewritten) -> None:
+        if len(self._altered) < MAX_CALLS:
+            self._altered.append(_altered(event))
 
     def _headers(self, event: events.Headers) -> None:
-        key = (event.connection, event.stream)
         if event.kind == "request":
-            for name, value in event.headers:
-                if len(self._secrets) >= MAX_SECRETS:
-                    break
-                if not name.startswith(":") and masked(name, value) != value:
-                    self._credentials.setdefault(name, set()).add(event.connection)
-                self._secrets.update(secrets_in(name, value))
+            # The same lines on the same connection say nothing new.
+            noted = event.connection, event.headers
+            if noted != self._noted:
+                self._note_credentials(event)
+                self._noted = noted
             if len(self._calls) < MAX_CALLS:
-                self._calls[key] = _Reading(event)
+                key = event.connection, event.stream
+                self._calls[key] = _Reading(event, self._lines)
         elif event.direction == "server":
-            counts = self._connections[event.connection].shown not in self._spared
-            self.answered |= event.end_stream and counts
-            self.answers += event.end_stream
-            if reading := self._calls.get(key):
+            if event.end_stream:
+                self.answers += 1
+                shown = self._connections[event.connection].shown
+                self.answered = self.answered or shown not in self._spared
+            if reading := self._calls.get((event.connection, event.stream)):
                 reading.status = dict(event.headers).get("grpc-status", reading.status)
+
+    def _note_credentials(self, request: events.Headers) -> None:
+        for line in request.headers:
+            if len(self._secrets) >= MAX_SECRETS:
+                break
+            name, value = line
+            shown, secrets = self._lines.look(line)
+            if shown != value and not name.startswith(":"):
+                self._note_credential(name, request.connection)
+            self._secrets.update(secrets)
+
+    def _note_credential(self, name: str, connection: int) -> None:
+        on = self._credentials.get(name)
+        if on is None and len(self._credentials) < MAX_SECRETS:
+            on = self._credentials[name] = set()
+        if on is not None:
+            on.add(connection)
 
     def _message(self, event: events.Message) -> None:
         reading = self._calls.get((event.connection, event.stream))
-        if reading is None:
+        if reading is None or self._messages == MAX_MESSAGES:
             return
+        self._messages += 1
         size = event.size if event.decompressed_size is None else event.decompressed_size
         shown: object = NOT_KEPT
         if size <= self._room:
@@ -229,6 +286,15 @@ class Observer:
             tuple(each.ending(run.until) for each in connections),
             tuple(self._altered),
         )
+
+
+# By type, as for a connection.
+_TAKE: dict[type[Event], Callable[[Observer, Any], None]] = {
+    events.Headers: Observer._headers,
+    events.Message: Observer._message,
+    events.UpstreamConnected: Observer._connected,
+    events.Rewritten: Observer._rewritten,
+}
 
 
 def observe(seen: Iterable[Event], run: ClientRun) -> Observation:

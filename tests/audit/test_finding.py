@@ -28,7 +28,7 @@ from mitm.events import (
 )
 from mitm.evidence import Observation, Observer, describe
 from mitm.evidence.connection import SeenConnection
-from mitm.evidence.observer import MAX_CALLS, NOT_KEPT
+from mitm.evidence.observer import MAX_CALLS, MAX_MESSAGES, MAX_SECRETS, NOT_KEPT
 from mitm.programs import A_PANIC
 from tests.audit.findings import SUBJECT
 
@@ -582,6 +582,59 @@ def test_the_evidence_is_bounded_and_no_request_is_lost() -> None:
     assert len(finding.evidence.calls) == MAX_CALLS
     assert finding.evidence.calls[0].requests == (NOT_KEPT,)
     assert finding.evidence.reached == "messages"
+
+
+def test_a_stream_without_end_is_noted_up_to_a_number_of_messages() -> None:
+    """Empty ones as well, which take no room; a call after it is still noted."""
+    observer = Observer()
+    for event in [*SHOWN, sent(), request()]:
+        observer(event)
+    empty = structs.replace(message(), value={})
+    for _ in range(MAX_MESSAGES + 5):
+        observer(empty)
+    observer(structs.replace(request("/a.B/D"), stream=3))
+    calls = observer.observation(FAILED).evidence.calls
+    assert [len(call.requests) for call in calls] == [MAX_MESSAGES, 0]
+    assert calls[0].requests[-1] == {}
+
+
+def test_names_of_credentials_are_bounded() -> None:
+    """Short ones leave no secret behind by which they would be counted."""
+    seen = [*SHOWN, sent()]
+    seen += [request("/a.B/C", (f"x-{number}-token", "short")) for number in range(3000)]
+    evidence = judged(case(), seen, FAILED).evidence
+    assert evidence
+    assert evidence.credentials[0] == "x-0-token"
+    assert len(evidence.credentials) == MAX_SECRETS
+
+
+def test_a_credential_that_is_repeated_counts_on_each_connection() -> None:
+    """What a line holds is remembered; where it was read is noted all the same."""
+    secret = ("authorization", "Bearer s3cr3t-of-the-test")
+    observer = Observer(spared=["genuine"])
+    for number, certificate in enumerate(["genuine", "forged"], start=1):
+        for event in [*SHOWN, sent(), *2 * [request("/a.B/C", secret)]]:
+            seen = structs.replace(event, connection=number)
+            if isinstance(seen, CertificatePresented):
+                seen = structs.replace(seen, certificate=certificate)
+            observer(seen)
+            if number == 1:
+                assert observer.observation(FAILED).evidence.credentials == ()
+    assert observer.observation(FAILED).evidence.credentials == ("authorization",)
+
+
+def test_lines_that_differ_from_call_to_call_are_all_looked_at() -> None:
+    secrets = [f"s3cr3t-number-{number:04}" for number in range(600)]
+    seen = [*SHOWN, sent()]
+    for secret in secrets:
+        lines = ("x-region", "north"), ("authorization", f"Bearer {secret}")
+        seen += 2 * [request("/a.B/C", *lines)]
+    observer = Observer()
+    for event in seen:
+        observer(event)
+    observation = observer.observation(FAILED)
+    assert set(secrets) < set(observation.secrets)
+    assert {call.metadata["x-region"] for call in observation.evidence.calls} == {"north"}
 
 
 @given(st.sampled_from(["SETTINGS", "PING", "WINDOW_UPDATE", "PRIORITY", "GOAWAY", "?"]), st.text())
