@@ -7,7 +7,9 @@ from rich.console import Console
 
 from mitm.cli.loop import in_loop
 from mitm.cli.scenario_view import ScenarioView
-from mitm.lab import load_client, load_scenario, play
+from mitm.lab.clients import load_client
+from mitm.lab.play import play
+from mitm.lab.scenario import load_scenario
 
 WIDTH = 128
 SECONDS = 10.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mitm.lab import clients, load_client
+from mitm.lab.clients import clients, load_client
 from tests.programs import Result, mitm_demo, refused, run, serving
 
 CLIENTS = [name for name in clients() if not load_client(name).requires]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mitm.lab import load_scenario, scenarios
+from mitm.lab.scenario import load_scenario, scenarios
 from mitm.proxy.greeting import HANDSHAKE_SECONDS
 from mitm.wire.grpc import MAX_MESSAGE_SIZE
 from mitm.wire.http2 import MAX_STREAMS

@@ -31,7 +31,7 @@ from mitm.cli.scenario_view import ScenarioView
 from mitm.events import Event, LegEnded, LegStarted, ScenarioStarted
 from mitm.evidence import ClientRun, Observer
 from mitm.evidence.observer import MAX_SECRETS
-from mitm.lab import Played
+from mitm.lab.play import Played
 from mitm.masking import plain
 from tests.audit.findings import MIXED
 from tests.capture.samples import AT, SAMPLES

@@ -45,8 +45,8 @@ from mitm.cli.recording import Recording, capture_options, must_differ
 from mitm.cli.seconds import Seconds
 from mitm.cli.signing import authority_options, own_authority
 from mitm.errors import UserError
-from mitm.lab import load_client
 from mitm.lab.audited import AuditedClient
+from mitm.lab.clients import load_client
 from mitm.proxy.tap import Tap
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

@@ -7,8 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mitm import content
-from mitm.audit import catalogue
-from mitm.lab import clients, scenarios
+from mitm.lab.clients import clients
 from mitm.lab.policies import POLICIES
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -31,12 +30,19 @@ def _certificates() -> list[str]:
     return list(content.markdown_files(content.CERTS))
 
 
+def _scenarios() -> list[str]:
+    return list(content.markdown_files(content.SCENARIOS))
+
+
 def _to_try() -> list[str]:
     return list(content.to_try())
 
 
 def _selectors() -> list[str]:
     """The words by which certificates are chosen: names, severities, weaknesses."""
+    # It takes a moment to load, and other words are completed without it.
+    from mitm.audit import catalogue
+
     recipes = catalogue()
     severities = dict.fromkeys(recipe.severity for recipe in recipes)
     weaknesses = sorted({number for recipe in recipes for number in recipe.cwe})
@@ -60,8 +66,8 @@ def files(
     return [CompletionItem(incomplete, type="file")]
 
 
-scenario_names = _names(scenarios, "file")
+scenario_names = _names(_scenarios, "file")
 certificate_names = _names(_certificates, "file")
 client_names = _names(clients, "dir")
 policy_names = _names(lambda: POLICIES)
-lesson_names = _names(lambda: [*scenarios(), *_to_try()], "file")
+lesson_names = _names(lambda: [*_scenarios(), *_to_try()], "file")

@@ -10,7 +10,7 @@ import click
 from rich.text import Text
 
 from mitm.cli import report
-from mitm.lab import clients, load_client
+from mitm.lab.clients import clients, load_client
 from mitm.masking import plain
 from mitm.surroundings import proxies
 

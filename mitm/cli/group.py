@@ -1,20 +1,66 @@
-"""The commands, in one group."""
+"""The commands, in one group. Each is loaded when it is called: all of them take half a second."""
 
+import importlib
+import signal
 from typing import Any
 
 import click
 
-from mitm.cli.audit import audit
-from mitm.cli.by_hand import call, certs, serve
-from mitm.cli.doctor import doctor
-from mitm.cli.lessons import list_content, show
-from mitm.cli.proxy import proxy
-from mitm.cli.replay import replay
-from mitm.cli.run import run
+from mitm.cli.main import leave
+
+# Where each stands, and the first sentence of its help, which is what the group tells of it.
+COMMANDS = {
+    "run": ("mitm.cli.run:run", "Play scenarios against a real client and server, and judge them."),
+    "replay": (
+        "mitm.cli.replay:replay",
+        "Show a run again that was recorded with --events, as it was, without any network.",
+    ),
+    "audit": (
+        "mitm.cli.audit:audit",
+        "Try every forged certificate on your own client, in whatever language it is written.",
+    ),
+    "list": (
+        "mitm.cli.lessons:list_content",
+        "List scenarios, certificates, attacks and clients, or those of one kind with more about "
+        "each.",
+    ),
+    "show": ("mitm.cli.lessons:show", "Show the lesson of a scenario or a certificate."),
+    "proxy": (
+        "mitm.cli.proxy:proxy",
+        "Intercept between any client and its server, and log what is read, until Ctrl-C.",
+    ),
+    "certs": ("mitm.cli.certs:certs", "Write the lab's PKI as PEM files, for use by hand."),
+    "serve": ("mitm.cli.by_hand:serve", "Start the victim server, until Ctrl-C."),
+    "call": ("mitm.cli.by_hand:call", "Call the server once, as a client of some policy."),
+    "doctor": (
+        "mitm.cli.doctor:doctor",
+        "Tell what is installed, what is missing or in the way, and what comes of it.",
+    ),
+}
+
+
+def load(name: str) -> click.Command:
+    """Load the command of a name."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
 
 
 class _Group(click.Group):
-    """Takes Ctrl-C, which click would answer with an empty line."""
+    """Loads what is called, and takes Ctrl-C, which click would answer with an empty line."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; of the others, names and helps are enough."""
+        name, command, rest = super().resolve_command(ctx, args)
+        # What Ctrl-C raises may come out of an import as another error: of `__set_name__` in Python
+        # 3.11, as a RuntimeError.
+        before = signal.signal(signal.SIGINT, leave)
+        try:
+            return name, load(command.name) if command and command.name else command, rest
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def make_context(self, *words: Any, **more: Any) -> click.Context:
         """Read the command line; `--help` is answered here."""
@@ -58,5 +104,5 @@ def cli(context: click.Context) -> None:
         context.exit(2)
 
 
-for _command in (run, replay, audit, list_content, show, proxy, certs, serve, call, doctor):
-    cli.add_command(_command)
+for _name, (_, _help) in COMMANDS.items():
+    cli.add_command(click.Command(_name, help=_help))

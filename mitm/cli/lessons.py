@@ -14,7 +14,8 @@ from mitm import content
 from mitm.audit import Attack, Entry, OfferRule, catalogue
 from mitm.audit.case import loader_of, plain_name
 from mitm.cli import completion, report
-from mitm.lab import Scenario, clients, load_client, load_scenario, scenarios
+from mitm.lab.clients import clients, load_client
+from mitm.lab.scenario import Scenario, load_scenario, scenarios
 from mitm.masking import plain
 
 _KINDS = {Attack: "attacks", OfferRule: "offers"}

@@ -34,8 +34,7 @@ def main() -> "NoReturn":
     Whatever goes wrong is one line on stderr. Exit code 2 is for what a user can mend, 70 for what
     was not foreseen.
     """
-    # So early, nothing has begun that would have to be ended.
-    signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
+    signal.signal(signal.SIGINT, leave)
     from mitm.cli import streams
 
     streams.prepare()
@@ -55,6 +54,11 @@ def main() -> "NoReturn":
     if not os.environ.get(DEBUG):
         streams.be_quiet()
     sys.exit(code)
+
+
+def leave(number: int, frame: "FrameType | None") -> None:
+    """End at once on Ctrl-C: while things are loaded, nothing has begun that would have to end."""
+    os._exit(INTERRUPTED)
 
 
 def _main() -> int:

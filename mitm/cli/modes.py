@@ -2,13 +2,15 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from mitm.address import Address, guard, must_be_a_name, normal, parse
 from mitm.errors import UserError
-from mitm.proxy import Mode
+
+if TYPE_CHECKING:
+    from mitm.proxy import Mode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,7 +69,7 @@ class Position(NamedTuple):
         allowed: hosts that may be dialled although they are not this machine.
     """
 
-    mode: Mode
+    mode: "Mode"
     upstream: Address | None
     intercept: tuple[str, ...]
     allowed: tuple[str, ...]
@@ -82,7 +84,7 @@ class Position(NamedTuple):
 
 
 def position(
-    mode: Mode, upstream: str | None, intercept: tuple[str, ...], allowed: tuple[str, ...]
+    mode: "Mode", upstream: str | None, intercept: tuple[str, ...], allowed: tuple[str, ...]
 ) -> Position:
     """Check what the options say together.
 

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from mitm.events import ScenarioStarted
 from mitm.evidence import Altered
-from mitm.lab import Client, Played, Scenario
+from mitm.lab.clients import Client
+from mitm.lab.play import Played
+from mitm.lab.scenario import Scenario
 from mitm.masking import as_text, plain
 from mitm.verdict import LegResult, told
 

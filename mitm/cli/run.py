@@ -11,7 +11,9 @@ from mitm.cli.recording import Recording, recording_options
 from mitm.cli.scenario_view import ScenarioView
 from mitm.cli.seconds import Seconds
 from mitm.events import Event
-from mitm.lab import Client, Played, Scenario, load_client, load_scenario, play, scenarios
+from mitm.lab.clients import Client, load_client
+from mitm.lab.play import Played, play
+from mitm.lab.scenario import Scenario, load_scenario, scenarios
 from mitm.masking import as_json
 
 

@@ -6,7 +6,7 @@ from mitm.capture import EventPrinter
 from mitm.cli import report
 from mitm.events import Event, LegEnded, LegStarted, ScenarioStarted
 from mitm.evidence import Observer
-from mitm.lab import Played
+from mitm.lab.play import Played
 
 
 class ScenarioView:

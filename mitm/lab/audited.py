@@ -5,7 +5,8 @@ import asyncio
 from mitm.address import Address
 from mitm.audit import Endpoint, Subject
 from mitm.evidence import ClientRun
-from mitm.lab.clients import Client, run_client
+from mitm.lab.client_run import run_client
+from mitm.lab.clients import Client
 from mitm.lab.policies import Trust
 
 # A credential to be stolen; it opens nothing.

@@ -16,7 +16,8 @@ from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
 from mitm.events import Event, Leg, LegEnded, LegStarted, ScenarioStarted
 from mitm.evidence import ClientRun, Observer
-from mitm.lab.clients import Client, run_client
+from mitm.lab.client_run import run_client
+from mitm.lab.clients import Client
 from mitm.lab.policies import Trust
 from mitm.lab.scenario import Scenario
 from mitm.lab.server import RunningServer, running_server

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from mitm import content
-from mitm.lab import clients, scenarios
+from mitm.cli.group import COMMANDS
+from mitm.lab.clients import clients
 from mitm.lab.policies import POLICIES
+from mitm.lab.scenario import scenarios
 from tests.programs import MITM_DEMO, mitm_demo, run
 
 
@@ -31,6 +33,7 @@ CERTS = {*content.markdown_files(content.CERTS)}
 @pytest.mark.parametrize(
     ("line", "known"),
     [
+        ("mitm-demo ", {*COMMANDS}),
         ("mitm-demo run ", {*scenarios()}),
         ("mitm-demo run insecure ", {*scenarios()}),
         ("mitm-demo run --client ", {*clients()}),
@@ -51,6 +54,7 @@ def test_an_empty_word_is_completed_by_every_name(line: str, known: set[str]) ->
 @pytest.mark.parametrize(
     ("line", "known"),
     [
+        ("mitm-demo ca", {"call"}),
         ("mitm-demo run ski", {"skip-verify"}),
         ("mitm-demo show skip-v", {"skip-verify"}),
         ("mitm-demo call --policy ca", {"ca-file"}),

@@ -293,22 +293,6 @@ def test_a_pipe_with_a_reader_gets_all(tmp_path: Path) -> None:
     assert kinds[-1] == "leg-ended"
 
 
-def test_ctrl_c_while_it_is_loaded_is_quiet() -> None:
-    program = (
-        "import sys, os, signal\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'mitm.cli.group':\n"
-        "            os.kill(os.getpid(), signal.SIGINT)\n"
-        "sys.meta_path.insert(0, Finder())\n"
-        "from mitm.cli import main\n"
-        "sys.argv = ['mitm-demo', 'list']\n"
-        "main()\n"
-    )
-    result = run(sys.executable, "-c", program)
-    assert (result.code, result.out, result.err) == (130, "", "")
-
-
 def test_a_client_that_says_hostile_things_is_quoted_harmlessly(tmp_path: Path) -> None:
     program = "import sys\nsys.stderr.write('a\\x1b[2J\\u202e\\n::error::boo\\n')\nsys.exit(3)\n"
     folder = client_folder(tmp_path / "hostile", program)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mitm import content
-from mitm.lab import clients, load_client, scenarios
+from mitm.lab.clients import clients, load_client
+from mitm.lab.scenario import scenarios
 from tests.programs import mitm_demo, refused, run, scenario_file
 
 KINDS = ("scenarios", "certs", "attacks", "offers", "clients")

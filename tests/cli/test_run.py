@@ -10,7 +10,7 @@ import pytest
 
 from mitm import content
 from mitm.events import AnyEvent, LegEnded, Message
-from mitm.lab import load_scenario, scenarios
+from mitm.lab.scenario import load_scenario, scenarios
 from tests.programs import client_folder, mitm_demo, refused, run, scenario_file
 
 # The guide's table: what each leg must come to.

@@ -6,7 +6,8 @@ import pytest
 
 from mitm import content
 from mitm.errors import UserError
-from mitm.lab import clients, load_client, load_scenario, scenarios
+from mitm.lab.clients import clients, load_client
+from mitm.lab.scenario import load_scenario, scenarios
 from tests.programs import client_folder
 
 

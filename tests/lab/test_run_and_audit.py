@@ -8,10 +8,11 @@ import pytest
 from mitm import content
 from mitm.audit import Finding, certificates, forge_suite, run_audit, stand_in
 from mitm.errors import UserError
-from mitm.lab import Lab, Scenario, load_client
 from mitm.lab.audited import AuditedClient
+from mitm.lab.clients import load_client
+from mitm.lab.play import Lab
 from mitm.lab.policies import Policy
-from mitm.lab.scenario import Expected
+from mitm.lab.scenario import Expected, Scenario
 from mitm.pki import Recipe
 
 CARELESS = str(Path(__file__).parent / "careless")
