@@ -235,6 +235,8 @@ class Http2Parser:
             if direction == "client" and self._preface_left:
                 data = self._read_preface(data)
             for frame in self._sides[direction].reader.feed(data):
+                if direction == "client":
+                    self._begun = None
                 self._frame(direction, frame, time, events)
                 yield from events
                 events.clear()

@@ -600,3 +600,12 @@ def test_a_part_of_a_request_is_told_before_the_rest_has_come() -> None:
     assert _told_of_parts(opening, *one_by_one) == [("", 1), ("HEADERS", 4)]
     # Once a request has come whole, nothing hangs on it any more.
     assert _told_of_parts(opening + headers, headers[:5]) == []
+
+
+def test_a_part_is_told_of_each_frame_though_its_beginning_comes_with_the_end_of_another() -> None:
+    settings = SettingsFrame(0, settings={1: 100}).serialize()
+    assert _told_of_parts(_started() + settings[:5], settings[5:] + settings[:7]) == [
+        ("SETTINGS", 5),
+        ("SETTINGS", 7),
+    ]
+    assert _told_of_parts(_started() + settings[:5], settings[5:] + settings) == [("SETTINGS", 5)]
