@@ -20,6 +20,7 @@ from mitm.proxy import connect, transparent
 from mitm.proxy.ending import Emit, EndError, so_far, unreachable
 from mitm.proxy.interception import Interception
 from mitm.proxy.peer import Peer
+from mitm.proxy.stream import Stream
 from mitm.proxy.tap import dial, take_over
 from mitm.proxy.whereabouts import found_at, is_here, is_listened_on
 from mitm.tls import Hello, HelloReader, MalformedHelloError, tls_record
@@ -105,12 +106,12 @@ class Arrival:
             EndError: there is nothing to go on with.
         """
         try:
-            streams = await take_over(
+            stream = await take_over(
                 self._accepted, self._address, self._interception.tap, hidden=self._hidden
             )
         except OSError:
             raise EndError("client", "reset") from None
-        client = Peer(*streams)
+        client = Peer(stream)
         self.peers.append(client)
         with contextlib.suppress(OSError):
             self._going_to = _comparable(Address(*self._accepted.getsockname()[:2]))
@@ -258,8 +259,8 @@ class Arrival:
         client.send_end(notify=False)
         try:
             async with asyncio.timeout(REFUSAL_SECONDS):
-                while await client.receive():
-                    pass
+                while await client.listen():
+                    client.unread.clear()
         except TimeoutError:
             pass
 
@@ -295,22 +296,20 @@ class Arrival:
             async with asyncio.timeout(DIAL_SECONDS):
                 found = await found_at(address, self._interception.allowed)
                 self._must_lead_elsewhere(address, found, asked_for=asked_for)
-                reader, writer, local, remote = await self._dial_first(found)
+                stream, local, remote = await self._dial_first(found)
         except TimeoutError:
             reason = f"no answer within {DIAL_SECONDS:g} s"
             raise unreachable(client, address, reason, self._emit) from None
         except (OSError, UnicodeError) as error:
             raise unreachable(client, address, explain(error), self._emit) from None
-        server = Peer(reader, writer)
+        server = Peer(stream)
         self.peers.append(server)
         self._dialled.append((_comparable(local), _comparable(remote)))
         self._interception.dialled.update(self._dialled)
         self._must_not_go_round()
         return server, local
 
-    async def _dial_first(
-        self, found: list[Address]
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Address, Address]:
+    async def _dial_first(self, found: list[Address]) -> tuple[Stream, Address, Address]:
         """Reach one of the addresses of a host, one after the other as RFC 6724 orders them."""
         tap, hidden = self._interception.tap, self._hidden
         for address in found[:-1]:

@@ -12,10 +12,11 @@ import msgspec
 from mitm import events, pki
 from mitm.address import Address
 from mitm.errors import explain
-from mitm.events import Direction, Event
+from mitm.events import Event
 from mitm.proxy import greeting
 from mitm.proxy.arrival import Arrival, Arrived
-from mitm.proxy.ending import EndError, end_of
+from mitm.proxy.ending import EndError
+from mitm.proxy.established import Established
 from mitm.proxy.interception import Interception
 from mitm.proxy.peer import Peer
 from mitm.proxy.relay import Relay
@@ -28,13 +29,7 @@ from mitm.wire.http2 import PREFACE, PROTOCOLS
 # lingering_timeout.
 CLOSE_SECONDS = 5.0
 
-# Seconds for which the events of one connection are told before the others have their turn. The
-# console takes some 50 µs for each, of which a DATA frame of 16 KiB can bring three thousand; a
-# message that is compressed may take a hundred times as long.
-TURN_SECONDS = 0.002
-
 _LOGGER = logging.getLogger("mitm")
-_OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
 
 
 class Connection:
@@ -59,7 +54,7 @@ class Connection:
         self._watcher: Watcher | None = None
         self._interruption: Interruption | None = None
         self._left_alone = ""  # why nothing is changed here that was to be
-        self._first_end: EndError | None = None
+        self._established: Established | None = None
         self._arrived: Arrived | None = None
 
     async def run(self) -> None:
@@ -97,6 +92,10 @@ class Connection:
         )
         await self._let_go(at_once=stopped)
         self._arrival.forget()
+
+    @property
+    def _first_end(self) -> EndError | None:
+        return self._established.first_end if self._established else None
 
     def _hint(self, end: EndError) -> str:
         """What to do about an end that may have its reason in how the server is spoken to."""
@@ -195,90 +194,16 @@ class Connection:
             self._watcher = self._a_watcher(self._arrival.peers[0])
             self._watcher.feed("client", said)
 
-    # The driver of the relay: two tasks, each of which reads from one of the peers.
-
     async def _relay(self, relay: Relay, arrived: Arrived) -> None:
-        peers: dict[Direction, Peer] = {"client": arrived.client, "server": arrived.server}
-        self._pass_on(relay, peers)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump("client", relay, peers))
-                group.create_task(self._pump("server", relay, peers))
-        except ExceptionGroup as errors:
-            raise self._first_end or errors.exceptions[0] from None
-        finally:
-            relay.look()
-
-    async def _pump(self, direction: Direction, relay: Relay, peers: dict[Direction, Peer]) -> None:
-        """Relay one direction: write first, look after, then wait for room."""
-        source = peers[direction]
-        while data := await source.receive():
-            interruption = self._interruption if direction == "server" else None
-            was_due = interruption is not None and interruption.due
-            if interruption:
-                data = interruption.passes(data)
-            relay.received(direction, data)
-            self._pass_on(relay, peers)
-            await self._look(relay)
-            if interruption and interruption.due and not was_due:
-                await self._interrupt(interruption, peers["client"])
-            if self._left_alone:
-                reason, self._left_alone = self._left_alone, ""
-                self._emit(events.NotRewritten, direction=direction, stream=0, reason=reason)
-            if relay.broken:
-                self._first_end = self._first_end or EndError("attacker", "error", relay.broken)
-                raise self._first_end
-            while slow := relay.wants_pause(direction):
-                try:
-                    await peers[slow].flush()
-                except OSError:
-                    # How the source ended, this pump says; how the sink did, the other one.
-                    if slow != direction:
-                        relay.lost(slow)
-                        self._pass_on(relay, peers)
-                        return
-                relay.taken(slow)
-        end = end_of(direction, source, self._emit)
-        self._first_end = self._first_end or end
-        assert source.end
-        relay.ended(direction, source.end)
-        self._pass_on(relay, peers)
-        await self._look(relay)
-        if relay.failed:
-            raise end
-
-    async def _interrupt(self, interruption: Interruption, client: Peer) -> None:
-        """Do to the client what the moment is for; a GOAWAY has been sent with the answer."""
-        self._emit(events.Interrupted, how=interruption.how)
-        if interruption.how == "goaway":
-            return
-        with contextlib.suppress(OSError):
-            await client.flush()
-        client.reset()
-        self._first_end = EndError("attacker", "reset")
-        raise self._first_end
-
-    def _pass_on(self, relay: Relay, peers: dict[Direction, Peer]) -> None:
-        """Write what is due to both peers."""
-        for to, data, end in relay.to_send():
-            if data:
-                peers[to].send(data)
-            if end == "reset":
-                peers[to].reset()
-            elif end:
-                # In plaintext a FIN is all there is to say so.
-                plaintext = peers[_OTHER[to]].tls is None
-                peers[to].send_end(notify=end == "close-notify" or plaintext)
-
-    @staticmethod
-    async def _look(relay: Relay) -> None:
-        """Have what was written looked at, in turns with the other connections."""
-        # The loop's own clock may stand still for as long as a task goes on.
-        until = time.monotonic() + TURN_SECONDS
-        while relay.look(1):
-            if time.monotonic() >= until:
-                await asyncio.sleep(0)
-                until = time.monotonic() + TURN_SECONDS
+        self._established = Established(
+            relay,
+            arrived.client,
+            arrived.server,
+            self._emit,
+            self._interruption,
+            self._left_alone,
+        )
+        await self._established.run()
 
     def _emit(self, event: type[Event], **fields: object) -> None:
         # How far the client's side has come is what has been told of it.

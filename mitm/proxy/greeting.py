@@ -23,7 +23,8 @@ from mitm.proxy.arrival import REFUSAL_SECONDS, Arrived
 from mitm.proxy.contexts import preferred_alpn
 from mitm.proxy.ending import Emit, EndError, end_of, unreachable
 from mitm.proxy.interception import Interception
-from mitm.proxy.peer import READ_SIZE, Peer
+from mitm.proxy.peer import Peer
+from mitm.proxy.stream import READ_SIZE
 from mitm.tls import AlertReader, Hello, TlsLeg, tls_record
 from mitm.wire.http2 import PREFACE
 

@@ -1,11 +1,10 @@
-"""Streams on sockets, and their bytes, as they pass on the wire, for whoever records them.
+"""Streams, and their bytes, as they pass on the wire, for whoever records them.
 
-Where there is no tap, the streams are asyncio's own but for one thing: what a peer has sent before
-a reset is read before the reset is.
+A stream that is shown is a stream that also tells a tap what passes, at the moment when it is
+looked at. Where there is no tap nothing stands in the way.
 """
 
 import asyncio
-import contextlib
 import errno
 import os
 import socket
@@ -15,10 +14,7 @@ from typing import Any, Protocol
 
 from mitm.address import Address
 from mitm.proxy.observer import Losses
-
-_READ_SIZE = 65_536
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+from mitm.proxy.stream import Receiver, Stream
 
 
 class Flow(Protocol):
@@ -75,8 +71,8 @@ class Tap(Protocol):
 
 async def take_over(
     accepted: socket.socket, remote: Address, tap: Tap | None, *, hidden: bool = False
-) -> Streams:
-    """Streams on a socket that was accepted.
+) -> Stream:
+    """A stream on a socket that was accepted.
 
     Args:
         accepted: the socket.
@@ -88,18 +84,19 @@ async def take_over(
         OSError: the client is gone.
     """
     if tap is None:
-        return await _open(accepted, sock=accepted)
+        return await _open(Stream(accepted), sock=accepted)
     # Asked of the socket itself, which has it even when the client is gone.
     local = Address(*accepted.getsockname()[:2])
-    reader, writer = await _open_shown(tap, accepted, sock=accepted)
-    writer.show(partial(tap.opened, local, remote, dialled=False), hidden=hidden)
-    return reader, writer
+    stream = ShownStream(accepted, tap)
+    await _open(stream, sock=accepted)
+    stream.show(partial(tap.opened, local, remote, dialled=False), hidden=hidden)
+    return stream
 
 
 async def dial(
     address: Address, tap: Tap | None, *, hidden: bool = False
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Address]:
-    """Streams to an IP address, and the local one that they go out from.
+) -> tuple[Stream, Address]:
+    """A stream to an IP address, and the local one that it goes out from.
 
     Args:
         address: whom to dial.
@@ -110,70 +107,148 @@ async def dial(
         OSError: nobody could be reached, or whoever was has reset the connection already.
         UnicodeError: the host is no host name.
     """
+    where = {"host": address.host, "port": address.port}
     if tap is None:
-        streams = await _open(None, host=address.host, port=address.port)
-        return *streams, _address(streams[1], "sockname")
-    reader, writer = await _open_shown(tap, None, host=address.host, port=address.port)
-    local, remote = _address(writer, "sockname"), _address(writer, "peername")
-    writer.show(partial(tap.opened, local, remote, dialled=True), hidden=hidden)
-    return reader, writer, local
+        stream = await _open(Stream(None), **where)
+        return stream, _address(stream, "sockname")
+    shown = ShownStream(None, tap)
+    await _open(shown, **where)
+    local, remote = _address(shown, "sockname"), _address(shown, "peername")
+    shown.show(partial(tap.opened, local, remote, dialled=True), hidden=hidden)
+    return shown, local
 
 
-def _address(writer: asyncio.StreamWriter, which: str) -> Address:
+async def _open(stream: Stream, **where: Any) -> Stream:
+    await asyncio.get_running_loop().create_connection(lambda: stream, **where)
+    return stream
+
+
+def _address(stream: Stream, which: str) -> Address:
     """One of the two addresses of a connection.
 
     Raises:
         ConnectionResetError: there is none any more. The transport is closed.
     """
-    if not writer.is_closing() and (name := writer.get_extra_info(which)):
+    if not stream.is_closing and (name := stream.transport.get_extra_info(which)):
         return Address(*name[:2])
-    writer.transport.abort()
+    stream.abort()
     raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
 
-def reveal(writer: asyncio.StreamWriter) -> None:
-    """Show what has passed on hidden streams, and what is to come."""
-    if isinstance(writer, _Writer):
-        writer.reveal()
+def reveal(stream: Stream) -> None:
+    """Show what has passed on a hidden stream, and what is to come."""
+    if isinstance(stream, ShownStream):
+        stream.reveal()
 
 
-def secrets_awaited(writer: asyncio.StreamWriter) -> None:
-    """Say that what passes on these streams may need secrets that are still to come."""
-    if isinstance(writer, _Writer):
-        writer.flow.secrets_awaited()
+def conceal(stream: Stream) -> None:
+    """Show nothing of a hidden stream, ever."""
+    if isinstance(stream, ShownStream):
+        stream.flow = _Unseen()
 
 
-def secrets_told(writer: asyncio.StreamWriter) -> None:
+def secrets_awaited(stream: Stream) -> None:
+    """Say that what passes on this stream may need secrets that are still to come."""
+    if isinstance(stream, ShownStream):
+        stream.flow.secrets_awaited()
+
+
+def secrets_told(stream: Stream) -> None:
     """Say that they have come, or never will."""
-    if isinstance(writer, _Writer):
-        writer.flow.secrets_told()
+    if isinstance(stream, ShownStream):
+        stream.flow.secrets_told()
 
 
-def conceal(writer: asyncio.StreamWriter) -> None:
-    """Show nothing of hidden streams, ever."""
-    if isinstance(writer, _Writer):
-        writer.conceal()
+class ShownStream(Stream):
+    """A stream whose bytes are shown.
+
+    Args:
+        accepted: see `Stream`.
+        tap: is told when what was received has been looked at.
+
+    Attributes:
+        flow: is shown what passes.
+    """
+
+    def __init__(self, accepted: socket.socket | None, tap: Tap) -> None:
+        super().__init__(accepted)
+        self._tap = tap
+        self.flow: Flow = _Unseen()
+        self._end_told = False  # of this side
+
+    def show(self, opened: Callable[[], Flow], *, hidden: bool) -> None:
+        """Begin to show the connection, or to keep what there would be to show."""
+        self._opened = opened
+        self.flow = _Hidden() if hidden else opened()
+
+    def reveal(self) -> None:
+        """Show what was kept."""
+        if isinstance(self.flow, _Hidden):
+            flow = self._opened()
+            for what in self.flow.kept:
+                what(flow)
+            self.flow = flow
+
+    async def read(self) -> bytes:
+        # Whoever asks for more is done with what came before.
+        self._tap.settle()
+        data = await super().read()
+        if data:
+            self.flow.received(data)
+        else:
+            self.flow.received_end(reset=self.was_reset)
+        return data
+
+    def hand_on(self, receiver: Receiver) -> None:
+        super().hand_on(_ShownReceiver(receiver, self, self._tap))
+
+    def over(self, exc: Exception | None) -> None:
+        super().over(exc)
+        # A reset need not be anybody's to read.
+        if exc:
+            self.flow.received_end(reset=True)
+        elif not self._end_told:
+            self.flow.sent_end(reset=True)
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.flow.sent(data)
+
+    def write_eof(self) -> None:
+        super().write_eof()
+        self.flow.sent_end(reset=False)
+
+    def close(self) -> None:
+        if not self.is_closing:
+            self.flow.sent_end(reset=False)
+        self._end_told = True
+        super().close()
 
 
-# What asyncio.open_connection does, with classes of our own.
+class _ShownReceiver:
+    """Shows what a receiver is told of, and when it has looked at it."""
 
+    def __init__(self, receiver: Receiver, stream: ShownStream, tap: Tap) -> None:
+        self._receiver = receiver
+        self._stream = stream
+        self._tap = tap
 
-async def _open(accepted: socket.socket | None, **where: Any) -> Streams:
-    loop = asyncio.get_running_loop()
-    reader = _Reader(loop=loop)
-    lifetime = _Lifetime(reader, accepted, loop)
-    transport, _ = await loop.create_connection(lambda: lifetime, **where)
-    return reader, asyncio.StreamWriter(transport, lifetime, reader, loop)
+    def received(self, data: bytes) -> None:
+        self._stream.flow.received(data)
+        self._receiver.received(data)
+        self._tap.settle()
 
+    def ended(self, *, reset: bool) -> None:
+        # A socket that this side has closed is no end of the peer's.
+        if reset or not self._stream.is_closing:
+            self._stream.flow.received_end(reset=reset)
+        self._receiver.ended(reset=reset)
 
-async def _open_shown(
-    tap: Tap, accepted: socket.socket | None, **where: Any
-) -> tuple["_ShownReader", "_Writer"]:
-    loop = asyncio.get_running_loop()
-    reader = _ShownReader(tap, loop)
-    lifetime = _ShownLifetime(reader, accepted, loop)
-    transport, _ = await loop.create_connection(lambda: lifetime, **where)
-    return reader, _Writer(transport, lifetime, reader, loop)
+    def lost(self) -> None:
+        self._receiver.lost()
+
+    def taken(self) -> None:
+        self._receiver.taken()
 
 
 class _Hidden:
@@ -297,148 +372,3 @@ class _GuardedFlow:
             self._flow.secrets_told()
         except Exception as error:
             self._losses.add(_RECORDER, error)
-
-
-class _Reader(asyncio.StreamReader):
-    """Gives what a peer has sent before its reset; asyncio's own forgets that for the reset.
-
-    A reset is read as an end, then, of which `exception` says what it was.
-    """
-
-    _lost: Exception | None = None
-
-    def set_exception(self, exc: Exception) -> None:
-        """The connection is lost: nothing more comes, but what has come is there to be read."""
-        self._lost = exc
-        self.feed_eof()
-
-    def exception(self) -> Exception | None:
-        """What has become of the connection, read or not."""
-        return self._lost
-
-    def take_rest(self, peer: socket.socket) -> None:
-        """Take what has come to a socket that nobody will read any more."""
-        with contextlib.suppress(OSError):
-            while data := peer.recv(_READ_SIZE, socket.MSG_DONTWAIT):
-                # It asks the transport to pause, which is closing.
-                with contextlib.suppress(RuntimeError):
-                    self.feed_data(data)
-
-
-class _ShownReader(_Reader):
-    """Shows what is read, when it is read.
-
-    Whoever asks for more is done with what came before.
-    """
-
-    flow: Flow
-
-    def __init__(self, tap: Tap, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop=loop)
-        self._tap = tap
-
-    async def read(self, n: int = -1) -> bytes:
-        self._tap.settle()
-        data = await super().read(n)
-        if data:
-            self.flow.received(data)
-        else:
-            self.flow.received_end(reset=self.exception() is not None)
-        return data
-
-
-class _Lifetime(asyncio.StreamReaderProtocol):
-    """Reads what a client has sent before its reset, however that showed.
-
-    Where it shows by a write that fails, event loops close the socket over what they have not read
-    yet. A client that calls and resets, with answers on their way to it, would have said nothing.
-
-    Args:
-        reader: is given what comes.
-        accepted: the client's socket; None for a server's.
-        loop: the running one.
-    """
-
-    def __init__(
-        self,
-        reader: _Reader,
-        accepted: socket.socket | None,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        super().__init__(reader, loop=loop)
-        self._reader = reader
-        self._accepted = accepted
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        # The socket is closed once this has returned.
-        if exc and self._accepted:
-            self._reader.take_rest(self._accepted)
-        self._accepted = None
-        super().connection_lost(exc)
-
-
-class _ShownLifetime(_Lifetime):
-    """Shows that a connection was reset, which need not be anybody's to read."""
-
-    flow: Flow | None = None
-    closed = False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self.flow and exc:
-            self.flow.received_end(reset=True)
-        elif self.flow and not self.closed:
-            self.flow.sent_end(reset=True)
-
-
-class _Writer(asyncio.StreamWriter):
-    """Shows what is written."""
-
-    flow: Flow
-
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        lifetime: _ShownLifetime,
-        reader: _ShownReader,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        super().__init__(transport, lifetime, reader, loop)
-        self._reader_side = reader
-        self._lifetime = lifetime
-
-    def show(self, opened: Callable[[], Flow], *, hidden: bool) -> None:
-        """Begin to show the connection, or to keep what there would be to show."""
-        self._opened = opened
-        self._become(_Hidden() if hidden else opened())
-
-    def reveal(self) -> None:
-        """Show what was kept."""
-        if isinstance(self.flow, _Hidden):
-            flow = self._opened()
-            for what in self.flow.kept:
-                what(flow)
-            self._become(flow)
-
-    def conceal(self) -> None:
-        """Keep nothing any more."""
-        self._become(_Unseen())
-
-    def _become(self, flow: Flow) -> None:
-        self.flow = self._reader_side.flow = self._lifetime.flow = flow
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        alive = not self.is_closing()
-        super().write(data)
-        if alive:
-            self.flow.sent(bytes(data))
-
-    def write_eof(self) -> None:
-        super().write_eof()
-        self.flow.sent_end(reset=False)
-
-    def close(self) -> None:
-        if not self.is_closing():
-            self.flow.sent_end(reset=False)
-        self._lifetime.closed = True
-        super().close()

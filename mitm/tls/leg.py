@@ -62,8 +62,9 @@ class TlsLeg:
         # most within a handshake, is read from its record.
         self._alerts: AlertReader | None = AlertReader()
         self._alert: PlainAlert | None = None
-        self._failure: TlsError | None = None
         self._unread = b""
+        self.failure: TlsError | None = None
+        """Why nothing more can be read; None while it can."""
         self.closed = False
         """Whether the peer has ended its direction with close_notify (RFC 8446 section 6.1)."""
 
@@ -100,14 +101,14 @@ class TlsLeg:
     def read(self) -> bytes:
         """Decrypt all that has been received; b"" if that makes no application byte yet.
 
-        Raises:
-            TlsError: a record was bad or held a fatal alert. What came before it is given first.
+        Nothing is raised: what came before a bad record, or one with a fatal alert, is given, and
+        `failure` says that nothing more will be.
         """
         if self._unread:
             plaintext, self._unread = self._unread, b""
             return plaintext
-        if self._failure:
-            raise self._failure
+        if self.failure:
+            return b""
         chunks = []
         try:
             # An exception costs more than a record: ask before running into SSLWantReadError.
@@ -123,9 +124,7 @@ class TlsLeg:
             # What close_notify is once this side has sent its own; b"" before that.
             self.closed = True
         except ssl.SSLError as error:
-            self._failure = TlsError(error)
-            if not chunks:
-                raise self._failure from None
+            self.failure = TlsError(error)
         return b"".join(chunks)
 
     def write(self, data: bytes) -> None:
@@ -143,8 +142,7 @@ class TlsLeg:
         """End this side's direction with close_notify; the peer's may go on."""
         # Python calls SSL_shutdown twice, and the second call looks for the peer's close_notify:
         # application data in its way would be thrown away, and the leg with it.
-        with contextlib.suppress(TlsError):
-            self._unread = self.read()
+        self._unread = self.read()
         # An error means that the peer's close_notify is still to come (SSLWantReadError), or that
         # the connection is broken and there is nobody to notify.
         with contextlib.suppress(ssl.SSLError):

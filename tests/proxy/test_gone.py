@@ -15,6 +15,7 @@ from mitm.address import Address
 from mitm.capture import Recorder
 from mitm.events import Event
 from mitm.proxy import Interceptor, arrival, tap
+from mitm.proxy.stream import Stream
 from mitm.proxy.tap import Tap, dial
 from tests.proxy.stage import (
     LIMIT,
@@ -266,12 +267,12 @@ def test_a_server_that_resets_before_it_can_be_asked_for_its_address(
 ) -> None:
     opened = tap._open
 
-    async def and_be_reset(accepted: socket.socket | None, **where: object) -> object:
-        streams = await opened(accepted, **where)
+    async def and_be_reset(stream: Stream, **where: object) -> object:
+        await opened(stream, **where)
         if "host" in where:
             reset(listener.accept()[0])
             await round_and_round()
-        return streams
+        return stream
 
     async def main() -> Seen:
         async with a_stage(props, upstream=Address(*listener.getsockname())) as stage:

@@ -11,7 +11,7 @@ from mitm import events
 from mitm.address import Address
 from mitm.capture import Recorder
 from mitm.capture.recorder import MAX_HELD, Flow
-from mitm.proxy import Interceptor, peer
+from mitm.proxy import Interceptor, stream
 from tests.capture.wireshark import Capture, decrypted, needs_tshark, read_pcapng, tshark
 from tests.proxy.stage import (
     PREFACE,
@@ -224,7 +224,7 @@ async def _a_call(stage: Stage, version: str) -> None:
 def test_wireshark_decrypts_a_handshake_that_comes_in_pieces(
     props: Props, pcap: Path, version: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer, "READ_SIZE", size)
+    monkeypatch.setattr(stream, "READ_SIZE", size)
 
     async def main(recorder: Recorder) -> None:
         async with a_stage(props, tap=recorder) as stage:
@@ -242,7 +242,7 @@ def test_secrets_stand_before_the_records_that_they_open(
     props: Props, pcap: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same without Wireshark: it sets up decryption where the cipher is changed."""
-    monkeypatch.setattr(peer, "READ_SIZE", size)
+    monkeypatch.setattr(stream, "READ_SIZE", size)
 
     async def main(recorder: Recorder) -> None:
         async with a_stage(props, tap=recorder) as stage:
