@@ -19,7 +19,7 @@ from mitm.audit.finding import Finding, judge
 from mitm.audit.play import Play, Script, plays_of
 from mitm.audit.setting import USUAL, Setting
 from mitm.events import Closed, Event
-from mitm.evidence import REJECTIONS_ENOUGH, ClientRun, Observation, Observer
+from mitm.evidence import REJECTIONS_ENOUGH, WANTED, ClientRun, Observation, Observer
 from mitm.messages import Schema
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
@@ -187,6 +187,7 @@ class Listener:
             # What will be asked for is not known; guessed messages are evidence enough.
             schema=Schema(FileDescriptorSet()),
             on_event=self._see,
+            wanted=WANTED,
             tap=self._tap,
             mode=self._setting.mode,
             intercept=() if self._setting.mode == "reverse" else (host,),

@@ -1,7 +1,7 @@
 """From the events of a leg to one observation: what the client did. The line is drawn here."""
 
 from mitm.evidence.line import REJECTIONS_ENOUGH, not_attacked
-from mitm.evidence.observer import Observer, observe
+from mitm.evidence.observer import WANTED, Observer, observe
 from mitm.evidence.records import (
     Act,
     Altered,
@@ -18,6 +18,7 @@ from mitm.evidence.records import (
 
 __all__ = [
     "REJECTIONS_ENOUGH",
+    "WANTED",
     "Act",
     "Altered",
     "Call",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from msgspec import structs
 
 from mitm import events
-from mitm.events import Event
+from mitm.events import FRAME_TYPES, Event, Wanted
 from mitm.evidence.connection import SeenConnection
 from mitm.evidence.line import Conduct
 from mitm.evidence.records import (
@@ -79,6 +79,10 @@ class _Reading:
         metadata = {name: ", ".join(values) for name, values in self.metadata.items()}
         requests, responses = map(tuple, self.messages.values())
         return Call(self.method, metadata, requests, responses, self.status)
+
+
+# What it rests on: of frames, a client's first ones, which are told in any case.
+WANTED = Wanted(frames_left_out=FRAME_TYPES)
 
 
 class Observer:

@@ -92,8 +92,8 @@ class Watcher:
             if direction == "client":
                 self._opening += data
             yield from self._decide()
-        else:
-            yield from self._parse(direction, data, now)
+        elif self._parser:
+            yield from self._told(direction, self._parser.feed(direction, data, now), now)
 
     def _ended(self, direction: Direction, now: float) -> Iterator[None]:
         if isinstance(self._parser, Http1Parser):
@@ -118,11 +118,9 @@ class Watcher:
         held, self._held = self._held, None
         opening.clear()
         for direction, data, received in held:
-            yield from self._parse(direction, data, received)
-
-    def _parse(self, direction: Direction, data: bytes, now: float) -> Iterator[None]:
-        if self._parser:
-            yield from self._told(direction, self._parser.feed(direction, data, now), now)
+            if self._parser:
+                told = self._parser.feed(direction, data, received)
+                yield from self._told(direction, told, received)
 
     def _told(self, direction: Direction, parsed: Iterator[Event], now: float) -> Iterator[None]:
         try:
