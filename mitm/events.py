@@ -468,7 +468,8 @@ class Wanted(NamedTuple):
     Attributes:
         frames_left_out: types of HTTP/2 frames that are not wanted, by name.
         messages: whether messages are, and with them what they say.
-        answers: whether headers other than those of requests are.
+        answers: whether headers other than those of requests are. Trailers of gRPC-Web stand among
+            its messages, and take both.
     """
 
     frames_left_out: frozenset[str] = frozenset()

@@ -3,11 +3,11 @@
 Of gRPC, gRPC-Web and Connect, that is; of whatever else there is, nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from mitm.events import Direction, Event, Headers, Message, Source
+from mitm.events import EVERYTHING, Direction, Event, Headers, Message, Source, Wanted
 from mitm.messages.room import FOR_THE_FIRST, Room
 from mitm.messages.schema import Schema
 from mitm.messages.status import status_details
@@ -27,6 +27,9 @@ from mitm.wire.header_blocks import MAX_HEADER_LIST, HeaderList
 # Nesting of JSON that is shown: as deep as Protocol Buffers are read (kDefaultRecursionLimit in
 # protobuf).
 _MAX_DEPTH = 100
+
+# The trailer that says more of an error than its status.
+DETAILS = "grpc-status-details-bin"
 
 # Which header says how the messages are compressed.
 _ENCODINGS: dict[grpc.Framing, str] = {
@@ -48,7 +51,8 @@ def request_readers(
     framing = grpc.framing(type_)
     codec = grpc.codec(type_)
     if framing:
-        client, server = (grpc.reader(framing, codec, budget) for _ in range(2))
+        client = grpc.reader(framing, codec, budget)
+        server = grpc.reader(framing, codec, budget)
         client.encoding = fields.get(_ENCODINGS.get(framing, "grpc-encoding"), "")
         return {"client": client, "server": server}
     got = connect.get(fields.get(":method", ""), fields.get(":path", ""))
@@ -108,11 +112,13 @@ class MessageTeller:
     Args:
         connection: its number, for the events.
         schema: descriptors for the messages.
+        wanted: which events are to be made. Where messages are not, there is nothing to tell.
     """
 
-    def __init__(self, connection: int, schema: Schema) -> None:
+    def __init__(self, connection: int, schema: Schema, wanted: Wanted = EVERYTHING) -> None:
         self._connection = connection
         self._schema = schema
+        self._wanted = wanted
         self._room = Room(FOR_THE_FIRST)
         # Two of the longest messages, and after that in proportion to what came.
         self._unpacked = Room(2 * MAX_MESSAGE_SIZE)
@@ -144,14 +150,13 @@ class MessageTeller:
             messages = reader.feed(data)
         except UnreadableError as unreadable:
             messages, error = unreadable.before, unreadable
-        for raw in messages:
-            yield from self._told(direction, stream, method, raw, reader, time)
+        yield from self._told(direction, stream, method, messages, reader, time)
         if error:
             raise error
 
     def finish(
         self, direction: Direction, stream: int, method: str, reader: MessageReader, time: float
-    ) -> Iterator[Event]:
+    ) -> Iterable[Event]:
         """Give the events of messages that only the end of the content completes.
 
         Args:
@@ -162,24 +167,25 @@ class MessageTeller:
             time: when the end came, in seconds since the epoch.
 
         Raises:
-            StreamError: it does not end where it could.
+            StreamError: it does not end where it could, be it once it is run through.
         """
-        for raw in reader.finish():
-            yield from self._told(direction, stream, method, raw, reader, time)
+        messages = reader.finish()
+        return self._told(direction, stream, method, messages, reader, time) if messages else ()
 
     def _told(
         self,
         direction: Direction,
         stream: int,
         method: str,
-        message: RawMessage,
+        messages: list[RawMessage],
         reader: MessageReader,
         time: float,
     ) -> Iterator[Event]:
-        if message.trailers:
-            yield from self._web_trailers(direction, stream, method, message, reader, time)
-        else:
-            yield self.event(direction, stream, method, message, reader, time)
+        for message in messages:
+            if message.trailers:
+                yield from self._web_trailers(direction, stream, method, message, reader, time)
+            else:
+                yield self.event(direction, stream, method, message, reader, time)
 
     def get(self, stream: int, fields: dict[str, str], time: float) -> Iterator[Message]:
         """Give the event of a message that is in the query of its request (Connect).
@@ -217,11 +223,16 @@ class MessageTeller:
         method = method.partition("?")[0]
         self._room.add(message.size)
         self._unpacked.add(message.size)
-        limit = min(MAX_MESSAGE_SIZE, self._unpacked.left)
-        data = _decompressed(message, reader.encoding, limit)
-        decompressed_size = len(data) if message.compressed and data is not None else None
-        truncated = message.truncated or (decompressed_size or 0) > limit
-        self._unpacked.left -= decompressed_size or 0
+        data: bytes | None = message.data
+        truncated = message.truncated
+        decompressed_size = None
+        if message.compressed:
+            limit = min(MAX_MESSAGE_SIZE, self._unpacked.left)
+            data = _decompressed(message, reader.encoding, limit)
+            if data is not None:
+                decompressed_size = len(data)
+                truncated = decompressed_size > limit
+                self._unpacked.left -= decompressed_size
         own = not (reader.error or message.end)
         source: Source | None
         if data is None or truncated:
@@ -265,16 +276,17 @@ class MessageTeller:
         if data is None or len(data) > MAX_HEADER_LIST:
             raise StreamError("gRPC-Web trailers that cannot be read")
         headers, wrong = header_lines(data)
-        yield Headers(
-            time=time,
-            connection=self._connection,
-            direction=direction,
-            stream=stream,
-            kind="trailers",
-            method=method,
-            headers=headers,
-            details=error_details(headers, self._schema),
-        )
+        if self._wanted.answers:
+            yield Headers(
+                time=time,
+                connection=self._connection,
+                direction=direction,
+                stream=stream,
+                kind="trailers",
+                method=method,
+                headers=headers,
+                details=error_details(headers, self._schema),
+            )
         if wrong:
             raise StreamError(f"gRPC-Web trailers with {wrong}")
 
@@ -317,7 +329,7 @@ def json_value(data: bytes) -> dict[str, object] | None:
 def error_details(headers: HeaderList, schema: Schema) -> dict[str, object] | None:
     """What the trailers of a call say of its error beyond its status, as JSON."""
     for name, value in headers:
-        if name == "grpc-status-details-bin":
+        if name == DETAILS:
             return status_details(value, schema)
     return None
 

@@ -1,10 +1,11 @@
 """HTTP/2 frames (RFC 9113 sections 4 and 6): bytes in, frames out, and what each frame says."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import IntEnum, IntFlag
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 # RFC 9113 section 6.5.2: what a receiver takes until it announces more, and the most it may.
 DEFAULT_MAX_FRAME_SIZE = 2**14
@@ -19,6 +20,7 @@ MAX_SETTINGS = 32
 DEBUG_DATA_SHOWN = 256
 
 _HEADER = struct.Struct(">HBBBL")
+_HEADER_SIZE = _HEADER.size
 _SETTING = struct.Struct(">HL")
 _UINT32 = struct.Struct(">L")
 _31_BITS = 0x7FFFFFFF
@@ -134,7 +136,7 @@ _OF_THE_CONNECTION = frozenset({SETTINGS, PING, GOAWAY})
 _FIXED_LENGTH = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
 
 
-class RawFrame(NamedTuple):
+class RawFrame(msgspec.Struct, frozen=True, gc=False):
     """One frame as it stood on the wire: payload with its padding, stream without reserved bit."""
 
     type: int
@@ -153,7 +155,7 @@ class FrameReader:
     def __init__(self) -> None:
         self.max_frame_size = DEFAULT_MAX_FRAME_SIZE
         self._buffer = bytearray()
-        self._needed = _HEADER.size
+        self._needed = _HEADER_SIZE
 
     @property
     def buffered(self) -> int:
@@ -183,22 +185,29 @@ class FrameReader:
             data = bytes(self._buffer)
             self._buffer.clear()
         start, end = 0, len(data)
-        self._needed = _HEADER.size
-        while end - start >= _HEADER.size:
-            high, low, type_, flags, stream = _HEADER.unpack_from(data, start)
+        self._needed = _HEADER_SIZE
+        unpack, most = _HEADER.unpack_from, self.max_frame_size
+        while end - start >= _HEADER_SIZE:
+            high, low, type_, flags, stream = unpack(data, start)
             length = high << 8 | low
-            if length > self.max_frame_size:
+            if length > most:
                 raise ProtocolError(
-                    f"frame of {length} bytes where {self.max_frame_size} were allowed "
-                    "(RFC 9113 section 4.2)"
+                    f"frame of {length} bytes where {most} were allowed (RFC 9113 section 4.2)"
                 )
-            payload = start + _HEADER.size
+            payload = start + _HEADER_SIZE
             if end - payload < length:
-                self._needed = _HEADER.size + length
+                self._needed = _HEADER_SIZE + length
                 break
             start = payload + length
             yield RawFrame(type_, flags, stream & _31_BITS, data[payload:start])
-        self._buffer += data[start:]
+            most = self.max_frame_size  # the frame may have been an ACK
+        if start < end:
+            self._buffer += data[start:]
+
+
+def numbers(names: Collection[str]) -> frozenset[int]:
+    """The frame types of these names."""
+    return frozenset(number for number, name in _TYPE_NAMES.items() if name in names)
 
 
 def type_name(number: int) -> str:
@@ -224,9 +233,12 @@ def check(frame: RawFrame) -> None:
     """Hold a frame against the rules that need no knowledge of the connection.
 
     Raises:
-        ProtocolError: its stream or its length is not one that its type allows.
+        ProtocolError: its stream or its length is not one that its type allows; or as for
+            `settings`.
     """
-    type_, _, stream, payload = frame
+    type_, stream, payload = frame.type, frame.stream, frame.payload
+    if type_ <= HEADERS and stream:
+        return  # almost all frames are these, and have nothing else to keep to
     if type_ in _OF_A_STREAM:
         if not stream:
             raise ProtocolError(f"{type_name(type_)} on stream 0 (RFC 9113 section 6)")
@@ -235,6 +247,8 @@ def check(frame: RawFrame) -> None:
     length = len(payload)
     if length != _FIXED_LENGTH.get(type_, length) or (type_ == GOAWAY and length < 8):
         raise ProtocolError(f"{type_name(type_)} of {length} bytes (RFC 9113 section 6)")
+    if type_ == SETTINGS:
+        settings(frame)
 
 
 def settings(frame: RawFrame) -> list[tuple[int, int]]:
@@ -270,15 +284,14 @@ def detail(frame: RawFrame) -> str:
     """What a control frame says, in a few words; "" for DATA, headers and unknown types.
 
     The frame must have passed `check`.
-
-    Raises:
-        ProtocolError: as for `settings`.
     """
     type_, payload = frame.type, frame.payload
+    if type_ <= HEADERS:
+        return ""
     if type_ == SETTINGS:
         return ", ".join(
             f"{_SETTING_NAMES.get(setting) or f'0x{setting:02X}'}={value}"
-            for setting, value in settings(frame)
+            for setting, value in _SETTING.iter_unpack(payload)
         )
     if type_ == WINDOW_UPDATE:
         return f"+{uint31(payload)}"
@@ -324,6 +337,8 @@ def header_fragment(frame: RawFrame) -> bytes:
         ProtocolError: padding and fixed fields are longer than the payload.
     """
     if frame.type == HEADERS:
+        if not frame.flags & (PADDED | PRIORITY_FLAG):
+            return frame.payload
         return _unpadded(frame, 5 if frame.flags & PRIORITY_FLAG else 0)
     if frame.type == PUSH_PROMISE:
         return _unpadded(frame, 4)

@@ -5,7 +5,9 @@ import binascii
 import re
 import struct
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from mitm.wire.frames import StreamError
 
@@ -37,6 +39,7 @@ _FRAMINGS: dict[str, Framing] = {
 }
 
 _PREFIX = struct.Struct(">BL")
+_PREFIX_SIZE = _PREFIX.size
 
 # Flags of the prefix. The second one is gRPC-Web's, the third one Connect's.
 _COMPRESSED, _TRAILERS, _END = 0x01, 0x80, 0x02
@@ -73,6 +76,7 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
+@lru_cache(maxsize=64)
 def codec(content_type: str) -> Codec:
     """What the messages of this content-type are written in: JSON where it says so."""
     return "json" if media_type(content_type).endswith(("+json", "/json")) else "proto"
@@ -84,7 +88,7 @@ def carries_grpc(headers: list[tuple[bytes, bytes]]) -> bool:
     return is_grpc(dict(headers).get(b"content-type", b"").decode("latin-1"))
 
 
-class RawMessage(NamedTuple):
+class RawMessage(msgspec.Struct, frozen=True, gc=False):
     """One message as it was sent.
 
     Attributes:
@@ -141,19 +145,21 @@ class MessageReader:
         error: they are no messages of the method's, but say why the call has failed.
     """
 
+    # As at the beginning: there are two of these for each call.
+    encoding = ""
+    error = False
+    _prefix = b""
+    _in_message = False
+    _flags = 0
+    _size = 0
+    _missing = 0
+    _room = 0  # how many bytes of the message are kept: the first ones
+
     def __init__(self, budget: Budget, framing: Framing = "grpc", codec: Codec = "proto") -> None:
         self.framing = framing
         self.codec: Codec = codec
-        self.encoding = ""
-        self.error = False
         self._budget = budget
         self._known_flags = _FLAGS.get(framing, 0)
-        self._prefix = b""
-        self._in_message = False
-        self._flags = 0
-        self._size = 0
-        self._missing = 0
-        self._room = 0  # how many bytes of the message are kept: the first ones
         self._kept = bytearray()
 
     def feed(self, data: bytes) -> list[RawMessage]:
@@ -163,6 +169,11 @@ class MessageReader:
             UnreadableError: a flag is set that has no meaning, or there are more than
                 `MAX_IN_FRAME` messages.
         """
+        if not self._in_message and not self._prefix and len(data) >= _PREFIX_SIZE:
+            flags, size = _PREFIX.unpack_from(data)
+            if not flags and size == len(data) - _PREFIX_SIZE <= MAX_MESSAGE_SIZE:
+                # Most messages have a frame of their own.
+                return [RawMessage(False, size, data[_PREFIX_SIZE:], False)]
         messages: list[RawMessage] = []
         start, end = 0, len(data)
         while start < end:
@@ -197,9 +208,9 @@ class MessageReader:
         self._kept = bytearray()
 
     def _read_prefix(self, data: bytes, start: int) -> int:
-        stop = start + _PREFIX.size - len(self._prefix)
+        stop = start + _PREFIX_SIZE - len(self._prefix)
         prefix = self._prefix + data[start:stop]
-        if len(prefix) < _PREFIX.size:
+        if len(prefix) < _PREFIX_SIZE:
             self._prefix = prefix
             return len(data)
         self._prefix = b""

@@ -47,12 +47,14 @@ class HeaderBlock(NamedTuple):
         too_long: the list is longer than `MAX_HEADER_LIST`: fields that do not fit are left out.
         left_out: fields are left out, for that reason or as there was too much before them.
         size: of `headers`, counted in the same way.
+        fields: name and value of each, the last one of those with the same name; not to be changed.
     """
 
     headers: HeaderList
-    too_long: bool = False
-    left_out: bool = False
-    size: int = 0
+    too_long: bool
+    left_out: bool
+    size: int
+    fields: dict[str, str]
 
 
 class _Table(HeaderTable):
@@ -166,22 +168,24 @@ class HeaderDecoder:
             raise HPACKDecodingError("truncated header block")
         if self._table.maxsize > self._max_table_size:
             raise InvalidTableSizeError("the table was not made smaller")
-        decoded = HeaderBlock(tuple(self._fields), self._too_long, self._too_long, self._told)
+        headers, too_long = tuple(self._fields), self._too_long
+        decoded = HeaderBlock(headers, too_long, too_long, self._told, dict(headers))
         self._table.changed = False
         self._begin()
         return decoded
 
     def _afford(self, decoded: HeaderBlock) -> HeaderBlock:
         """Leave out what is not told any more."""
-        if decoded.size > self.allowance:
-            kept, size = [], 0
-            for field in decoded.headers:
-                if size + _size(*field) <= self.allowance:
-                    size += _size(*field)
-                    kept.append(field)
-            decoded = HeaderBlock(tuple(kept), decoded.too_long, True, size)
-        self.allowance -= decoded.size
-        return decoded
+        if decoded.size <= self.allowance:
+            self.allowance -= decoded.size
+            return decoded
+        kept, size = [], 0
+        for field in decoded.headers:
+            if size + _size(*field) <= self.allowance:
+                size += _size(*field)
+                kept.append(field)
+        self.allowance -= size
+        return HeaderBlock(tuple(kept), decoded.too_long, True, size, dict(kept))
 
     def _field(self, data: bytes, at: int) -> int | None:
         """Read what begins at an index; where it ends, or None if that has not come."""

@@ -117,7 +117,7 @@ class Http1Parser:
         self._connection = connection
         self._schema = schema
         self._wanted = wanted
-        self._teller = MessageTeller(connection, schema)
+        self._teller = MessageTeller(connection, schema, wanted)
         self.failed = False
         self._http2: Http2Parser | None = None  # once the connection has gone over to HTTP/2
         self._reset()
@@ -293,14 +293,16 @@ class Http1Parser:
         body, unclear = _body_or_not(headers, 0)
         headers = ((":method", method), (":path", path), *headers)
         fields = dict(headers)
-        exchange.readers = request_readers(fields, self._budget)
+        if self._wanted.messages:
+            exchange.readers = request_readers(fields, self._budget)
         if _asks_for_http2(fields):
             exchange.upgrade, self._asking = fields, True
         side.exchange, (side.body, side.chunked) = exchange, body
-        yield self._headers("client", exchange, "request", headers, time)
+        yield from self._headers("client", exchange, "request", headers, time)
         if unclear:
             raise unclear
-        yield from self._teller.get(exchange.number, fields, time)
+        if self._wanted.messages:
+            yield from self._teller.get(exchange.number, fields, time)
         if wrong:
             yield from self._lose("client", exchange, wrong, time)
         if not side.body and not side.chunked:
@@ -320,7 +322,7 @@ class Http1Parser:
         body, unclear = ((0, False), None) if without else _body_or_not(headers, -1)
         headers = ((":status", str(status)), *headers)
         if 100 <= status < 200:
-            yield self._headers("server", exchange, "informational", headers, time)
+            yield from self._headers("server", exchange, "informational", headers, time)
         if status == 101:
             self._go_over(exchange, dict(headers))
             if self._http2:
@@ -337,7 +339,7 @@ class Http1Parser:
         if without:
             exchange.readers["server"] = None
         side.exchange, (side.body, side.chunked) = exchange, body
-        yield self._headers("server", exchange, "response", headers, time)
+        yield from self._headers("server", exchange, "response", headers, time)
         if unclear:
             raise unclear
         if wrong:
@@ -375,10 +377,12 @@ class Http1Parser:
         kind: str,
         headers: HeaderList,
         time: float,
-    ) -> Headers:
+    ) -> Iterator[Event]:
+        if kind != "request" and not self._wanted.answers:
+            return
         side = self._sides[direction]
         ends = kind != "informational" and not side.body and not side.chunked
-        return Headers(
+        yield Headers(
             time=time,
             connection=self._connection,
             direction=direction,
@@ -409,7 +413,7 @@ class Http1Parser:
         side.head = bytearray()
         yield from self._end(direction, side, time)
         if trailers:
-            yield self._headers(direction, exchange, "trailers", trailers, time)
+            yield from self._headers(direction, exchange, "trailers", trailers, time)
         if wrong:
             yield self._failure(direction, wrong, time, exchange.number)
 

@@ -1,7 +1,13 @@
 """What two HTTP/2 endpoints say to each other, read by a third who takes no part (RFC 9113).
 
-Each side is a machine of its own: preface (of the client alone), first SETTINGS, then any frames,
-but within a header block nothing except its CONTINUATION frames. Each stream is another:
+Each side is a machine of its own, of three states; before the first one, a client says its preface:
+
+    state     what may come                     goes on to
+    first     SETTINGS                          frames
+    frames    any frame but CONTINUATION        block, by a header block that is not whole
+    block     CONTINUATION, on its stream       frames, at the end of the block
+
+Each stream is another:
 
     idle ──▶ requested ──▶ answered        by the header blocks of its two directions
       │           │            │
@@ -15,13 +21,17 @@ What is odd in one stream costs that stream: its messages in that direction are 
 an event says so. Its header blocks are decoded all the same, and told. Where frames cannot be told
 apart, header blocks cannot be decoded, or an endpoint would give up the connection for what is the
 connection's own, nothing more is read.
+
+What nobody wants to be told of is not made, nor read if nothing else depends on it. Where streams
+begin and end is always followed.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import hpack
+import msgspec
 
 from mitm.events import (
     EVERYTHING,
@@ -35,7 +45,13 @@ from mitm.events import (
 )
 from mitm.messages.schema import Schema
 from mitm.wire import frames
-from mitm.wire.calls import MessageTeller, error_details, request_readers, response_reader
+from mitm.wire.calls import (
+    DETAILS,
+    MessageTeller,
+    error_details,
+    request_readers,
+    response_reader,
+)
 from mitm.wire.frames import FrameReader, ProtocolError, RawFrame, StreamError
 from mitm.wire.grpc import Budget, MessageReader
 from mitm.wire.header_blocks import EXPANSION, MAX_HEADER_LIST, HeaderBlock, HeaderDecoder
@@ -67,24 +83,68 @@ MAX_UNACKNOWLEDGED = 100
 # and gRPC's are the names of a service and a method.
 METHOD_KEPT = 1024
 
+# Of a side; see above.
+_State = Literal["first", "frames", "block"]
+
 Kind = Literal["request", "informational", "response", "trailers", "trailers-only", "push"]
 
 _OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
 
 
-class _HeaderBlock:
-    """A header block that is being received, and what its first frame said of it."""
+class _HeaderBlock(msgspec.Struct):
+    """A header block that is being received, and what its first frame said of it.
 
-    __slots__ = ("carrier", "end_stream", "fragments", "in_parts", "promised", "stream", "unfit")
+    Attributes:
+        carrier: the stream on which its frames come.
+        stream: the one that it speaks of.
+        decoder: of all blocks of its sender; None if they are not read.
+        end_stream: nothing comes behind it.
+        promised: it is that of a promise.
+        unfit: why its stream is not followed, "" if it is.
+        fragments: those that have come before the last one.
+        in_parts: what came before the fragments has been decoded.
+    """
 
-    def __init__(self, frame: RawFrame, promised: int = 0, unfit: str = "") -> None:
-        self.carrier = frame.stream  # its CONTINUATION frames come on this stream
-        self.promised = bool(promised)
-        self.stream = promised or frame.stream  # the one that it speaks of
-        self.end_stream = not promised and bool(frame.flags & frames.END_STREAM)
-        self.unfit = unfit  # why its stream is not followed
-        self.fragments = bytearray()
-        self.in_parts = False  # what came before the fragments has been decoded
+    carrier: int
+    stream: int
+    decoder: HeaderDecoder | None
+    end_stream: bool
+    promised: bool
+    unfit: str
+    fragments: bytearray | None = None
+    in_parts: bool = False
+
+    def add(self, fragment: bytes) -> None:
+        """Take the next fragment.
+
+        Raises:
+            hpack.HPACKError: the block is malformed.
+        """
+        if self.decoder is None:
+            return
+        if self.fragments is None:
+            self.fragments = bytearray()
+        self.fragments += fragment
+        if len(self.fragments) > MAX_HEADER_BLOCK:
+            self.decoder.feed(bytes(self.fragments))
+            self.fragments.clear()
+            self.in_parts = True
+
+    def end(self, fragment: bytes) -> HeaderBlock | None:
+        """Take the last fragment, and say what the block says; None if it is not read.
+
+        Raises:
+            hpack.HPACKError: the block is malformed.
+        """
+        if self.decoder is None:
+            return None
+        if self.fragments is not None or len(fragment) > MAX_HEADER_BLOCK:
+            self.add(fragment)
+            fragment = bytes(self.fragments or b"")
+        if self.in_parts:
+            self.decoder.feed(fragment)
+            return self.decoder.finish()
+        return self.decoder.decode(fragment)
 
 
 class _Limits(NamedTuple):
@@ -112,32 +172,41 @@ class _Side:
     def __init__(self) -> None:
         self.reader = FrameReader()
         self.headers = HeaderDecoder()
+        self.state: _State = "first"
         self.block: _HeaderBlock | None = None
-        self.started = False  # its first SETTINGS have come
         self.newest_stream = 0  # the highest number that it opened or promised
         self.announced = _Limits()
         self.unacknowledged: deque[_Limits] = deque()
 
 
-class _Stream:
-    """An open stream: one call."""
+class _Stream(msgspec.Struct):
+    """An open stream: one call.
 
-    __slots__ = ("answered", "method", "open", "requested")
+    Attributes:
+        open: the directions that have not ended; a reader where they carry gRPC messages.
+        method: its path.
+        requested: the request's headers have come.
+        answered: the final response's headers have come.
+    """
 
-    def __init__(self) -> None:
-        self.method = ""
-        self.requested = False  # the request's headers have come
-        self.answered = False  # the final response's headers have come
-        # The directions that have not ended; a reader where they carry gRPC messages.
-        self.open: dict[Direction, MessageReader | None] = {"client": None, "server": None}
+    open: dict[Direction, MessageReader | None]
+    method: str = ""
+    requested: bool = False
+    answered: bool = False
 
-    def request(self, fields: dict[str, str], budget: Budget) -> None:
-        """Take the headers of the request."""
+    def request(self, fields: dict[str, str], budget: Budget | None) -> None:
+        """Take the headers of the request.
+
+        Args:
+            fields: name and value of each.
+            budget: for its messages; None if they are not read.
+        """
         self.requested = True
         self.method = fields.get(":path", "")[:METHOD_KEPT]
-        readers = request_readers(fields, budget)
-        for direction in self.open:
-            self.open[direction] = readers[direction]
+        if budget:
+            readers = request_readers(fields, budget)
+            for direction in self.open:
+                self.open[direction] = readers[direction]
 
 
 class Http2Parser:
@@ -170,29 +239,31 @@ class Http2Parser:
         self._connection = connection
         self._schema = schema
         self._wanted = wanted
-        self._teller = MessageTeller(connection, schema)
+        self._left_out = frames.numbers(wanted.frames_left_out)
+        self._asked = upgrade is not None  # the client has made a request
+        self._teller = MessageTeller(connection, schema, wanted)
         self.failed = False
         self._reset()
         if upgrade:
             self._take_up(upgrade)
 
     def _take_up(self, upgrade: Upgrade) -> None:
-        payload = upgrade.settings
-        frame = RawFrame(frames.SETTINGS, 0, 0, payload)
-        self._settings("client", frame)
+        client, server = self._sides["client"], self._sides["server"]
+        frame = RawFrame(frames.SETTINGS, 0, 0, upgrade.settings)
+        self._settings("client", client, frame, 0)
         # The answer to the upgrade is the ACK (RFC 7540 section 3.2.1).
-        self._settings("server", frame._replace(flags=frames.ACK, payload=b""))
+        ack = RawFrame(frames.SETTINGS, frames.ACK, 0, b"")
+        self._settings("server", server, ack, 0)
         # The frame of them is still to come.
-        self._sides["client"].started = False
-        self._sides["client"].newest_stream = 1
-        stream = self._streams[1] = _Stream()
+        client.state = "first"
+        client.newest_stream = 1
+        stream = self._streams[1] = _Stream({"server": None})
         stream.request(upgrade.fields, self._budget)
-        del stream.open["client"]
 
     def _reset(self) -> None:
         self._sides: dict[Direction, _Side] = {"client": _Side(), "server": _Side()}
         self._streams: dict[int, _Stream] = {}
-        self._budget = Budget()
+        self._budget = Budget() if self._wanted.messages else None
         self._preface_left = PREFACE
         self._begun: str | None = None  # what was told of a frame that is not complete
         self._nobodys = 0  # the stream of which it was told last that nobody has opened it
@@ -200,10 +271,10 @@ class Http2Parser:
     @property
     def buffered(self) -> int:
         """Bytes held of frames, header blocks and messages that are not complete."""
-        held = self._budget.used
+        held = self._budget.used if self._budget else 0
         for side in self._sides.values():
             held += side.reader.buffered + side.headers.buffered
-            held += len(side.block.fragments) if side.block else 0
+            held += len((side.block and side.block.fragments) or b"")
         return held
 
     @property
@@ -228,26 +299,37 @@ class Http2Parser:
         """
         if self.failed:
             return
-        events: list[Event] = []
-        for side in self._sides.values():
-            side.headers.allowance += EXPANSION * len(data)
+        side = self._sides[direction]
+        for each in self._sides.values():
+            each.headers.allowance += EXPANSION * len(data)
         try:
             if direction == "client" and self._preface_left:
                 data = self._read_preface(data)
-            for frame in self._sides[direction].reader.feed(data):
+            for frame in side.reader.feed(data):
                 if direction == "client":
                     self._begun = None
-                self._frame(direction, frame, time, events)
-                yield from events
-                events.clear()
-                if frame.type == frames.DATA:
-                    yield from self._data(direction, frame, time)
-            if direction == "client" and not self._sides["client"].newest_stream:
+                frames.check(frame)
+                type_ = frame.type
+                if type_ not in self._left_out or (direction == "client" and not self._asked):
+                    yield Frame(
+                        time=time,
+                        connection=self._connection,
+                        direction=direction,
+                        stream=frame.stream,
+                        type=frames.type_name(type_),
+                        flags=frames.flag_names(type_, frame.flags),
+                        length=len(frame.payload),
+                        detail=frames.detail(frame),
+                    )
+                if read := _READERS[side.state].get(type_):
+                    yield from read(self, direction, side, frame, time)
+                else:
+                    _check_place(side.state, frame)
+            if direction == "client" and not side.newest_stream:
                 yield from self._partial_frame(time)
         except ProtocolError as error:
             self.failed = True
             self._reset()
-            yield from events
             yield self._failure(direction, str(error), time)
 
     def _partial_frame(self, time: float) -> Iterator[Event]:
@@ -270,54 +352,26 @@ class Http2Parser:
         self._preface_left = expected[len(data) :]
         return data[len(expected) :]
 
-    def _frame(
-        self, direction: Direction, frame: RawFrame, time: float, events: list[Event]
-    ) -> None:
-        type_, flags, stream, payload = frame
-        frames.check(frame)
-        events.append(
-            Frame(
-                time=time,
-                connection=self._connection,
-                direction=direction,
-                stream=stream,
-                type=frames.type_name(type_),
-                flags=frames.flag_names(type_, flags),
-                length=len(payload),
-                detail=frames.detail(frame),
-            )
-        )
-        side = self._sides[direction]
-        _check_order(side, frame)
-        if type_ == frames.HEADERS:
-            self._start_headers(direction, frame)
-        elif type_ == frames.PUSH_PROMISE:
-            self._start_promise(direction, frame)
-        elif type_ == frames.SETTINGS:
-            self._settings(direction, frame)
-        elif type_ == frames.RST_STREAM:
-            if not self._is_nobodys(direction, frame, time, events):
-                self._forget(stream)
-        elif type_ == frames.WINDOW_UPDATE:
-            if stream:
-                self._is_nobodys(direction, frame, time, events)
-            elif not frames.uint31(payload):
-                raise ProtocolError("WINDOW_UPDATE by 0 (RFC 9113 section 6.9)")
-        if side.block:
-            try:
-                self._continue_block(side, side.block, frame)
-                if flags & frames.END_HEADERS:
-                    self._end_block(direction, side.block, time, events)
-            except hpack.HPACKError as error:
-                raise ProtocolError(f"HPACK: {error} (RFC 7541)") from None
+    # What reads a frame, by its type and the state of its side. Each is given who has sent it, that
+    # side, the frame, and when it came, in seconds since the epoch.
 
-    def _settings(self, direction: Direction, frame: RawFrame) -> None:
+    def _first_settings(
+        self, direction: Direction, side: _Side, frame: RawFrame, time: float
+    ) -> Iterable[Event]:
+        if frame.flags & frames.ACK:
+            _check_place(side.state, frame)
+        side.state = "frames"
+        return self._settings(direction, side, frame, time)
+
+    def _settings(
+        self, direction: Direction, side: _Side, frame: RawFrame, time: float
+    ) -> Iterable[Event]:
         """Follow what each side may send.
 
         A limit binds the other side from its ACK on, as it may not have seen the SETTINGS before
         that (RFC 9113 section 6.5.3, RFC 7541 section 4.2): until then the largest one holds.
         """
-        sender, other = self._sides[direction], self._sides[_OTHER[direction]]
+        sender, other = side, self._sides[_OTHER[direction]]
         if frame.flags & frames.ACK:
             # An ACK of nothing is harmless: no endpoint rejects it.
             if other.unacknowledged:
@@ -325,8 +379,7 @@ class Http2Parser:
                 possible = [other.unacknowledged.popleft(), *other.unacknowledged]
                 sender.headers.max_table_size = max(limits.header_table for limits in possible)
                 sender.reader.max_frame_size = max(limits.frame_size for limits in possible)
-            return
-        sender.started = True
+            return ()
         table, size = sender.announced
         for setting, value in frames.settings(frame):
             if setting == frames.HEADER_TABLE_SIZE:
@@ -339,19 +392,27 @@ class Http2Parser:
             raise ProtocolError(f"more than {MAX_UNACKNOWLEDGED} SETTINGS without an ACK")
         other.headers.max_table_size = max(other.headers.max_table_size, table)
         other.reader.max_frame_size = max(other.reader.max_frame_size, size)
+        return ()
 
-    def _start_headers(self, direction: Direction, frame: RawFrame) -> None:
-        side, stream, unfit = self._sides[direction], frame.stream, ""
-        if self._is_idle(stream):
+    def _headers(
+        self, direction: Direction, side: _Side, frame: RawFrame, time: float
+    ) -> Iterable[Event]:
+        flags, stream = frame.flags, frame.stream
+        unfit = ""
+        if stream not in self._streams and self._is_idle(stream):
             if direction == "server" or stream % 2 == 0:
                 unfit = f"{direction} opens stream {stream} (RFC 9113 sections 5.1.1 and 8.4)"
             else:
                 side.newest_stream = stream
-                unfit = self._open(stream, _Stream())
-        side.block = _HeaderBlock(frame, unfit=unfit)
+                unfit = self._open(stream, _Stream({"client": None, "server": None}))
+        decoder = self._decoder(direction, side)
+        end_stream = flags & frames.END_STREAM != 0
+        block = _HeaderBlock(stream, stream, decoder, end_stream, False, unfit)
+        return self._fragment(direction, side, block, frame, time)
 
-    def _start_promise(self, direction: Direction, frame: RawFrame) -> None:
-        side = self._sides[direction]
+    def _promise(
+        self, direction: Direction, side: _Side, frame: RawFrame, time: float
+    ) -> Iterable[Event]:
         promised, unfit = frames.promised_stream(frame), ""
         if not promised:
             raise ProtocolError("a promise of stream 0 (RFC 9113 section 6.6)")
@@ -361,44 +422,120 @@ class Http2Parser:
             unfit = f"{direction} promises stream {promised} (RFC 9113 sections 5.1.1 and 8.4)"
         else:
             side.newest_stream = promised
-            stream = _Stream()
-            del stream.open["client"]
-            unfit = self._open(promised, stream)
-        side.block = _HeaderBlock(frame, promised, unfit)
+            unfit = self._open(promised, _Stream({"server": None}))
+        decoder = self._decoder(direction, side)
+        block = _HeaderBlock(frame.stream, promised, decoder, False, True, unfit)
+        return self._fragment(direction, side, block, frame, time)
 
-    def _continue_block(self, side: _Side, block: _HeaderBlock, frame: RawFrame) -> None:
-        block.fragments += frames.header_fragment(frame)
-        if len(block.fragments) > MAX_HEADER_BLOCK:
-            side.headers.feed(bytes(block.fragments))
-            block.fragments.clear()
-            block.in_parts = True
+    def _continuation(
+        self, direction: Direction, side: _Side, frame: RawFrame, time: float
+    ) -> Iterable[Event]:
+        assert side.block is not None
+        if frame.stream != side.block.carrier:
+            _check_place(side.state, frame)
+        return self._fragment(direction, side, side.block, frame, time)
 
-    def _end_block(
-        self, direction: Direction, block: _HeaderBlock, time: float, events: list[Event]
-    ) -> None:
-        side = self._sides[direction]
-        side.block = None
-        # Decoded even where nobody will see it: HPACK has one state for the whole direction.
-        if block.in_parts:
-            side.headers.feed(bytes(block.fragments))
-            decoded = side.headers.finish()
-        else:
-            decoded = side.headers.decode(bytes(block.fragments))
+    def _reset_stream(
+        self, direction: Direction, side: _Side, frame: RawFrame, time: float
+    ) -> Iterable[Event]:
+        stream = self._streams.pop(frame.stream, None)
+        if stream is None:
+            return self._not_open(direction, frame, time)
+        for reader in stream.open.values():
+            if reader:
+                reader.close()
+        return ()
+
+    def _window_update(
+        self, direction: Direction, side: _Side, frame: RawFrame, time: float
+    ) -> Iterable[Event]:
+        if frame.stream:
+            return self._not_open(direction, frame, time)
+        if not frames.uint31(frame.payload):
+            raise ProtocolError("WINDOW_UPDATE by 0 (RFC 9113 section 6.9)")
+        return ()
+
+    def _data(
+        self, direction: Direction, side: _Side, frame: RawFrame, time: float
+    ) -> Iterable[Event]:
+        flags, number = frame.flags, frame.stream
+        stream = self._streams.get(number)
+        if stream is None:
+            return self._not_open(direction, frame, time)
+        if direction not in stream.open:
+            return ()
+        if stream.open[direction] or flags & frames.PADDED:
+            return self._content(direction, frame, stream, time)
+        return self._end(direction, number, stream, time) if flags & frames.END_STREAM else ()
+
+    # What frames are about: header blocks, streams, the messages on them.
+
+    def _content(
+        self, direction: Direction, frame: RawFrame, stream: _Stream, time: float
+    ) -> Iterator[Event]:
+        number, reader = frame.stream, stream.open[direction]
+        try:
+            data = frames.content(frame)
+            if reader:
+                yield from self._teller.read(direction, number, stream.method, reader, data, time)
+        except StreamError as error:
+            yield self._lose(direction, number, str(error), time)
+        if frame.flags & frames.END_STREAM:
+            yield from self._end(direction, number, stream, time)
+
+    def _decoder(self, direction: Direction, side: _Side) -> HeaderDecoder | None:
+        """What reads a header block; None once nothing that is told depends on it any more.
+
+        That is an answer's where nobody wants answers or messages. Until the client has made a
+        request, it is read all the same: if it cannot be, nothing of the connection is.
+        """
+        wanted = self._wanted
+        if direction == "client" or not self._asked or wanted.answers or wanted.messages:
+            return side.headers
+        return None
+
+    def _fragment(
+        self,
+        direction: Direction,
+        side: _Side,
+        block: _HeaderBlock,
+        frame: RawFrame,
+        time: float,
+    ) -> Iterable[Event]:
+        """Take what a frame holds of a header block; mostly, that is all of it."""
+        fragment = frames.header_fragment(frame)
+        try:
+            if not frame.flags & frames.END_HEADERS:
+                side.state, side.block = "block", block
+                block.add(fragment)
+                return ()
+            side.state, side.block = "frames", None
+            decoded = block.end(fragment)
+        except hpack.HPACKError as error:
+            raise ProtocolError(f"HPACK: {error} (RFC 7541)") from None
+        return self._block(direction, block, decoded, time)
+
+    def _block(
+        self, direction: Direction, block: _HeaderBlock, decoded: HeaderBlock | None, time: float
+    ) -> Iterable[Event]:
+        """Take a header block that is complete; without what it says, if it was not read."""
         stream = self._streams.get(block.stream)
         if stream is None or block.unfit:
-            self._tell_unfit(direction, block, decoded, time, events)
-            return
+            return self._unfit_headers(direction, block, decoded, time)
         if direction not in stream.open:
-            return
-        kind = self._kind(direction, stream, block, dict(decoded.headers))
-        self._tell_headers(direction, block, kind, stream.method, decoded, time, events)
-        if kind == "request":
-            events += self._teller.get(block.stream, dict(decoded.headers), time)
-        if decoded.too_long:
-            reason = f"header list longer than {MAX_HEADER_LIST} bytes"
-            self._lose(direction, block.stream, reason, time, events)
+            return ()
+        events: list[Event] = []
+        if decoded:
+            kind = self._kind(direction, stream, block, decoded.fields)
+            self._tell_headers(direction, block, kind, stream.method, decoded, time, events)
+            if kind == "request" and self._wanted.messages:
+                events += self._teller.get(block.stream, decoded.fields, time)
+            if decoded.too_long:
+                reason = f"header list longer than {MAX_HEADER_LIST} bytes"
+                events.append(self._lose(direction, block.stream, reason, time))
         if block.end_stream:
-            self._end(direction, block.stream, stream, time, events)
+            events += self._end(direction, block.stream, stream, time)
+        return events
 
     def _tell_headers(
         self,
@@ -410,7 +547,11 @@ class Http2Parser:
         time: float,
         events: list[Event],
     ) -> None:
-        headers = decoded.headers
+        if kind == "request":
+            self._asked = True
+        elif not self._wanted.answers:
+            return
+        headers, fields = decoded.headers, decoded.fields
         events.append(
             Headers(
                 time=time,
@@ -421,45 +562,41 @@ class Http2Parser:
                 method=method,
                 headers=headers,
                 end_stream=block.end_stream,
-                details=error_details(headers, self._schema),
+                details=error_details(headers, self._schema) if DETAILS in fields else None,
                 truncated=decoded.left_out,
             )
         )
 
-    def _tell_unfit(
-        self,
-        direction: Direction,
-        block: _HeaderBlock,
-        decoded: HeaderBlock,
-        time: float,
-        events: list[Event],
-    ) -> None:
+    def _unfit_headers(
+        self, direction: Direction, block: _HeaderBlock, decoded: HeaderBlock | None, time: float
+    ) -> Iterable[Event]:
         """Tell of headers whose stream is not followed: what was read is evidence all the same.
 
         What comes late, on a stream that was reset, is not told. But a request is one.
         """
-        fields = dict(decoded.headers)
+        fields = decoded.fields if decoded else {}
         unfit = block.unfit
         if not unfit and direction == "client" and ":method" in fields:
             unfit = f"client opens stream {block.stream} again (RFC 9113 section 5.1.1)"
         if not unfit:
-            return
+            return ()
         kind: Kind = "request" if direction == "client" else "response"
         if block.promised:
             kind = "push"
-        method = fields.get(":path", "")[:METHOD_KEPT]
-        self._tell_headers(direction, block, kind, method, decoded, time, events)
+        events: list[Event] = []
+        if decoded:
+            method = fields.get(":path", "")[:METHOD_KEPT]
+            self._tell_headers(direction, block, kind, method, decoded, time, events)
         events.append(self._failure(direction, unfit, time, block.stream))
+        return events
 
-    def _lose(
-        self, direction: Direction, number: int, reason: str, time: float, events: list[Event]
-    ) -> None:
+    def _lose(self, direction: Direction, number: int, reason: str, time: float) -> Event:
         """Read the messages of one direction of a stream no further."""
         stream = self._streams.get(number)
         if stream and (reader := stream.open.get(direction)):
             reader.close()
             stream.open[direction] = None
-        events.append(self._failure(direction, reason, time, number))
+        return self._failure(direction, reason, time, number)
 
     def _failure(self, direction: Direction, reason: str, time: float, stream: int = 0) -> Event:
         return ParseFailed(
@@ -486,43 +623,20 @@ class Http2Parser:
         if fields.get(":status", "").startswith("1"):
             return "informational"
         stream.answered = True
-        stream.open[direction] = response_reader(stream.open[direction], fields, self._budget)
+        if self._budget:
+            stream.open[direction] = response_reader(stream.open[direction], fields, self._budget)
         return "trailers-only" if block.end_stream else "response"
-
-    def _data(self, direction: Direction, frame: RawFrame, time: float) -> Iterator[Event]:
-        events: list[Event] = []
-        stream = self._streams.get(frame.stream)
-        if self._is_nobodys(direction, frame, time, events):
-            yield from events
-            return
-        if stream is None or direction not in stream.open:
-            return
-        reader = stream.open[direction]
-        try:
-            data = frames.content(frame)
-            if reader:
-                number, method = frame.stream, stream.method
-                yield from self._teller.read(direction, number, method, reader, data, time)
-        except StreamError as error:
-            self._lose(direction, frame.stream, str(error), time, events)
-        if frame.flags & frames.END_STREAM:
-            self._end(direction, frame.stream, stream, time, events)
-        yield from events
 
     def _is_idle(self, stream: int) -> bool:
         """Whether a stream was never opened (RFC 9113 section 5.1.1): odd ones are the client's."""
         return stream > self._sides["client" if stream % 2 else "server"].newest_stream
 
-    def _is_nobodys(
-        self, direction: Direction, frame: RawFrame, time: float, events: list[Event]
-    ) -> bool:
-        """Whether a frame is of a stream that nobody has opened; told once for a row of them."""
-        if not self._is_idle(frame.stream):
-            return False
-        if frame.stream != self._nobodys:
-            self._nobodys = frame.stream
-            events.append(self._failure(direction, _nobody_opened(frame), time, frame.stream))
-        return True
+    def _not_open(self, direction: Direction, frame: RawFrame, time: float) -> Iterable[Event]:
+        """Take a frame of a stream that is over; or that nobody has opened, told once for a row."""
+        if not self._is_idle(frame.stream) or frame.stream == self._nobodys:
+            return ()
+        self._nobodys = frame.stream
+        return (self._failure(direction, _nobody_opened(frame), time, frame.stream),)
 
     def _open(self, number: int, stream: _Stream) -> str:
         """Follow a stream; why not, if there are too many."""
@@ -532,29 +646,22 @@ class Http2Parser:
         return ""
 
     def _end(
-        self,
-        direction: Direction,
-        number: int,
-        stream: _Stream,
-        time: float,
-        events: list[Event],
-    ) -> None:
+        self, direction: Direction, number: int, stream: _Stream, time: float
+    ) -> Iterable[Event]:
+        """Take the end of one direction of a stream."""
         reader = stream.open.pop(direction)
-        if reader:
-            try:
-                for event in self._teller.finish(direction, number, stream.method, reader, time):
-                    events.append(event)
-            except StreamError as error:
-                events.append(self._failure(direction, str(error), time, number))
-            reader.close()
         if not stream.open:
             del self._streams[number]
-
-    def _forget(self, number: int) -> None:
-        stream = self._streams.pop(number, None)
-        for reader in stream.open.values() if stream else ():
-            if reader:
-                reader.close()
+        if reader is None:
+            return ()
+        events: list[Event] = []
+        try:
+            for event in self._teller.finish(direction, number, stream.method, reader, time):
+                events.append(event)
+        except StreamError as error:
+            events.append(self._failure(direction, str(error), time, number))
+        reader.close()
+        return events
 
 
 def _nobody_opened(frame: RawFrame) -> str:
@@ -564,16 +671,34 @@ def _nobody_opened(frame: RawFrame) -> str:
     )
 
 
-def _check_order(side: _Side, frame: RawFrame) -> None:
-    """SETTINGS come first (RFC 9113 section 3.4), and nothing splits a header block (6.10)."""
-    if not side.started and (frame.type != frames.SETTINGS or frame.flags & frames.ACK):
-        raise ProtocolError(
-            f"{frames.type_name(frame.type)} before the first SETTINGS (RFC 9113 section 3.4)"
-        )
-    if side.block is None:
-        if frame.type == frames.CONTINUATION:
-            raise ProtocolError("CONTINUATION of nothing (RFC 9113 section 6.10)")
-    elif frame.type != frames.CONTINUATION or frame.stream != side.block.carrier:
-        raise ProtocolError(
-            f"{frames.type_name(frame.type)} inside a header block (RFC 9113 section 6.10)"
-        )
+def _check_place(state: _State, frame: RawFrame) -> None:
+    """Hold a frame that nothing reads against the state of its side.
+
+    Raises:
+        ProtocolError: something else had to come.
+    """
+    if state == "frames" and frame.type != frames.CONTINUATION:
+        return
+    raise ProtocolError(f"{frames.type_name(frame.type)} {_OUT_OF_PLACE[state]}")
+
+
+_OUT_OF_PLACE: dict[_State, str] = {
+    "first": "before the first SETTINGS (RFC 9113 section 3.4)",
+    "frames": "of nothing (RFC 9113 section 6.10)",
+    "block": "inside a header block (RFC 9113 section 6.10)",
+}
+
+_Reader = Callable[[Http2Parser, Direction, _Side, RawFrame, float], Iterable[Event]]
+
+_READERS: dict[_State, dict[int, _Reader]] = {
+    "first": {frames.SETTINGS: Http2Parser._first_settings},
+    "frames": {
+        frames.DATA: Http2Parser._data,
+        frames.HEADERS: Http2Parser._headers,
+        frames.RST_STREAM: Http2Parser._reset_stream,
+        frames.SETTINGS: Http2Parser._settings,
+        frames.PUSH_PROMISE: Http2Parser._promise,
+        frames.WINDOW_UPDATE: Http2Parser._window_update,
+    },
+    "block": {frames.CONTINUATION: Http2Parser._continuation},
+}

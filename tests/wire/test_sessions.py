@@ -11,11 +11,11 @@ from mitm.events import Direction, Event, Frame, Headers, Message, ParseFailed, 
 from mitm.wire import Http2Parser
 from tests.cutting import cuts, pieces
 from tests.wire.conversation import NO_SCHEMA, PREFACE, USERS, request_fields
+from tests.wire.going_wrong import any_frames, mutated, sides
 from tests.wire.session import Fields, Session, told
 
 _Act = Callable[[Session], None]
 
-_sides: st.SearchStrategy[Direction] = st.sampled_from(["client", "server"])
 _methods = st.sampled_from(["/users.v1.UserService/GetUser", "/a.B/C", "/"])
 _names = st.sampled_from([b"x-a", b"x-trace-bin", b"authorization", b"grpc-message", b"cookie"])
 _values = st.one_of(
@@ -74,7 +74,7 @@ def _message(draw: st.DrawFn, pick: int, side: Direction, end: bool) -> _Act:
 @st.composite
 def _acts(draw: st.DrawFn) -> _Act:
     kind = draw(st.sampled_from(_KINDS))
-    pick, side, end = draw(_pick), draw(_sides), draw(st.integers(0, 3)) == 3
+    pick, side, end = draw(_pick), draw(sides), draw(st.integers(0, 3)) == 3
     match kind:
         case "open":
             method, metadata = draw(_methods), draw(_metadata)
@@ -246,35 +246,8 @@ def _recorded() -> list[tuple[Direction, bytes]]:
 _RECORDED = _recorded()
 
 
-_MUTATIONS = ["change", "insert", "delete", "repeat", "drop", "turn"]
-
-
-@st.composite
-def _mutations(draw: st.DrawFn) -> list[tuple[Direction, bytes]]:
-    parts = list(_RECORDED)
-    for _ in range(draw(st.integers(1, 4))):
-        number = draw(st.integers(0, len(parts) - 1))
-        direction, data = parts[number]
-        at = draw(st.integers(0, len(data)))
-        match draw(st.sampled_from(_MUTATIONS)):
-            case "change" if at < len(data):
-                data = data[:at] + draw(st.binary(min_size=1, max_size=1)) + data[at + 1 :]
-            case "insert":
-                data = data[:at] + draw(st.binary(max_size=20)) + data[at:]
-            case "delete":
-                data = data[:at] + data[at + draw(st.integers(1, 20)) :]
-            case "repeat":
-                data += data
-            case "drop":
-                data = b""
-            case "turn":
-                direction = "server" if direction == "client" else "client"
-        parts[number] = direction, data
-    return parts
-
-
 @settings(max_examples=200)
-@given(_mutations())
+@given(mutated(_RECORDED))
 def test_a_session_gone_wrong_never_raises(parts: list[tuple[Direction, bytes]]) -> None:
     _feed_all(parts)
 
@@ -286,27 +259,12 @@ def test_the_same_session_passes_when_nothing_went_wrong() -> None:
     assert values == [{"id": "1"}, {"id": "1"}] + 2 * [{"id": "1", "name": "Nicolas"}]
 
 
-@st.composite
-def _any_frames(draw: st.DrawFn) -> bytes:
-    """A frame of any type, any flags, on a stream that may exist."""
-    payload = draw(st.one_of(st.binary(max_size=40), st.sampled_from([b"\x82\x87", 8 * b"\0"])))
-    type_ = draw(st.integers(0, 11))
-    flags = draw(st.one_of(st.sampled_from([0, 1, 4, 5]), st.integers(0, 255)))
-    stream = draw(st.sampled_from([0, 1, 1, 2, 3]))
-    return (
-        len(payload).to_bytes(3, "big")
-        + bytes([type_, flags])
-        + stream.to_bytes(4, "big")
-        + payload
-    )
-
-
 @settings(max_examples=200)
-@given(st.lists(st.tuples(_sides, st.one_of(_any_frames(), st.binary(max_size=30))), max_size=25))
+@given(st.lists(st.tuples(sides, st.one_of(any_frames(), st.binary(max_size=30))), max_size=25))
 def test_arbitrary_frames_never_raise(parts: list[tuple[Direction, bytes]]) -> None:
     _feed_all([*_RECORDED[:2], *parts])
 
 
-@given(st.lists(st.tuples(_sides, st.binary(max_size=100))))
+@given(st.lists(st.tuples(sides, st.binary(max_size=100))))
 def test_arbitrary_bytes_never_raise(parts: list[tuple[Direction, bytes]]) -> None:
     _feed_all(parts)
