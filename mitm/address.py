@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 from mitm.errors import UserError
@@ -16,6 +17,10 @@ _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", 
 
 # RFC 5280 appendix A.1: ub-common-name, in characters.
 _COMMON_NAME = 64
+
+# Hosts whose form is remembered: each connection asks for the same few again and again. They may
+# come from a client, as long as it likes.
+_REMEMBERED = 128
 
 
 class Address(NamedTuple):
@@ -46,6 +51,7 @@ def parse(text: str) -> Address:
     return Address(host, int(port))
 
 
+@lru_cache(_REMEMBERED)
 def normal(host: str) -> str:
     """A host in the one form in which it can be compared with others.
 
@@ -81,6 +87,7 @@ def guard(address: Address, allowed: Collection[str]) -> Address:
     )
 
 
+@lru_cache(_REMEMBERED)
 def is_ip(host: str) -> bool:
     """Whether a host is given as an IP address, which SNI must not carry (RFC 6066 section 3)."""
     try:

@@ -77,4 +77,5 @@ def _exists(path: Path) -> bool:
 
 def markdown_files(folder: Path) -> dict[str, Path]:
     """The content files of a folder by name; a README explains the folder and is none of them."""
-    return {path.stem: path for path in sorted(folder.glob("*.md")) if path.stem != "README"}
+    found = sorted(name for name in os.listdir(folder) if name.endswith(".md"))
+    return {name.removesuffix(".md"): folder / name for name in found if name != "README.md"}

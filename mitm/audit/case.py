@@ -13,7 +13,7 @@ from mitm.address import LOCALHOST, must_be_a_name
 from mitm.audit.attack import GENUINE, Attack, load_attack
 from mitm.audit.offer import OfferRule, load_offer_rule, offer_rules
 from mitm.errors import UserError
-from mitm.pki.recipe import Family, Severity
+from mitm.pki.recipe import Family, Severity, read_recipe
 
 CONTROL = GENUINE
 
@@ -172,7 +172,7 @@ Entry = pki.Recipe | Attack | OfferRule
 
 def certificates() -> list[pki.Recipe]:
     """All certificates that come with the project, in the order of their names."""
-    return [pki.load_recipe(name) for name in content.markdown_files(content.CERTS)]
+    return [read_recipe(path) for path in content.markdown_files(content.CERTS).values()]
 
 
 def catalogue() -> list[Entry]:

@@ -324,7 +324,15 @@ def load_recipe(name: str) -> Recipe:
     Raises:
         UserError: there is none, or it is not well-formed; file, key and reason are named.
     """
-    path = content.find("certificate", content.markdown_files(content.CERTS), name)
+    return read_recipe(content.find("certificate", content.markdown_files(content.CERTS), name))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a certificate's recipe from its file.
+
+    Raises:
+        UserError: it is not well-formed; file, key and reason are named.
+    """
     front, lesson = front_matter.load(path, _FrontMatter)
     if not front.chain:
         raise UserError(f"{path}: chain: it holds no certificate")

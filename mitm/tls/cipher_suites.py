@@ -5,6 +5,7 @@ suites). It is to be told by its name all the same.
 """
 
 import ssl
+from collections.abc import Iterable
 from functools import cache
 
 # The registry of RFC 8447 section 8, as far as a suite is weak or lacks forward secrecy; the names
@@ -156,9 +157,10 @@ _WEAK = {
 }
 
 
-def suite_name(number: int) -> str:
-    """The name of a cipher suite by its number on the wire; `0x1a2b` where nobody has one."""
-    return _names().get(number, f"0x{number:04x}")
+def suite_names(numbers: Iterable[int]) -> tuple[str, ...]:
+    """The names of cipher suites by their numbers on the wire; `0x1a2b` where nobody has one."""
+    known = _names()
+    return tuple([known.get(number) or f"0x{number:04x}" for number in numbers])
 
 
 @cache

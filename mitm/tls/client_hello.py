@@ -1,11 +1,13 @@
 """The ClientHello: what a client says of itself before anybody has answered it."""
 
 import re
+import struct
+from collections.abc import Iterable
 
 import msgspec
 
 from mitm.address import is_ip
-from mitm.tls.cipher_suites import suite_name
+from mitm.tls.cipher_suites import suite_names
 
 # RFC 8446 section 5.1: type, legacy version, length.
 _RECORD_HEADER = 5
@@ -90,12 +92,18 @@ class Hello(msgspec.Struct, frozen=True):
         return name
 
 
+# Values that clients send to keep servers tolerant (RFC 8701).
+_GREASE = frozenset(0x1010 * number + 0x0A0A for number in range(16))
+
+
 class MalformedHelloError(Exception):
     """The bytes are not a TLS ClientHello; the text says why."""
 
 
 class _Reader:
     """Reads the length-prefixed vectors that TLS structures are made of (RFC 8446 section 3.4)."""
+
+    __slots__ = ("_at", "_data")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -106,19 +114,28 @@ class _Reader:
         return len(self._data) - self._at
 
     def take(self, length: int) -> bytes:
-        if length > self.left:
+        start = self._at
+        self._at = end = start + length
+        if end > len(self._data):
             raise MalformedHelloError("a length reaches beyond the end of the ClientHello")
-        self._at += length
-        return self._data[self._at - length : self._at]
+        return self._data[start:end]
 
     def number(self, size: int) -> int:
         return int.from_bytes(self.take(size), "big")
 
-    def vector(self, prefix: int) -> "_Reader":
-        return _Reader(self.take(self.number(prefix)))
+    def vector(self, prefix: int) -> bytes:
+        return self.take(int.from_bytes(self.take(prefix), "big"))
 
-    def rest(self) -> bytes:
-        return self.take(self.left)
+    def inner(self, prefix: int) -> "_Reader":
+        return _Reader(self.vector(prefix))
+
+    def numbers(self, prefix: int) -> list[int]:
+        """A vector of numbers of two bytes, without those of GREASE."""
+        data = self.vector(prefix)
+        if len(data) % 2:
+            raise MalformedHelloError("a length reaches beyond the end of the ClientHello")
+        numbers = struct.unpack(f">{len(data) // 2}H", data)
+        return [number for number in numbers if number not in _GREASE]
 
 
 class HelloReader:
@@ -197,52 +214,35 @@ def _parse(body: _Reader) -> Hello:
     legacy_version = body.number(2)
     body.take(32)  # random
     body.vector(1)  # legacy session id
-    suites = body.vector(2)
+    ciphers = suite_names(body.numbers(2))
     body.vector(1)  # legacy compression methods
 
-    ciphers = []
-    while suites.left:
-        number = suites.number(2)
-        if not _is_grease(number):
-            ciphers.append(suite_name(number))
-
     server_name = None
-    algorithms: list[str] = []
+    algorithms: tuple[str, ...] = ()
     alpn: list[str] = []
-    versions = [_VERSIONS.get(legacy_version, f"0x{legacy_version:04x}")]
+    versions = _names(_VERSIONS, [legacy_version])
     # A TLS 1.2 hello may end without extensions (RFC 5246 section 7.4.1.2).
-    extensions = body.vector(2) if body.left else _Reader(b"")
+    extensions = body.inner(2) if body.left else _Reader(b"")
     while extensions.left:
         kind, content = extensions.number(2), extensions.vector(2)
-        if kind == _SERVER_NAME and content.left:
-            names = content.vector(2)
+        if kind == _SERVER_NAME and content:
+            names = _Reader(content).inner(2)
             if names.left and names.number(1) == 0:
-                server_name = names.vector(2).rest().decode("ascii", "backslashreplace")
+                server_name = names.vector(2).decode("ascii", "backslashreplace")
         elif kind == _SIGNATURE_ALGORITHMS:
-            schemes = content.vector(2)
-            while schemes.left:
-                number = schemes.number(2)
-                if not _is_grease(number):
-                    name = _SIGNATURE_ALGORITHM_NAMES.get(number, f"0x{number:04x}")
-                    algorithms.append(name)
+            algorithms += _names(_SIGNATURE_ALGORITHM_NAMES, _Reader(content).numbers(2))
         elif kind == _ALPN:
-            protocols = content.vector(2)
+            protocols = _Reader(content).inner(2)
             while protocols.left:
-                protocol = protocols.vector(1).rest()
+                protocol = protocols.vector(1)
                 if not protocol:
                     raise MalformedHelloError("an empty ALPN protocol (RFC 7301 section 3.1)")
-                if not (len(protocol) == 2 and _is_grease(int.from_bytes(protocol, "big"))):
+                if not (len(protocol) == 2 and int.from_bytes(protocol, "big") in _GREASE):
                     alpn.append(protocol.decode("ascii", "backslashreplace"))
         elif kind == _SUPPORTED_VERSIONS:
-            offered = content.vector(1)
-            versions = []
-            while offered.left:
-                number = offered.number(2)
-                if not _is_grease(number):
-                    versions.append(_VERSIONS.get(number, f"0x{number:04x}"))
-    return Hello(server_name, tuple(alpn), tuple(versions), tuple(ciphers), tuple(algorithms))
+            versions = _names(_VERSIONS, _Reader(content).numbers(1))
+    return Hello(server_name, tuple(alpn), versions, ciphers, algorithms)
 
 
-def _is_grease(number: int) -> bool:
-    """Whether a value is one that clients send to keep servers tolerant (RFC 8701)."""
-    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
+def _names(known: dict[int, str], numbers: Iterable[int]) -> tuple[str, ...]:
+    return tuple([known.get(number) or f"0x{number:04x}" for number in numbers])
