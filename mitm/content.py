@@ -77,5 +77,6 @@ def _exists(path: Path) -> bool:
 
 def markdown_files(folder: Path) -> dict[str, Path]:
     """The content files of a folder by name; a README explains the folder and is none of them."""
-    found = sorted(name for name in os.listdir(folder) if name.endswith(".md"))
+    with os.scandir(folder) as entries:
+        found = sorted(each.name for each in entries if each.name.endswith(".md"))
     return {name.removesuffix(".md"): folder / name for name in found if name != "README.md"}

@@ -6,6 +6,8 @@ import os
 import re
 import secrets
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
@@ -88,6 +90,69 @@ class Output:
         os.close(self._read_end)
 
 
+class _Child:
+    """A process that was started, and is waited for; for whatever event loop.
+
+    `subprocess` starts it by vfork(2). libuv has fork(2), which copies the page tables of this
+    process, and makes each page dear that is touched after it: some milliseconds a child.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], files: Sequence[int]
+    ) -> None:
+        stdin, stdout, stderr = files
+        self._process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment,
+            # Ctrl-C on the terminal reaches the lab alone, which then ends things in order.
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        self._end = asyncio.get_running_loop().create_future()
+        self._watch()
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, negative if a signal ended it; None while it runs."""
+        return self._end.result() if self._end.done() else None
+
+    async def wait(self) -> int:
+        """Wait for its end; its exit code."""
+        return await asyncio.shield(self._end)
+
+    def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            ended = os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            # Linux alone has it, from 5.3 on, and not in every sandbox.
+            self._wait_in_thread(loop)
+            return
+
+        def reap() -> None:
+            loop.remove_reader(ended)
+            os.close(ended)
+            self._tell(self._process.wait())
+
+        loop.add_reader(ended, reap)
+
+    def _wait_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        def wait() -> None:
+            code = self._process.wait()
+            # The loop may be closed by now.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._tell, code)
+
+        threading.Thread(target=wait, name="mitm-demo child", daemon=True).start()
+
+    def _tell(self, code: int) -> None:
+        if not self._end.done():
+            self._end.set_result(code)
+
+
 class Program:
     """A program that runs.
 
@@ -96,7 +161,7 @@ class Program:
         stdout, stderr: what it writes.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, stdout: Output, stderr: Output) -> None:
+    def __init__(self, process: _Child, stdout: Output, stderr: Output) -> None:
         self._process = process
         self.pid = process.pid
         self.stdout = stdout
@@ -105,7 +170,7 @@ class Program:
     @property
     def code(self) -> int | None:
         """Its exit code, negative if a signal ended it; None while it runs."""
-        return self._process.returncode
+        return self._process.code
 
     async def wait(self) -> int:
         """Wait for its end; its exit code, negative if a signal ended it."""
@@ -114,7 +179,7 @@ class Program:
     async def end(self) -> None:
         """End it, with the children that it has started and left behind."""
         try:
-            if self._process.returncode is None:
+            if self._process.code is None:
                 self._signal(signal.SIGTERM)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), GRACE_SECONDS)
@@ -145,16 +210,8 @@ async def started(command: Sequence[str], environment: Mapping[str, str]) -> Asy
             stack.callback(output.close)
         stdout, stderr = outputs
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=stdout.write_end,
-                stderr=stderr.write_end,
-                # uvloop takes nothing but a dict.
-                env=dict(environment),
-                # Ctrl-C on the terminal reaches the lab alone, which then ends things in order.
-                start_new_session=True,
-            )
+            files = (subprocess.DEVNULL, stdout.write_end, stderr.write_end)
+            process = _Child(command, environment, files)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise UserError(f"cannot start {command[0]}: {reason}") from None
@@ -164,7 +221,7 @@ async def started(command: Sequence[str], environment: Mapping[str, str]) -> Asy
         program = Program(process, stdout, stderr)
         watch = None
         try:
-            watch = await _Watch.over(program.pid)
+            watch = _Watch.over(program.pid)
             yield program
         finally:
             await asyncio.shield(_end(program, watch))
@@ -188,30 +245,22 @@ class _Watch:
 
     _SCRIPT = 'trap "" HUP INT TERM; read -r line || kill -s KILL -- "-$0"'
 
-    def __init__(self, process: asyncio.subprocess.Process, writer: int) -> None:
+    def __init__(self, process: _Child, writer: int) -> None:
         self._process = process
         self._writer = writer
 
     @classmethod
-    async def over(cls, group: int) -> Self | None:
+    def over(cls, group: int) -> Self | None:
         """Watch over a group of processes; None if that cannot be had."""
         try:
             reader, writer = os.pipe()
         except OSError:
             return None
         try:
-            process = await asyncio.create_subprocess_exec(
-                *("/bin/sh", "-c", cls._SCRIPT, str(group)),
-                stdin=reader,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={},
-                start_new_session=True,
-            )
-        except BaseException as error:
+            script = ("/bin/sh", "-c", cls._SCRIPT, str(group))
+            process = _Child(script, {}, (reader, subprocess.DEVNULL, subprocess.DEVNULL))
+        except OSError:
             os.close(writer)
-            if not isinstance(error, OSError):
-                raise
             return None
         finally:
             os.close(reader)
@@ -316,6 +365,7 @@ async def run(
         UserError: the program cannot be started.
     """
     mark = secrets.token_hex(8)
+    before = _processes()
     async with started(command, {**environment, _MARK: mark}) as program:
         waiting = asyncio.ensure_future(program.wait())
         stopping = asyncio.ensure_future(enough.wait()) if enough else None
@@ -337,24 +387,36 @@ async def run(
         stdout, stderr = program.stdout.take(), program.stderr.take()
     if code is None:
         return Ended("stopped" if stopped else "still-running", None, stdout, stderr, at)
-    return Ended("ended", code, stdout, stderr, left_behind=await _left_behind(mark))
+    return Ended("ended", code, stdout, stderr, left_behind=await _left_behind(mark, before))
 
 
-async def _left_behind(mark: str) -> tuple[str, ...]:
+async def _left_behind(mark: str, before: set[tuple[str, int]]) -> tuple[str, ...]:
     """The processes with a mark in their environment, if they do not end within a moment.
 
     Only Linux tells the environment of others; elsewhere none are found.
+
+    Args:
+        mark: which.
+        before: those that were there before it was given.
     """
     until = time.monotonic() + LINGER_SECONDS
-    while (found := _marked(mark)) and time.monotonic() < until:  # noqa: ASYNC110
+    while (found := _marked(mark, before)) and time.monotonic() < until:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
     return tuple(found)
 
 
-def _marked(mark: str) -> list[str]:
+def _processes() -> set[tuple[str, int]]:
+    """All processes, by number and inode: a number may come again, and has another inode then."""
+    with contextlib.suppress(OSError), os.scandir(_PROC) as entries:
+        return {(each.name, each.inode()) for each in entries if each.name.isdecimal()}
+    return set()
+
+
+def _marked(mark: str, before: set[tuple[str, int]]) -> list[str]:
     wanted = f"{_MARK}={mark}".encode()
     found = []
-    for path in _PROC.glob("[0-9]*"):
+    for number, _ in _processes() - before:
+        path = _PROC / number
         # It may be somebody else's, or gone by now.
         with contextlib.suppress(OSError):
             if wanted in (path / "environ").read_bytes().split(b"\0"):

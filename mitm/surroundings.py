@@ -39,8 +39,9 @@ def straight(environment: Mapping[str, str], *hosts: str) -> dict[str, str]:
         environment: that of the caller.
         hosts: further names under which this machine is dialled.
     """
+    environment = dict(environment)
     if not proxies(environment):
-        return dict(environment)
+        return environment
     general = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     if general.strip() == "*":
         # Everything is excepted; but C core does not know the star, and beside other entries it is
@@ -49,7 +50,7 @@ def straight(environment: Mapping[str, str], *hosts: str) -> dict[str, str]:
     changed = {name: _with(environment.get(name) or general, hosts) for name in _EXCEPTIONS}
     if of_grpc := environment.get(_EXCEPTIONS_OF_GRPC):
         changed[_EXCEPTIONS_OF_GRPC] = _with(of_grpc, hosts)
-    return dict(environment) | changed
+    return environment | changed
 
 
 def _with(exceptions: str, hosts: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -163,6 +164,30 @@ def test_a_program_that_goes_on_is_ended_when_its_time_is_up_or_it_is_not_needed
         assert (ended.how, ended.code) == (how, None)
         assert ended.at is not None
         assert time.time() - 60 < ended.at < time.time()
+
+
+def test_a_program_is_waited_for_where_the_kernel_has_no_descriptor_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    assert ran("raise SystemExit(3)").code == 3
+    forever = "import signal; signal.pause()"
+    assert ran(forever, enough=True).how == "stopped"
+
+
+def test_what_was_there_before_a_run_is_not_taken_for_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A variable of the same value is set in one that was started by somebody else."""
+    monkeypatch.setattr("mitm.programs.secrets.token_hex", lambda size: "the same")
+    waits = [sys.executable, "-c", "print(flush=True); import signal; signal.pause()"]
+    with subprocess.Popen(
+        waits, env=os.environ | {"MITM_RUN": "the same"}, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout
+        other.stdout.readline()
+        assert ran("pass").left_behind == ()
+        other.kill()
 
 
 def test_what_moves_to_a_session_of_its_own_is_named_and_not_ended() -> None:

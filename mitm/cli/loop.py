@@ -30,8 +30,16 @@ def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
                 f"no more than {allowed} files may be open here: allow {_FILES} at least, "
                 f"with 'ulimit -n {_FILES}' say"
             )
+        results: list[T] = []
+
+        async def work() -> None:
+            # A result of the task's own would be written out (`repr`), an audit's in 50 ms, when
+            # the runner gives SIGINT back: `signal` makes an error's text of the task, for itself.
+            results.append(await coroutine)
+
         with asyncio.Runner(loop_factory=_factory()) as runner:
-            return runner.run(coroutine)
+            runner.run(work())
+        return results[0]
     finally:
         # Ctrl-C may have come before it was begun.
         coroutine.close()

@@ -217,7 +217,7 @@ def alternative(text: str) -> bytes:
     Raises:
         ValueError: the value is not of its kind.
     """
-    if text.startswith("DNS:") and not text.isascii():
+    if text.startswith("DNS:"):
         return der.element(_DNS_NAME_TAG, text.removeprefix("DNS:").encode())
     ((_, names, _),) = der.elements(x509.SubjectAlternativeName([general(text)]).public_bytes())
     return names

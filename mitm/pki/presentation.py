@@ -6,7 +6,6 @@ import tempfile
 import warnings
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 
 from mitm.pki.authority import Authorities
 from mitm.pki.chain import Chain
@@ -104,14 +103,13 @@ def _context(chain: Chain, *, resumable: bool = False) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, chain: Chain) -> None:
-    # The only way into an SSLContext is through a file. The directory has mode 0700.
-    with tempfile.TemporaryDirectory(prefix="mitm-demo-") as directory:
-        file = Path(directory) / "chain.pem"
-        file.touch(mode=0o600)
-        file.write_bytes(chain.pem + chain.key_pem)
+    # The only way into an SSLContext is through a file. It has mode 0600 from the first byte.
+    with tempfile.NamedTemporaryFile(prefix="mitm-demo-") as file:
+        file.write(chain.pem + chain.key_pem)
+        file.flush()
         try:
             _set_protocol(context, chain.tls)
-            context.load_cert_chain(file)
+            context.load_cert_chain(file.name)
         except (ssl.SSLError, ValueError) as error:
             raise Unsupported(f"OpenSSL refuses to present it: {_reason(error)}") from None
 
@@ -150,6 +148,25 @@ def _rehearse(context: ssl.SSLContext) -> None:
                 server.do_handshake()
         except ssl.SSLError as error:
             raise Unsupported(f"OpenSSL cannot serve it: {_reason(error)}") from None
+        answer = to_client.read()
+        if is_whole_answer(answer):
+            return
+        to_client.write(answer)
+
+
+# RFC 8446 section 5.1: the header of a record, and the type of those that are encrypted.
+_RECORD_HEADER, _APPLICATION_DATA = 5, 23
+
+
+def is_whole_answer(answer: bytes) -> bool:
+    """Whether a server has done its part: in TLS 1.3, all behind its ServerHello is encrypted.
+
+    Its signature is among that, and its Finished. What a client makes of it takes twice as long.
+    """
+    at = 0
+    while at < len(answer) and answer[at] != _APPLICATION_DATA:
+        at += _RECORD_HEADER + int.from_bytes(answer[at + 3 : at + _RECORD_HEADER], "big")
+    return at < len(answer)
 
 
 @cache
