@@ -10,11 +10,20 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 
-from mitm.messages.room import FOR_A_NUMBER, LEFT_OUT, Room
+from mitm.messages.room import (
+    BYTES_A_STEP,
+    FOR_A_NUMBER,
+    LEFT_OUT,
+    NOT_READ,
+    STEPS_FOR_A_MESSAGE,
+    STEPS_FOR_A_VALUE,
+    Room,
+)
 from mitm.messages.wire_format import (
     BYTES,
     FIXED32,
     FIXED64,
+    THE_REST,
     VARINT,
     Field,
     MalformedError,
@@ -22,23 +31,33 @@ from mitm.messages.wire_format import (
     varint,
 )
 
-# Fields that are tried to be read in one message, wrong tries included: some 10 ms, rather than to
-# keep the relay waiting. The others are counted.
-MAX_FIELDS = 5_000
-
 # Messages in messages. Protocol Buffers themselves stop at 100, where each byte would be looked at
 # a hundred times.
 MAX_DEPTH = 32
 
-# Packed numbers are looked for in byte strings up to this length: longer ones are data.
+# Byte strings up to this length are looked at for all that they may be. In longer ones no packed
+# numbers are looked for: they are data.
 MAX_PACKED = 1024
+
+# A text is shown in any case. A long one is looked at for so many steps (mitm/messages/room.py) for
+# whether it is a message as well: enough to see that it is none, and what one of texts begins with.
+STEPS_FOR_A_TEXT = 128
+
+Found = dict[int, list[object]]
+"""The readings of each field that is found."""
+
+# Bytes at the beginning of a text in which there is no control character: what has none in so many
+# is a text, and in JSON those that come later do no harm.
+_LOOKED_AT = 4096
 
 # Integers up to this are exact in every reader of JSON (RFC 8259 section 6); larger ones are
 # strings, as in the JSON form of Protocol Buffers.
 _EXACT = 2**53 - 1
 
-# Control characters other than tab, line feed and carriage return; and two that are none at all.
-_NOT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
+# Control characters other than tab, line feed and carriage return; those beyond ASCII, and two that
+# are no characters at all, in UTF-8.
+_CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t\n\r"})
+_BEYOND_ASCII = re.compile(b"\xc2[\x80-\x9f]|\xef\xbf[\xbe\xbf]")
 
 
 def guess(data: bytes, room: Room | None = None) -> tuple[dict[str, object] | None, bool]:
@@ -46,15 +65,16 @@ def guess(data: bytes, room: Room | None = None) -> tuple[dict[str, object] | No
 
     Args:
         data: the message, uncompressed.
-        room: how much may be told of it.
+        room: how much may be told of it, and done.
 
     Returns:
         The fields by number, None if the bytes are no message; and whether that accounts for every
         byte, so that they could be made from it again.
     """
-    guesser = Guesser(room or Room())
+    room = room or Room()
+    guesser = Guesser(room)
     try:
-        return guesser.message(fields(data), 0), guesser.exact
+        return guesser.message(fields(data, room), 0), guesser.exact
     except MalformedError:
         return None, False
 
@@ -63,7 +83,7 @@ class Guesser:
     """Reads one message, or what is not known of it.
 
     Args:
-        room: how much may be told.
+        room: how much may be told, and done.
 
     Attributes:
         exact: nothing was written in a way that the reading does not show, and nothing is left out.
@@ -73,7 +93,6 @@ class Guesser:
         self.exact = True
         self._room = room
         self._trying = 0  # how many messages in messages are being tried
-        self._left = MAX_FIELDS
 
     def message(self, written: Iterable[Field], depth: int) -> dict[str, object]:
         """Read the fields of a message, or of a group.
@@ -86,23 +105,41 @@ class Guesser:
             MalformedError: they are none; where it is only tried whether they are a message, also
                 if they are not written as encoders write them: another reading is likelier then.
         """
-        found: dict[int, list[object]] = {}
+        self._room.steps -= STEPS_FOR_A_MESSAGE
+        found: Found = {}
         left_out: dict[int, int] = {}
-        newest = 0
         for field in written:
-            if not field.shortest:
-                self._inexact()
-            if not self._count():
-                left_out[field.number] = left_out.get(field.number, 0) + 1
+            number = field.number
+            if number == THE_REST:
+                self.exact = False
+                return {**by_number(found, left_out), NOT_READ: field.value}
+            if self._room.left <= 0:
+                left_out[number] = left_out.get(number, 0) + 1
+                if not field.shortest:
+                    self._inexact()
                 continue
-            if field.number in found and field.number != newest:
-                # Its place between the others is lost.
-                self._inexact()
-            newest = field.number
-            found.setdefault(newest, []).append(self._value(field, depth))
+            self.add(found, field, depth)
         if left_out:
             self.exact = False
-        return _by_number(found, left_out)
+        return by_number(found, left_out)
+
+    def add(self, found: Found, field: Field, depth: int = 0) -> None:
+        """Read one field, and add it to the others of its message.
+
+        Raises:
+            MalformedError: see `message`.
+        """
+        if not field.shortest:
+            self._inexact()
+        readings = found.get(field.number)
+        if readings is not None and field.number != next(reversed(found)):
+            # Its place between the others is lost.
+            self._inexact()
+        reading = self._value(field, depth)
+        if readings is None:
+            found[field.number] = [reading]
+        else:
+            readings.append(reading)
 
     def _value(self, field: Field, depth: int) -> object:
         value = field.value
@@ -125,23 +162,12 @@ class Guesser:
 
     def of_bytes(self, data: bytes, depth: int = 0) -> object:
         """What a byte string is most likely."""
+        self._room.steps -= STEPS_FOR_A_VALUE + len(data) // BYTES_A_STEP
         text = _text(data)
+        if text is not None:
+            return self._text(text, data, depth)
         before = self._room.left
         message = self._message(data, depth) if data else None
-        if text is not None:
-            # `\n$` and 36 letters are a text, and a message with such a text in its field 1.
-            if message is None or not _is_all_bytes(message):
-                message, self._room.left = None, before
-            shown = self._room.text(text)
-            if isinstance(shown, dict):
-                self.exact = False
-                return shown
-            if message is not None:
-                return {"string": shown, "message": message}
-            # Line feeds and tabs are small numbers as well.
-            if text.isspace() and len(text) > 1:
-                return {"string": shown, **dict(self._packed(data))}
-            return shown
         if message is not None:
             packed = dict(self._packed(data, message))
             if not packed:
@@ -155,16 +181,56 @@ class Guesser:
         readings.update(self._packed(data))
         return readings
 
-    def _message(self, data: bytes, depth: int) -> dict[str, object] | None:
-        if depth >= MAX_DEPTH or self._left <= 0 or self._room.left <= 0:
+    def _text(self, text: str, data: bytes, depth: int) -> object:
+        """What a text is, which may be a message as well."""
+        message = self._message_of_texts(data, depth)
+        shown = self._room.text(text)
+        if isinstance(shown, dict):
+            self.exact = False
+            return shown
+        if message is not None:
+            return {"string": shown, "message": message}
+        # Line feeds and tabs are small numbers as well.
+        if text.isspace() and len(text) > 1:
+            return {"string": shown, **dict(self._packed(data))}
+        return shown
+
+    def _message_of_texts(self, data: bytes, depth: int) -> dict[str, object] | None:
+        """The message that a text is, or the beginning of it.
+
+        `\\n$` and 36 letters are a text, and a message with such a text in its field 1. Letters
+        that mean numbers are no message: they seldom look so.
+        """
+        if not data or data[0] & 7 != BYTES:
             return None
+        before, exact = self._room.left, self.exact
+        steps = self._room.steps
+        allowed = steps if len(data) <= MAX_PACKED else min(steps, STEPS_FOR_A_TEXT)
+        self._room.steps = allowed
+        message = self._message(data, depth)
+        self._room.steps += steps - allowed
+        self.exact = exact  # as the text is
+        if message is None or not _is_all_bytes(message):
+            self._room.left = before
+            return None
+        return message
+
+    def _message(self, data: bytes, depth: int) -> dict[str, object] | None:
+        if depth >= MAX_DEPTH or self._room.steps <= 0 or self._room.left <= 0:
+            return None
+        exact = self.exact
         self._trying += 1
         try:
-            return self.message(fields(data), depth + 1)
+            message = self.message(fields(data, self._room), depth + 1)
+            # Of what is short more is said by all of its bytes than by some of its fields.
+            if NOT_READ not in message or len(data) > MAX_PACKED:
+                return message
         except MalformedError:
-            return None
+            pass
         finally:
             self._trying -= 1
+        self.exact = exact
+        return None
 
     def _packed(
         self, data: bytes, message: dict[str, object] | None = None
@@ -177,7 +243,7 @@ class Guesser:
                 likelier it is one: only where it is nothing but numbers, packed ones may be meant
                 too, varints only if each is a byte.
         """
-        if len(data) > MAX_PACKED:
+        if len(data) > MAX_PACKED or self._room.steps <= 0:
             return
         if message is not None and not all(map(_is_number, _readings(message))):
             return
@@ -188,6 +254,7 @@ class Guesser:
         for name, size, form in (("doubles", 8, "<d"), ("floats", 4, "<f")):
             if len(data) % size == 0:
                 values = [value for (value,) in struct.iter_unpack(form, data)]
+                self._room.steps -= len(values) // 2
                 if all(map(_plausible, values)):
                     self._room.left -= FOR_A_NUMBER * len(values)
                     yield name, values
@@ -196,7 +263,10 @@ class Guesser:
         numbers = []
         at = 0
         try:
-            while at < len(data) and self._count():
+            while at < len(data):
+                if self._room.steps <= 0:
+                    return None
+                self._room.steps -= 1
                 began = at
                 number, at = varint(data, at)
                 if data[at - 1] == 0 and at - began > 1:
@@ -212,12 +282,9 @@ class Guesser:
             raise MalformedError
         self.exact = False
 
-    def _count(self) -> bool:
-        self._left -= 1
-        return self._left >= 0 and self._room.left > 0
 
-
-def _by_number(found: dict[int, list[object]], left_out: dict[int, int]) -> dict[str, object]:
+def by_number(found: Found, left_out: dict[int, int]) -> dict[str, object]:
+    """The fields of a message as they are shown, and how many of each are not."""
     for number, count in left_out.items():
         found.setdefault(number, []).append({LEFT_OUT: count})
     return {
@@ -249,11 +316,15 @@ def _plausible(number: float) -> bool:
 
 
 def _text(data: bytes) -> str | None:
+    beginning = data[:_LOOKED_AT]
+    if len(beginning.translate(None, _CONTROLS)) < len(beginning):
+        return None
+    if not beginning.isascii() and _BEYOND_ASCII.search(beginning):
+        return None
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError:
         return None
-    return None if _NOT_IN_TEXT.search(text) else text
 
 
 def _is_all_bytes(message: dict[str, object]) -> bool:
@@ -272,5 +343,6 @@ _NUMBERS = {"varint", "fixed32", "fixed64", "group"}
 
 
 def _readings(message: dict[str, object]) -> Iterator[object]:
-    for value in message.values():
-        yield from value if isinstance(value, list) else (value,)
+    for number, value in message.items():
+        if number != NOT_READ:
+            yield from value if isinstance(value, list) else (value,)

@@ -1,9 +1,11 @@
-"""How much is told of messages: a few bytes on the wire can mean very many in an event."""
+"""How much is told of messages: a few bytes on the wire can mean very many in an event.
+
+And how long may be looked at one: whoever reads it holds up the relay, and all calls in it.
+"""
 
 import base64
-import json
 
-# Characters of JSON that are told of one message, at most: eight times what the longest one has
+# Bytes of JSON that are told of one message, at most: eight times what the longest one has
 # (MAX_MESSAGE_SIZE in mitm/wire/grpc.py), enough for a list of small messages with their names.
 MAX_TOLD = 32 * 1024 * 1024
 
@@ -28,19 +30,46 @@ OVERDRAFT = 1024
 # of a list, fields of a message, characters of a text, bytes.
 LEFT_OUT = "@left_out"
 
-# The longest escape of a character in JSON (RFC 8259 section 7), `\u0000`.
+# Under this name it is told how many bytes of a message have not been looked at, because it has
+# more fields than can be read while the relay waits.
+NOT_READ = "@left_out_bytes"
+
+# What is done for one message, in steps of about half a microsecond: some 10 ms, and no more than
+# 20. A clock would do as well, but of the same bytes it would have something else told each time.
+# It takes some to find a field, more to tell what it says, and more again for a message, even for
+# one that is only tried.
+MAX_STEPS = 20_000
+STEPS_FOR_A_FIELD = 2
+STEPS_FOR_A_VALUE = 2
+STEPS_FOR_A_MESSAGE = 8
+
+# Kept for a field that the type does not have, until those that it has are read.
+STEPS_FOR_AN_UNKNOWN = 6
+
+# Bytes that are copied, decoded or searched in one step.
+BYTES_A_STEP = 2048
+
+# A short text is looked at in less time than it takes to write it.
+_SHORT = 64
+
+# The longest escape of a character in JSON (RFC 8259 section 7), `\u0000`, and those that have it.
 _LONGEST_ESCAPE = 6
+_ESCAPED = bytes({*range(0x20)} - {*b"\t\n\r"})
 
 
 class Room:
-    """How much may still be told.
+    """How much may still be told, and done.
 
     Attributes:
-        left: characters of JSON; less than none once it is used up.
+        left: bytes of JSON; less than none once it is used up.
+        steps: what may still be done for the message that is being read, see `MAX_STEPS`.
     """
+
+    __slots__ = ("left", "steps")
 
     def __init__(self, left: int = MAX_TOLD) -> None:
         self.left = left
+        self.steps = MAX_STEPS
 
     def add(self, size: int) -> None:
         """Make room for a message of so many bytes on the wire."""
@@ -48,9 +77,8 @@ class Room:
 
     def text(self, text: str) -> object:
         """A text as it is; if there is no room, its beginning."""
-        # To write it takes longer; a printable one has but quotes and backslashes to escape.
-        cost = len(text) + 2 if text.isprintable() else len(json.dumps(text, ensure_ascii=False))
-        if self._take(cost):
+        self.steps -= len(text) // BYTES_A_STEP
+        if self._take(length_in_json(text)):
             return text
         shown = text[: max(0, self.left) // _LONGEST_ESCAPE]
         self.left = 0
@@ -58,7 +86,8 @@ class Room:
 
     def base64(self, data: bytes) -> object:
         """Bytes in base64; if there is no room, the first ones."""
-        if self._take(len(data) * 4 // 3 + 4):
+        self.steps -= len(data) // BYTES_A_STEP
+        if self._take(length_in_base64(data)):
             return base64.b64encode(data).decode()
         shown = data[: max(0, self.left) * 3 // 4]
         self.left = 0
@@ -70,3 +99,17 @@ class Room:
             return False
         self.left -= cost
         return True
+
+
+def length_in_json(text: str) -> int:
+    """How long a text is in JSON, about."""
+    if len(text) < _SHORT and text.isprintable():
+        return len(text) + 2
+    data = text.encode()
+    escaped = len(data) - len(data.translate(None, _ESCAPED))
+    return len(data) + (_LONGEST_ESCAPE - 1) * escaped + 2
+
+
+def length_in_base64(data: bytes) -> int:
+    """How long bytes are in base64, about, with quotes."""
+    return len(data) * 4 // 3 + 4

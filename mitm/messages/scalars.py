@@ -11,6 +11,8 @@ from mitm.messages.wire_format import BYTES, FIXED32, FIXED64, GROUP, VARINT
 
 Json = Any
 
+_FLOAT, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")
+
 Tell = Callable[[int], Json]
 """Makes JSON of a number."""
 
@@ -60,7 +62,7 @@ def _zigzag(value: int) -> int:
 
 
 def _float(value: int) -> Json:
-    (number,) = struct.unpack("<f", struct.pack("<L", value))
+    (number,) = _FLOAT.unpack(value.to_bytes(4, "little"))
     if not math.isfinite(number):
         return _not_finite(number)
     # As short as it can be and still be the same number of 32 bits.
@@ -73,13 +75,13 @@ def _float(value: int) -> Json:
 
 def _as_float(number: float) -> float | None:
     try:
-        return float(struct.unpack("<f", struct.pack("<f", number))[0])
+        return float(_FLOAT.unpack(_FLOAT.pack(number))[0])
     except OverflowError:  # rounded up beyond the largest one
         return None
 
 
 def _double(value: int) -> Json:
-    (number,) = struct.unpack("<d", struct.pack("<Q", value))
+    (number,) = _DOUBLE.unpack(value.to_bytes(8, "little"))
     return number if math.isfinite(number) else _not_finite(number)
 
 

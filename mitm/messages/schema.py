@@ -1,7 +1,6 @@
 """gRPC messages to JSON: through the descriptors of the services that are known, or by guessing."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -14,7 +13,8 @@ from mitm.events import Direction, Source
 from mitm.messages.error_details import error_details
 from mitm.messages.guess import guess
 from mitm.messages.pool import MISSING, add_files
-from mitm.messages.room import Room
+from mitm.messages.room import MAX_STEPS, Room
+from mitm.messages.shape import shape_of
 from mitm.messages.typed import read
 from mitm.messages.wire_format import MalformedError
 
@@ -63,7 +63,7 @@ class Schema:
         self, files: FileDescriptorSet | None = None, source: Source = "descriptors"
     ) -> None:
         self._types: dict[tuple[str, Direction], _Type] = {}
-        self._pools: list[tuple[DescriptorPool, Source]] = []
+        self._pools: list[DescriptorPool] = []
         self.unusable: list[str] = []
         if files:
             self.add(files, source)
@@ -75,7 +75,7 @@ class Schema:
         pool = DescriptorPool()
         added, unusable = add_files(pool, files.file)
         self.unusable += unusable
-        self._pools.append((pool, source))
+        self._pools.append(pool)
         for name in sorted(added):
             for service in pool.FindFileByName(name).services_by_name.values():
                 for method in service.methods:
@@ -111,41 +111,44 @@ class Schema:
             data: the message without gRPC's prefix, uncompressed.
             room: how much may be told of it.
         """
+        if room is None:
+            room = Room()
+        room.steps = MAX_STEPS
         known = self._types.get((method, direction))
-        name = known.descriptor.full_name if known else ""
-        return self._decode(name, [known] if known else [], data, room or Room())
+        if known is None:
+            guessed, exact = guess(data, room)
+            return _guessed("", guessed, exact, data)
+        shape = shape_of(known.descriptor)
+        try:
+            value, fits, exact = read(shape, data, self._find, room)
+        except MalformedError:
+            return Decoded(shape.name, None, data, None)
+        if not fits:
+            return _guessed(shape.name, value, exact, data)
+        # The types that have a JSON form of their own, `StringValue` for example.
+        if not isinstance(value, dict):
+            value = {"value": value}
+        return Decoded(shape.name, value, None if exact else data, known.source)
 
     def decode_status(self, data: bytes) -> dict[str, object] | None:
         """Read a `google.rpc.Status` with the details in it, None if the bytes are none."""
-        type_ = _pool_of_errors().FindMessageTypeByName("google.rpc.Status")
+        type_ = shape_of(_pool_of_errors().FindMessageTypeByName("google.rpc.Status"))
         try:
             told = read(type_, data, self._find, Room(MAX_TOLD_OF_ERROR))
         except MalformedError:
             return None
         return told.value if told.fits else None
 
-    def _decode(self, name: str, known: Iterable[_Type], data: bytes, room: Room) -> Decoded:
-        for type_ in known:
-            try:
-                told = read(type_.descriptor, data, self._find, room)
-            except MalformedError:
-                break
-            if told.fits:
-                # The types that have a JSON form of their own, `StringValue` for example.
-                value = told.value if isinstance(told.value, dict) else {"value": told.value}
-                return Decoded(name, value, None if told.exact else data, type_.source)
-        guessed, exact = guess(data, room)
-        return Decoded(name, guessed, None if exact else data, None if guessed is None else "guess")
-
     def _find(self, name: str) -> Descriptor | None:
-        return next((known.descriptor for known in self._named(name)), None)
-
-    def _named(self, name: str) -> Iterator[_Type]:
-        """The types of that name; those of errors are known to everybody."""
-        built_in: tuple[DescriptorPool, Source] = _pool_of_errors(), "descriptors"
-        for pool, source in chain(self._pools, [built_in]):
+        """The type of that name; those of errors are known to everybody."""
+        for pool in chain(self._pools, [_pool_of_errors()]):
             with contextlib.suppress(KeyError):
-                yield _Type(pool.FindMessageTypeByName(name), source)
+                return pool.FindMessageTypeByName(name)
+        return None
+
+
+def _guessed(name: str, value: dict[str, object] | None, exact: bool, data: bytes) -> Decoded:
+    return Decoded(name, value, None if exact else data, None if value is None else "guess")
 
 
 @lru_cache(maxsize=1)

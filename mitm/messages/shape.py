@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from mitm.messages.room import FOR_A_FIELD, FOR_A_NUMBER
 from mitm.messages.scalars import WIRE_TYPES, Fits, Json, Tell, scalar
 from mitm.messages.wire_format import BYTES, FIXED32, FIXED64, VARINT
 
@@ -62,11 +63,34 @@ class FieldShape(NamedTuple):
         return kind == self.kind or (self.packable and kind == BYTES)
 
 
+class FlatField(NamedTuple):
+    """A scalar that a message has but once, as mitm/messages/flat.py needs it.
+
+    Attributes:
+        name: see `FieldShape`, as the next ones.
+        cost: what is counted for the field, whatever it says.
+    """
+
+    name: str
+    is_text: bool
+    tell: Tell
+    fits: Fits
+    cost: int
+
+
 class TypeShape(NamedTuple):
-    """A type of message."""
+    """A type of message.
+
+    Attributes:
+        name: its full name.
+        flat: the fields that are scalars which it has but once, by their keys on the wire, where
+            these are one byte long.
+    """
 
     descriptor: Descriptor
+    name: str
     fields: dict[int, FieldShape]
+    flat: dict[int, FlatField]
     extendable: bool
 
     def field(self, number: int) -> FieldShape | None:
@@ -81,11 +105,27 @@ class TypeShape(NamedTuple):
         return known
 
 
+ANY = "google.protobuf.Any"
+
+
 # Types are looked up for every message; Google's public interfaces have some thousands.
 @lru_cache(maxsize=4096)
 def shape_of(descriptor: Descriptor) -> TypeShape:
     known = {field.number: shape_of_field(field) for field in descriptor.fields}
-    return TypeShape(descriptor, known, descriptor.is_extendable)
+    flat = {}
+    # An Any is read by what is in it.
+    for field in descriptor.fields if descriptor.full_name != ANY else ():
+        key = field.number << 3 | known[field.number].kind
+        # Of several fields only one may be there; a field that is `optional` is alone in a oneof.
+        alone = field.containing_oneof is None or len(field.containing_oneof.fields) == 1
+        if key < 0x80 and alone and not (field.message_type or known[field.number].repeated):
+            flat[key] = _flat(known[field.number])
+    return TypeShape(descriptor, descriptor.full_name, known, flat, bool(descriptor.is_extendable))
+
+
+def _flat(field: FieldShape) -> FlatField:
+    cost = FOR_A_FIELD + len(field.name) + (0 if field.kind == BYTES else FOR_A_NUMBER)
+    return FlatField(field.name, field.is_text, field.tell, field.fits, cost)
 
 
 @lru_cache(maxsize=4096)

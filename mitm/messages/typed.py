@@ -11,16 +11,29 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor
 
-from mitm.messages.guess import Guesser
-from mitm.messages.room import FOR_A_FIELD, FOR_A_MESSAGE, FOR_A_NUMBER, LEFT_OUT, OVERDRAFT, Room
+from mitm.messages.flat import read_flat
+from mitm.messages.guess import Found, Guesser, by_number
+from mitm.messages.room import (
+    FOR_A_FIELD,
+    FOR_A_MESSAGE,
+    FOR_A_NUMBER,
+    LEFT_OUT,
+    NOT_READ,
+    OVERDRAFT,
+    STEPS_FOR_A_MESSAGE,
+    STEPS_FOR_A_VALUE,
+    STEPS_FOR_AN_UNKNOWN,
+    Room,
+)
 from mitm.messages.scalars import Json
-from mitm.messages.shape import FieldShape, TypeShape, shape_of
+from mitm.messages.shape import ANY, FieldShape, TypeShape, shape_of
 from mitm.messages.well_known import FORMS
 from mitm.messages.wire_format import (
     BYTES,
     FIXED32,
     FIXED64,
     MAX_DEPTH,
+    THE_REST,
     VARINT,
     Field,
     MalformedError,
@@ -42,7 +55,7 @@ class Reading(NamedTuple):
 
     Attributes:
         value: as JSON.
-        fits: a field of it is one of the type, or it has none at all.
+        fits: a field of it is one of the type, or it has none at all. Else the fields are guessed.
         exact: the value accounts for all bytes.
     """
 
@@ -51,19 +64,23 @@ class Reading(NamedTuple):
     exact: bool
 
 
-def read(descriptor: Descriptor, data: bytes, find: Find, room: Room) -> Reading:
+def read(type_: TypeShape, data: bytes, find: Find, room: Room) -> Reading:
     """Read a message of a type.
 
     Args:
-        descriptor: of the type.
+        type_: what it looks like.
         data: the message, uncompressed.
         find: gives the type of a full name, for what is in an `Any`.
-        room: how much may be told.
+        room: how much may be told, and done.
 
     Raises:
         MalformedError: it is no message at all.
     """
-    return _Reader(find, room).read(descriptor, data)
+    if type_.name not in FORMS:
+        value = read_flat(type_, data, room)
+        if value is not None:
+            return Reading(value, True, True)
+    return _Reader(find, room).read(type_, data)
 
 
 class _Reader:
@@ -81,15 +98,19 @@ class _Reader:
         self._room = room
         self._guesser: Guesser | None = None
 
-    def read(self, descriptor: Descriptor, data: bytes) -> Reading:
+    def read(self, type_: TypeShape, data: bytes) -> Reading:
         """Read a message that stands in no other one.
 
         Raises:
             MalformedError: it is none.
         """
-        value = self._message(descriptor, fields(data), 1)
-        exact = self.exact and (self._guesser is None or self._guesser.exact)
-        return Reading(value, self.fits or not data, exact)
+        value = self._message(type_, fields(data, self._room), 1)
+        fits = self.fits or not data
+        if not fits and LEFT_OUT in value:
+            raise MalformedError  # nothing but groups that are too deep
+        # What nothing fits is a guess, which accounts for what the type has no field for.
+        exact = (self.exact or not fits) and (self._guesser is None or self._guesser.exact)
+        return Reading(value, fits, exact)
 
     def _guess(self) -> Guesser:
         """What reads what is not of the type; its limits are those of the whole message."""
@@ -97,16 +118,28 @@ class _Reader:
             self._guesser = Guesser(self._room)
         return self._guesser
 
-    def _message(self, descriptor: Descriptor, written: Iterable[Field], depth: int) -> Json:
+    def _message(self, type_: TypeShape, written: Iterable[Field], depth: int) -> Json:
         """Read the fields of a message that stands so deep, the outermost at 1."""
         self._room.left -= FOR_A_MESSAGE
-        if descriptor.full_name == _ANY:
+        self._room.steps -= STEPS_FOR_A_MESSAGE
+        if type_.name == ANY:
             return self._any(written, depth)
-        type_ = shape_of(descriptor)
-        value = self._fields(type_, written, depth)
-        form = FORMS.get(descriptor.full_name)
+        return self._formed(type_, self._fields(type_, written, depth))
+
+    def _of_bytes(self, type_: TypeShape, data: bytes, depth: int) -> Json:
+        """The same of a message within another one."""
+        value = read_flat(type_, data, self._room)
+        if value is None:
+            return self._message(type_, fields(data, self._room), depth)
+        self.fits = self.fits or bool(value)
+        return self._formed(type_, value)
+
+    def _formed(self, type_: TypeShape, value: dict[str, Json]) -> Json:
+        """What is read of a message in the form of its type."""
+        form = FORMS.get(type_.name)
         if form is None:
             return value
+        self._room.steps -= STEPS_FOR_A_MESSAGE
         try:
             told, exact = form(value, type_)
         except (ValueError, OverflowError, TypeError, KeyError):
@@ -124,25 +157,30 @@ class _Reader:
         unknown: list[Field] = []
         left_out: dict[int, int] = {}
         chosen: dict[str, int] = {}
+        room = self._room
         for field in written:
-            number = field.number
-            if self._room.left <= 0:
+            number, kind, content, _, _, shortest = field
+            if room.left <= 0 and number != THE_REST:
                 left_out[number] = left_out.get(number, 0) + 1
                 continue
-            self._room.left -= FOR_A_FIELD
-            if not field.shortest:
+            room.left -= FOR_A_FIELD
+            room.steps -= 1  # beside what it takes to find it
+            if not shortest:
                 self.exact = False
             known = type_.fields.get(number) or type_.field(number)
-            if known is None or not known.takes(field.kind):
+            if known is None or not known.takes(kind):
                 unknown.append(field)
+                room.steps -= STEPS_FOR_AN_UNKNOWN
             elif known.is_map:
                 self._entry(known, lists.setdefault(number, {}), field, depth)
             elif known.repeated:
-                told = lists.setdefault(number, [])
-                if number in packed or (told and field.kind != known.kind):
+                told = lists.get(number)
+                if told is None:
+                    told = lists[number] = []
+                elif number in packed or kind != known.kind:
                     self.exact = False  # packed in parts
-                if field.kind == known.kind:
-                    told.append(self._single(known, field.value, depth))
+                if kind == known.kind:
+                    told.append(self._single(known, content, depth))
                 else:
                     packed.add(number)
                     self._numbers(known, told, field)
@@ -153,11 +191,11 @@ class _Reader:
                     chosen[known.oneof] = number
                     self.exact = False
                 if known.message:
-                    single.setdefault(number, []).append(field.value)
+                    single.setdefault(number, []).append(content)
                 else:
                     if number in single:
                         self.exact = False
-                    single[number] = field.value
+                    single[number] = content
         value: dict[str, Json] = {}
         numbers = single.keys() | lists.keys() | left_out.keys() if lists or left_out else single
         for number in sorted(numbers):
@@ -182,16 +220,29 @@ class _Reader:
             self.fits = True
             value |= self._left_out(sum(left_out.values()))
         if unknown:
-            self.exact = False
             value |= self._unknown(unknown)
         return value
 
     def _unknown(self, written: list[Field]) -> dict[str, Json]:
-        """Fields that the type does not have, guessed."""
-        try:
-            return self._guess().message(written, 0)
-        except MalformedError:  # a group that is too deep
-            return {LEFT_OUT: len(written)}
+        """Fields that the type does not have, guessed; and what is not read."""
+        self.exact = False
+        self._room.steps += STEPS_FOR_AN_UNKNOWN * len(written)
+        found: Found = {}
+        left_out: dict[int, int] = {}
+        beside: dict[str, Json] = {}
+        for field in written:
+            if field.number == THE_REST:
+                beside[NOT_READ] = field.value
+            elif self._room.left <= 0 or self._room.steps <= 0:
+                left_out[field.number] = left_out.get(field.number, 0) + 1
+            else:
+                try:
+                    self._guess().add(found, field)
+                except MalformedError:  # a group that is too deep
+                    beside[LEFT_OUT] = beside.get(LEFT_OUT, 0) + 1
+        if left_out or beside:
+            self._guess().exact = False
+        return by_number(found, left_out) | beside
 
     def _merged(self, parts: list[Any]) -> Any:
         """A message that may be written in parts."""
@@ -205,8 +256,9 @@ class _Reader:
     def _single(self, known: FieldShape, value: Any, depth: int) -> Json:
         """One value; of a message its bytes, or the fields of a group."""
         if known.message:
-            return self._inner(known.message, value, depth)
+            return self._inner(shape_of(known.message), value, depth)
         self.fits = True
+        self._room.steps -= STEPS_FOR_A_VALUE
         if known.kind == BYTES:
             return self._bytes(value, is_text=known.is_text)
         self.exact = self.exact and known.fits(value)
@@ -216,7 +268,7 @@ class _Reader:
             self._room.left -= len(told)
         return told
 
-    def _inner(self, descriptor: Descriptor, value: bytes | list[Field], depth: int) -> Json:
+    def _inner(self, type_: TypeShape, value: bytes | list[Field], depth: int) -> Json:
         """A message within another one."""
         if self._room.left <= 0:
             return self._left_out(len(value))
@@ -224,11 +276,11 @@ class _Reader:
             if isinstance(value, list):
                 if depth >= MAX_DEPTH:
                     return {**self._left_out(len(value)), DEEPER: MAX_DEPTH}
-                told = self._message(descriptor, value, depth + 1)
+                told = self._message(type_, value, depth + 1)
             elif depth >= MAX_DEPTH:
                 return {**self._raw(value), DEEPER: MAX_DEPTH}
             else:
-                told = self._message(descriptor, fields(value), depth + 1)
+                told = self._of_bytes(type_, value, depth + 1)
         except MalformedError:
             # Parsers refuse all of the message for it; what stands beside it is as it is.
             return self._guess().of_bytes(value) if isinstance(value, bytes) else {}
@@ -259,11 +311,14 @@ class _Reader:
         """Add numbers that are packed to a list."""
         assert isinstance(field.value, bytes)
         self.fits = True
+        # The shortest way to write a float is found by trying.
+        for_each = 2 if known.kind == FIXED32 else 0
         at = 0
         for number, start, at in _unpacked(known.kind, field.value):
-            if self._room.left <= 0:
+            if self._room.left <= 0 or self._room.steps <= 0:
                 told.append(self._left_out(_count(known.kind, field.value[start:])))
                 return
+            self._room.steps -= for_each
             if known.kind == VARINT and at - start > 1 and not field.value[at - 1]:
                 self.exact = False
             told.append(self._single(known, number, 0))
@@ -281,11 +336,21 @@ class _Reader:
         entry = shape_of(known.message)
         key, of_key = entry.fields[1], entry.fields[2]
         try:
-            inner = list(fields(field.value))
+            inner = list(fields(field.value, self._room))
         except MalformedError:
-            told.setdefault(NO_ENTRY, []).append(self._guess().of_bytes(field.value))
+            none = told.setdefault(NO_ENTRY, [])
+            if not isinstance(none, list):  # a key is called so as well
+                none = told[NO_ENTRY] = []
+                self.exact = False
+            none.append(self._guess().of_bytes(field.value))
             return
         self.fits = True
+        if inner and inner[-1].number == THE_REST:
+            self.exact = False
+            before = told.get(NOT_READ)
+            told[NOT_READ] = len(field.value) + (before if isinstance(before, int) else 0)
+            return
+        self._room.steps -= STEPS_FOR_A_MESSAGE
         self._room.left -= FOR_A_FIELD * len(inner)
         keys = [each for each in inner if each.number == 1 and each.kind == key.kind]
         values = [each for each in inner if each.number == 2 and each.kind == of_key.kind]
@@ -300,7 +365,7 @@ class _Reader:
             whole = self._merged(parts) if of_key.message else parts[-1]
             told[name] = self._single(of_key, whole, depth + 1)
         elif of_key.message:
-            told[name] = self._inner(of_key.message, b"", depth + 1)
+            told[name] = self._inner(shape_of(of_key.message), b"", depth + 1)
         else:
             told[name] = of_key.default
 
@@ -336,6 +401,7 @@ class _Reader:
                 parts[field.number] = field.value
             else:
                 others.append(field)
+                self._room.steps -= STEPS_FOR_AN_UNKNOWN
         told: dict[str, Json] = {}
         if parts:
             self.fits = True
@@ -344,7 +410,6 @@ class _Reader:
             name = url.rpartition("/")[2] if isinstance(url, str) else ""
             told |= self._within_any(self._find(name), parts.get(2, b""), depth)
         if others:
-            self.exact = False
             told |= self._unknown(others)
         return told
 
@@ -355,22 +420,22 @@ class _Reader:
             return {"value": self._room.base64(content), DEEPER: MAX_DEPTH}
         if self._room.left <= 0:
             return self._left_out(len(content))
+        self._room.steps -= STEPS_FOR_A_MESSAGE
         try:
             if descriptor:
                 self.fits = False
-                told = self._message(descriptor, fields(content), depth + 1)
+                told = self._of_bytes(shape_of(descriptor), content, depth + 1)
                 fits, self.fits = self.fits or not content, True
-                if fits and (descriptor.full_name in FORMS or descriptor.full_name == _ANY):
+                if fits and (descriptor.full_name in FORMS or descriptor.full_name == ANY):
                     return {"value": told}
                 if fits:
                     return dict(told)
-            return self._guess().message(fields(content), 0)
+            return self._guess().message(fields(content, self._room), 0)
         except MalformedError:
             self.fits = True
             return {"value": self._bytes(content, is_text=False)}
 
 
-_ANY = "google.protobuf.Any"
 _SIZES = {FIXED64: 8, FIXED32: 4}
 _NOT_LAST = bytes(range(0x80, 0x100))  # bytes that a varint goes on after
 

@@ -6,7 +6,12 @@ https://protobuf.dev/programming-guides/encoding/
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mitm.messages.room import BYTES_A_STEP, STEPS_FOR_A_FIELD, STEPS_FOR_A_VALUE, Room
+
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)
+
+# The number, which no field has, of what stands for all that is not read of a message.
+THE_REST = 0
 
 # Messages in messages, and groups in groups, that are looked into: what the parsers of Protocol
 # Buffers take (kDefaultDepthLimit in upb, CodedInputStream::default_recursion_limit_ in C++).
@@ -40,24 +45,48 @@ class Field(NamedTuple):
     shortest: bool
 
 
-def fields(data: bytes) -> Iterator[Field]:
+def fields(data: bytes, room: Room | None = None) -> Iterator[Field]:
     """The fields of a message, in their order.
+
+    Args:
+        data: the message.
+        room: its steps are how many fields are read, those in groups among them. If there are more,
+            the last one that is given is none: its number is `THE_REST`, and its value says how
+            many bytes are not read. Without it all are.
 
     Raises:
         MalformedError: on reaching what is no field.
     """
     at, end = 0, len(data)
     while at < end:
-        # Small numbers in fields up to 15, of which there may be millions.
-        if at + 1 < end and data[at] & 0x87 == VARINT and data[at + 1] < 0x80 and data[at] > 7:
-            yield Field(data[at] >> 3, VARINT, data[at + 1], at, at + 2, True)
-            at += 2
-            continue
-        field = _field(data, at, 1)
+        if room is not None:
+            if room.steps <= 0:
+                yield _rest(data, at)
+                return
+            room.steps -= STEPS_FOR_A_FIELD
+        # Small numbers and short texts in fields up to 15 are what most messages are made of.
+        key = data[at]
+        size = data[at + 1] if at + 1 < end else 0x80
+        if size < 0x80 and 7 < key < 0x80:
+            if key & 7 == VARINT:
+                yield Field(key >> 3, VARINT, size, at, at + 2, True)
+                at += 2
+                continue
+            if key & 7 == BYTES:
+                start, at = at, at + 2 + size
+                if at > end:
+                    raise MalformedError
+                yield Field(key >> 3, BYTES, data[start + 2 : at], start, at, True)
+                continue
+        field = _field(data, at, 1, room)
         if field.kind == END_GROUP:
             raise MalformedError
         yield field
         at = field.end
+
+
+def _rest(data: bytes, at: int) -> Field:
+    return Field(THE_REST, VARINT, len(data) - at, at, len(data), True)
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
@@ -95,7 +124,7 @@ def of_bytes(number: int, content: bytes) -> bytes:
     return written(number << 3 | BYTES) + written(len(content)) + content
 
 
-def _field(data: bytes, start: int, depth: int) -> Field:
+def _field(data: bytes, start: int, depth: int, room: Room | None) -> Field:
     key = data[start]
     at = start + 1
     shortest = True
@@ -118,6 +147,8 @@ def _field(data: bytes, start: int, depth: int) -> Field:
         if at > len(data):
             raise MalformedError
         value = data[began:at]
+        if room is not None:
+            room.steps -= length // BYTES_A_STEP
     elif kind in (FIXED64, FIXED32):
         began, at = at, at + (8 if kind == FIXED64 else 4)
         if at > len(data):
@@ -125,9 +156,9 @@ def _field(data: bytes, start: int, depth: int) -> Field:
         value = int.from_bytes(data[began:at], "little")
     elif kind == GROUP:
         if depth >= MAX_DEPTH:
-            value, at = _skipped(data, at, number)
+            value, at = _skipped(data, at, number, room)
         else:
-            value, at, all_shortest = _group(data, at, number, depth + 1)
+            value, at, all_shortest = _group(data, at, number, depth + 1, room)
             shortest = shortest and all_shortest
     elif kind == END_GROUP:
         value = 0
@@ -136,11 +167,17 @@ def _field(data: bytes, start: int, depth: int) -> Field:
     return Field(number, kind, value, start, at, shortest)
 
 
-def _group(data: bytes, at: int, number: int, depth: int) -> tuple[list[Field], int, bool]:
+def _group(
+    data: bytes, at: int, number: int, depth: int, room: Room | None
+) -> tuple[list[Field], int, bool]:
     found: list[Field] = []
     shortest = True
     while at < len(data):
-        field = _field(data, at, depth)
+        if room is not None:
+            if room.steps <= 0:
+                return [*found, _rest(data, at)], len(data), shortest
+            room.steps -= STEPS_FOR_A_FIELD + STEPS_FOR_A_VALUE  # which is looked at in any case
+        field = _field(data, at, depth, room)
         at = field.end
         shortest = shortest and field.shortest
         if field.kind == END_GROUP:
@@ -148,14 +185,30 @@ def _group(data: bytes, at: int, number: int, depth: int) -> tuple[list[Field], 
                 break
             return found, at, shortest
         found.append(field)
+        if room is not None and room.steps <= 0 and _is_cut(field):
+            return found, at, shortest
     raise MalformedError
 
 
-def _skipped(data: bytes, at: int, number: int) -> tuple[bytes, int]:
+def _is_cut(field: Field) -> bool:
+    """Whether it is what is not read, or a group that is not read to its end."""
+    value = field.value
+    return field.number == THE_REST or (
+        isinstance(value, list) and bool(value) and _is_cut(value[-1])
+    )
+
+
+def _skipped(
+    data: bytes, at: int, number: int, room: Room | None
+) -> tuple[bytes | list[Field], int]:
     """The content of a group, however many are in it, and where it ends."""
     start = at
     open_groups = [number]
     while at < len(data):
+        if room is not None:
+            if room.steps <= 0:
+                return [_rest(data, start)], len(data)
+            room.steps -= STEPS_FOR_A_FIELD
         began = at
         key, at = varint(data, at)
         if key & 7 == GROUP:
@@ -166,5 +219,5 @@ def _skipped(data: bytes, at: int, number: int) -> tuple[bytes, int]:
             if not open_groups:
                 return data[start:began], at
         else:
-            at = _field(data, began, 1).end
+            at = _field(data, began, 1, room).end
     raise MalformedError

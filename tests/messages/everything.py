@@ -183,6 +183,20 @@ def messages(name: str) -> st.SearchStrategy[Any]:
     return st.deferred(lambda: _of(pool().FindMessageTypeByName(name), 3))
 
 
+def flat_messages(name: str) -> st.SearchStrategy[Any]:
+    """Messages of a type in which there are nothing but scalars, each but once."""
+    descriptor = pool().FindMessageTypeByName(name)
+    scalars = {
+        field.name: _scalar(field)
+        for field in descriptor.fields
+        if not (field.message_type or is_repeated(field))
+    }
+    return st.builds(
+        lambda fields: GetMessageClass(descriptor)(**fields),
+        st.fixed_dictionaries({}, optional=scalars),
+    )
+
+
 @st.composite
 def _of(draw: st.DrawFn, descriptor: Descriptor, depth: int) -> Any:
     message = GetMessageClass(descriptor)()

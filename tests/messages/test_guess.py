@@ -11,9 +11,12 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitm.messages.guess import MAX_DEPTH, MAX_FIELDS, MAX_PACKED, guess
-from mitm.messages.room import LEFT_OUT
+from mitm.messages.guess import MAX_DEPTH, MAX_PACKED, guess
+from mitm.messages.room import NOT_READ
 from tests.messages.guessed import encoded, field, varint
+
+# Fields of which all are read, and of which only the first are.
+_SOME, _VERY_MANY = 2_000, 100_000
 
 _UUID = "123e4567-e89b-12d3-a456-426614174000"
 
@@ -218,27 +221,36 @@ def test_messages_as_deep_as_they_are_looked_into_cost_little() -> None:
     assert time.process_time() - started < 1
 
 
-def test_of_a_message_of_very_many_fields_the_first_are_shown_and_the_others_counted() -> None:
-    read, exact = guess(MAX_FIELDS * b"\x08\x01")
+def test_of_a_message_of_very_many_fields_the_first_are_read() -> None:
+    read, exact = guess(_SOME * b"\x08\x01")
     assert exact
-    assert read == {"1": MAX_FIELDS * [1]}
-    read, exact = guess((MAX_FIELDS + 7) * b"\x08\x01" + b"\x10\x02")
-    assert not exact
-    assert read == {"1": [*MAX_FIELDS * [1], {LEFT_OUT: 7}], "2": {LEFT_OUT: 1}}
-    # What is no message is none, however long it seems to be one.
-    assert guess((MAX_FIELDS + 7) * b"\x08\x01" + b"\x00") == (None, False)
+    assert read == {"1": _SOME * [1]}
+    # What is no message is none, as far as it is looked at.
+    assert guess(_SOME * b"\x08\x01" + b"\x00") == (None, False)
+    for end in (b"\x10\x02", b"\x00"):
+        data = _VERY_MANY * b"\x08\x01" + end
+        read, exact = guess(data)
+        assert not exact
+        assert read
+        shown = read["1"]
+        assert isinstance(shown, list)
+        assert _SOME < len(shown) < _VERY_MANY
+        assert read == {"1": len(shown) * [1], NOT_READ: len(data) - 2 * len(shown)}
 
 
 def test_a_long_list_within_a_message_is_cut_as_well() -> None:
-    users = 3 * MAX_FIELDS * field(1, b"\x08\x96\x01\x12\x01x")
-    read, exact = guess(field(2, users))
+    user = field(1, b"\x08\x96\x01\x12\x01x")
+    read, exact = guess(field(2, _VERY_MANY * user) + b"\x18\x01")
     assert not exact
     assert read
     assert isinstance(read["2"], dict)
+    assert read.keys() == {"2", NOT_READ}
+    assert read[NOT_READ] == 2
     *shown, last = read["2"]["1"]
-    assert shown[0] == {"1": 150, "2": "x"}
-    assert 0 < len(shown) < MAX_FIELDS
-    assert last == {LEFT_OUT: 3 * MAX_FIELDS - len(shown)}
+    assert shown == len(shown) * [{"1": 150, "2": "x"}]
+    # The last one is read as far as it goes.
+    left_out = last.get(NOT_READ, 0) + read["2"][NOT_READ]
+    assert 0 < _VERY_MANY * len(user) - left_out - len(shown) * len(user) <= len(user)
 
 
 def test_very_many_wrong_tries_are_given_up() -> None:
@@ -249,8 +261,97 @@ def test_very_many_wrong_tries_are_given_up() -> None:
     assert read
     assert isinstance(read["1"], list)
     assert read["1"][0]["bytes"] == base64.b64encode(wrong).decode()
-    assert read["1"][-1] == {LEFT_OUT: 100_001 - len(read["1"])}
-    assert len(read["1"]) <= MAX_FIELDS
+    assert all(isinstance(each, dict) and "bytes" in each for each in read["1"])
+    size = len(field(1, wrong))
+    assert read[NOT_READ] == (100_000 - len(read["1"])) * size
+    assert read.keys() == {"1", NOT_READ}
+
+
+_LONG = 65_536
+_TEXTS = {
+    "letters": b"a",
+    "prose": b"\"The quick brown fox\", he said,\n\t'jumps' over the lazy dog.\r\n",
+    "json": b'{"id": 1, "tags": ["a", "b"], "name": "J\\u00f6rg"},\n',
+    "base64": base64.b64encode(bytes(range(0, 256, 5))),
+    "numbers": b"1, 2, 34, 567,\n",
+    "cjk": "\u6f22\u5b57\u304b\u306a\u4ea4\u3058\u308a\u6587\u3002".encode(),
+    "german": "Gr\u00f6\u00dfe, \u00dcbermut, \u00d6l: 5 \u20ac. ".encode(),
+    "emoji": "\U0001f469\u200d\U0001f467 ".encode(),
+}
+
+
+def _text(of: str, size: int = _LONG) -> bytes:
+    return size // len(_TEXTS[of]) * _TEXTS[of]
+
+
+@pytest.mark.parametrize("of", _TEXTS)
+@pytest.mark.parametrize("levels", [0, 1, 3])
+def test_a_long_text_is_a_text(of: str, levels: int) -> None:
+    text = _text(of)
+    data = field(2, text) + b"\x18\x05"
+    for _ in range(levels):
+        data = field(2, data) + b"\x18\x05"
+    read, exact = guess(data)
+    assert exact
+    for _ in range(levels):
+        assert isinstance(read, dict)
+        assert read["3"] == 5
+        read = read["2"]  # type: ignore[assignment]
+    assert read == {"2": text.decode(), "3": 5}
+
+
+def test_long_texts_are_texts_however_many_there_are() -> None:
+    texts = [_text(of) for of in _TEXTS] + [_text("letters", 2**20)]
+    read, exact = guess(b"".join(field(1, text) for text in texts))
+    assert exact
+    assert read == {"1": [text.decode() for text in texts]}
+
+
+def test_of_a_long_text_that_is_a_message_as_well_its_beginning_is_shown_as_one() -> None:
+    text = _LONG // 38 * field(1, _UUID.encode())
+    read, exact = guess(field(1, text))
+    assert exact  # as the text is
+    assert isinstance(read, dict)
+    both = read["1"]
+    assert isinstance(both, dict)
+    assert both["string"] == text.decode()
+    message = both["message"]
+    shown = len(message["1"])
+    assert message == {"1": shown * [_UUID], NOT_READ: len(text) - 38 * shown}
+    assert shown > 10
+    # The twin: of a short one all is.
+    text = 26 * field(1, _UUID.encode())
+    assert guess(field(1, text)) == (
+        {"1": {"string": text.decode(), "message": {"1": 26 * [_UUID]}}},
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(_LONG),
+        b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + _LONG // 256 * bytes(range(256)),
+        bytes(range(1, 100)) * (_LONG // 100),  # packed numbers
+        struct.pack(f"<{_LONG // 4}f", *(each / 7 for each in range(_LONG // 4))),
+        _text("letters") + b"\xff",
+        "J\u00f6rg".encode("latin-1") * (_LONG // 4),
+    ],
+    ids=["zeros", "jpeg", "packed", "floats", "cut", "latin-1"],
+)
+def test_long_data_that_is_neither_is_shown_as_bytes(data: bytes) -> None:
+    shown = {"bytes": base64.b64encode(data).decode()}
+    assert guess(field(15, data) + b"\x08\x01") == ({"15": shown, "1": 1}, True)
+
+
+def test_a_control_character_makes_it_no_text_if_it_comes_early() -> None:
+    for control in ("\x00", "\x7f", "\x85", "\uffff"):
+        early = f"{'xyz ' * 1_000}{control}{'xyz ' * 1_000}"
+        read, exact = guess(field(1, early.encode()))
+        assert exact
+        assert read == {"1": {"bytes": base64.b64encode(early.encode()).decode()}}
+        late = f"{'a' * 5_000}{control}"
+        assert guess(field(1, late.encode())) == ({"1": late}, True)
 
 
 def test_packed_numbers_are_not_looked_for_in_long_data() -> None:

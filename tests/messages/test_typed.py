@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitm.messages import Schema
-from mitm.messages.room import LEFT_OUT
+from mitm.messages.room import LEFT_OUT, NOT_READ
 from mitm.messages.typed import DEEPER, NO_ENTRY
 from mitm.messages.wire_format import MAX_DEPTH
 from tests.messages.everything import (
@@ -285,7 +285,8 @@ def test_values_lists_and_anys_in_each_other_are_looked_into_as_deep() -> None:
 def test_groups_in_each_other_that_are_not_looked_into_are_told_as_left_out() -> None:
     data = b"\x20\x01" + 10_000 * b"\x3b" + 10_000 * b"\x3c"
     told = decoded(OLD_THING, data)
-    assert told == (OLD_THING, {"number": 1, "within": {LEFT_OUT: 1}}, data, "descriptors")
+    within = {"7": {LEFT_OUT: 1}}
+    assert told == (OLD_THING, {"number": 1, "within": within}, data, "descriptors")
 
 
 @given(messages(THING), st.data())
@@ -300,6 +301,17 @@ def test_types_that_went_wrong_never_make_it_raise(message: Message, data: st.Da
             wrong.file.append(FileDescriptorProto.FromString(bytes(wire)))
     told = Schema(wrong).decode(METHODS[THING], "client", message.SerializeToString())
     json.dumps(told.value, allow_nan=False)
+
+
+def test_keys_that_are_called_as_what_is_told_beside_them_do_no_harm() -> None:
+    for name in (NO_ENTRY, LEFT_OUT, NOT_READ):
+        entry = field(30, field(1, name.encode()) + field(2, b"x"))
+        for more in (field(30, b"\xff"), field(30, b""), 50_000 * field(30, field(1, b"k"))):
+            told = decoded(THING, entry + more)
+            json.dumps(told.value)
+            assert told.value
+            # Both are in the value, or the bytes are beside it.
+            assert told.raw or told.value == {"names": {name: "x", NO_ENTRY: [{"bytes": "/w=="}]}}
 
 
 def test_a_map_whose_entries_have_no_key_is_a_list() -> None:
