@@ -81,7 +81,10 @@ def plain(text: str) -> str:
         text = "".join(c if c.isprintable() else _spelled(c) for c in text)
     if not text.isascii():
         text = _INVISIBLE.sub(lambda m: _spelled(m[0]), text)
-    return _COMMAND.sub(lambda m: _in_hexadecimal(m[0][0]) + m[0][1:], text)
+    # Without one of these there is none, and most lines are without.
+    if "::" in text or "##" in text:
+        text = _COMMAND.sub(lambda m: _in_hexadecimal(m[0][0]) + m[0][1:], text)
+    return text
 
 
 def _spelled(character: str) -> str:
@@ -107,10 +110,25 @@ def as_json(value: object, *, indent: int | None = None) -> str:
 
 def as_text(value: object) -> str:
     """A value as a line of JSON for a person: other alphabets as they are, and nothing to obey."""
-    return plain(json.dumps(_sound(value, DEEPEST), ensure_ascii=False))
+    return plain(_encode(_sound(value, DEEPEST)))
+
+
+# An encoder of its own for each text costs as much as a short one.
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 def _sound(value: object, levels: int) -> object:
+    # What messages are made of, first; and by type, since there are many of them.
+    kind = type(value)
+    if kind is dict and levels:
+        sound = {}
+        for name, each in value.items():  # type: ignore[attr-defined]
+            if type(name) is not str or not name.isascii():
+                name = str(_sound(str(name), 1))
+            if type(each) is not str or not each.isascii():
+                each = _sound(each, levels - 1)
+            sound[name] = each
+        return sound
     match value:
         case str():
             return value if value.isascii() else _without_surrogates(value)

@@ -11,9 +11,9 @@ import click
 
 from mitm import content, pki
 from mitm.address import LOCALHOST, Address, guard, is_ip, normal, parse
-from mitm.capture import EventPrinter
-from mitm.cli import completion, report
+from mitm.cli import completion
 from mitm.cli.decoding import Descriptors, decoding_options
+from mitm.cli.live import Live, quiet_option, verbose_option
 from mitm.cli.loop import in_loop
 from mitm.cli.modes import Position, allow_host_option, mode_options, position
 from mitm.cli.recording import Recording, recording_options
@@ -61,6 +61,8 @@ _CERTIFICATE_FILES = {".pem", ".crt", ".cer", ".der", ".p12", ".pfx"}
     is_flag=True,
     help="Answer in the server's place, which is not dialled and need not be there.",
 )
+@verbose_option
+@quiet_option
 @decoding_options
 @recording_options
 @allow_host_option
@@ -76,6 +78,8 @@ def proxy(
     authority_key: Path | None,
     rewrites: tuple[str, ...],
     impersonate: bool,
+    verbose: bool,
+    quiet: bool,
     events: Path | None,
     pcap: Path | None,
     keylog: Path | None,
@@ -84,8 +88,11 @@ def proxy(
 ) -> None:
     """Intercept between any client and its server, and log what is read, until Ctrl-C.
 
+    Each connection gets a verdict when it ends.
+
     \b
     mitm-demo proxy
+    mitm-demo proxy --quiet
     mitm-demo proxy --upstream localhost:50051 --cert self-signed
     mitm-demo proxy --cert lab/attacker.pem --key lab/attacker.key
     mitm-demo proxy --authority ca.pem --authority-key ca.key --cert expired
@@ -98,6 +105,8 @@ def proxy(
     mitm-demo proxy --mode connect --intercept localhost
     mitm-demo proxy --mode transparent --intercept api.example --allow-host 192.0.2.7
     """
+    if verbose and quiet:
+        raise UserError("--verbose shows more, and --quiet less: give one of them")
     where = position(mode, upstream, intercept, allow_host)
     here = guard(parse(listen), allow_host)
     if impersonate and mode == "transparent":
@@ -115,8 +124,17 @@ def proxy(
     choose = _choice(cert, key, where, (authority, authority_key))
     schema = Descriptors(**descriptors).schema(where.upstream)
     attack = Attack(Rules(rewrites, schema), impersonate, upstream_tls)
-    with Recording(events, pcap, keylog) as recording:
-        _intercept(here, where, cert, choose, schema, attack, recording)
+    accepted = not key and pki.load_recipe(cert).expect == "accept"
+    with (
+        Recording(events, pcap, keylog) as recording,
+        Live(
+            verbose=verbose,
+            quiet=quiet,
+            recorded=events is not None,
+            accepted=lambda certificate: accepted,
+        ) as live,
+    ):
+        _intercept(here, where, cert, choose, schema, attack, recording, live)
 
 
 class Attack(NamedTuple):
@@ -242,13 +260,11 @@ def _intercept(
     schema: Schema,
     attack: Attack,
     recording: Recording,
+    live: Live,
 ) -> None:
-    console = report.console()
-    printer = EventPrinter(console, frames=True)
-
     def on_event(event: Event) -> None:
         recording(event)
-        printer(event)
+        live(event)
 
     interceptor = Interceptor(
         listen=listen,
@@ -257,6 +273,7 @@ def _intercept(
         choose=choose,
         schema=schema,
         on_event=on_event,
+        wanted=recording.wanted | live.wanted,
         tap=recording.tap,
         mode=where.mode,
         intercept=where.intercept,
@@ -269,10 +286,9 @@ def _intercept(
     async def go_on() -> None:
         async with interceptor:
             how = ", answering in its place" if attack.impersonate else ""
-            console.print(
+            live.say(
                 f"listening on {interceptor.address}, presenting {cert}, {where}{how}; "
-                "Ctrl-C ends it",
-                soft_wrap=True,
+                "Ctrl-C ends it"
             )
             await asyncio.Event().wait()
 

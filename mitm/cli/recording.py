@@ -13,7 +13,7 @@ import click
 from mitm.capture import JsonLines, Recorder
 from mitm.cli.streams import tell
 from mitm.errors import UserError
-from mitm.events import Event
+from mitm.events import EVERYTHING, FRAME_TYPES, Event, Wanted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,6 +87,7 @@ class Recording:
     Attributes:
         complete: whether all was written; known when it has ended.
         tap: for the `Interceptor`; None if nobody wants packets or secrets.
+        wanted: the events that are written down: all or none.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Recording:
         must_differ({"--events": events, "--pcap": pcap, "--keylog": keylog})
         self.complete = True
         self._log = JsonLines(events) if events else None
+        self.wanted = EVERYTHING if events else Wanted(FRAME_TYPES, messages=False, answers=False)
         self.tap = Recorder(pcap, keylog) if pcap or keylog else None
 
     def __enter__(self) -> Self:

@@ -26,6 +26,11 @@ _STYLES = {
 }
 
 
+def style_of(verdict: str) -> str:
+    """How a verdict is set off, in rich's words."""
+    return _STYLES.get(verdict, "bold yellow")
+
+
 def console() -> Console:
     """A console on stdout: coloured on a terminal, plain in a pipe; rich honours NO_COLOR."""
     # Brackets in foreign text are no markup of ours, nor :words: emoji.
@@ -89,7 +94,7 @@ def outcome(console: Console, outcome: Played) -> None:
 
 def _verdict(result: LegResult, expected: str) -> Text:
     line = Text()
-    line.append(plain(result.verdict), style=_STYLES.get(result.verdict, "bold yellow"))
+    line.append(plain(result.verdict), style=style_of(result.verdict))
     if result.verdict == expected:
         line.append(", as expected", style="green")
     else:

@@ -14,11 +14,12 @@ class ScenarioView:
 
     Args:
         console: where to.
+        frames: whether HTTP/2's control frames are shown too.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, frames: bool = False) -> None:
         self._console = console
-        self._printer = EventPrinter(console, frames=False)
+        self._printer = EventPrinter(console, frames=frames)
         self._script: ScenarioStarted | None = None
         self._genuine: LegEnded | None = None
         self._observer = Observer()

@@ -1,6 +1,7 @@
 """Standard input, output and error: open, in whatever encoding, and what goes out is whole."""
 
 import contextlib
+import errno
 import io
 import os
 import select
@@ -53,9 +54,14 @@ class _Whole(io.RawIOBase):
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll()
             except OSError as error:
-                self.failure = error
-                self._on_failure()
+                self.fail(error)
         return whole
+
+    def fail(self, error: OSError) -> None:
+        """Take no more, for this reason; the first counts."""
+        if not self.failure:
+            self.failure = error
+            self._on_failure()
 
 
 _output: _Whole | None = None
@@ -69,7 +75,8 @@ def prepare() -> None:
     """
     global _output
     _open()
-    _output = _Whole(1, lambda: signal.raise_signal(signal.SIGINT))
+    # To the process: it may be a thread of its own that writes.
+    _output = _Whole(1, lambda: os.kill(os.getpid(), signal.SIGINT))
     sys.stdout = _text(_output, sys.stdout, "replace")
     sys.stderr = _text(_Whole(2, lambda: None), sys.stderr, "backslashreplace")
     if sys.stdin is None:
@@ -100,6 +107,26 @@ def _text(raw: _Whole, before: object, errors: str) -> io.TextIOWrapper:
         errors=errors,
         line_buffering=at_once or raw.isatty(),
     )
+
+
+def write_output(data: bytes) -> None:
+    """Write to standard output, past `sys.stdout`, as soon as all of it is taken; from any thread.
+
+    What cannot be written is told by `finish`.
+    """
+    assert _output
+    _output.write(data)
+
+
+def leave_out(reason: str) -> None:
+    """Have it told at the end that standard output is not whole.
+
+    Args:
+        reason: why not.
+    """
+    assert _output
+    if not _output.failure:
+        _output.failure = OSError(errno.ETIMEDOUT, reason)
 
 
 def finish() -> OSError | None:

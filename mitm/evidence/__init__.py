@@ -15,6 +15,7 @@ from mitm.evidence.records import (
     describe,
     method_of,
 )
+from mitm.evidence.single import SingleVerdict, SingleVerdicts
 
 __all__ = [
     "REJECTIONS_ENOUGH",
@@ -29,6 +30,8 @@ __all__ = [
     "Observation",
     "Observer",
     "Offer",
+    "SingleVerdict",
+    "SingleVerdicts",
     "describe",
     "method_of",
     "not_attacked",

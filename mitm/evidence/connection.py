@@ -264,12 +264,16 @@ class SeenConnection:
         return (hello.versions, hello.alpn, hello.cipher_suites) if hello else ()
 
     def lost_to(self, other: "SeenConnection") -> bool:
-        """Whether this was given up because another way to the same host was faster.
+        """Whether this was given up because another way to the same host was faster."""
+        return other.over_the_line and self.gave_way_to(other)
+
+    def gave_way_to(self, other: "SeenConnection") -> bool:
+        """Whether this may have been given up for another way to the same host.
 
         Of a host with two addresses a client tries one, and a moment later the other as well (RFC
         8305 section 5). What it then closes without a word, it has not rejected.
         """
-        if self.over_the_line or not other.over_the_line or self.offer != other.offer:
+        if self.over_the_line or self.offer != other.offer:
             return False
         if not self.closed or self.closed.by != "client" or "client" in self._alerts:
             return False

@@ -264,12 +264,17 @@ def describe(evidence: Evidence) -> str:
         if evidence.credentials:
             parts.append(f"credentials: {', '.join(evidence.credentials)}")
         return "; ".join(parts)
+    return without_a_call(evidence.reached)
+
+
+def without_a_call(reached: Reached) -> str:
+    """What was read where no whole request was, in words."""
     return {
         "preface": "the HTTP/2 preface",
         "control": "data in HTTP/2 control frames",
         "part": "a part of a request",
         "bytes": "application bytes that are not HTTP/2",
-    }.get(evidence.reached, evidence.reached)
+    }.get(reached, reached)
 
 
 def method_of(call: Call) -> str:
