@@ -66,7 +66,7 @@ def test_a_file_that_is_cut_is_shown_up_to_there(
     assert "ca-file: " in result.out
 
 
-def test_without_a_scenario_every_frame_is_shown_as_proxy_does(tmp_path: Path) -> None:
+def test_what_proxy_has_recorded_is_shown_as_it_shows_it(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     log = JsonLines(path)
     for event in SAMPLES:
@@ -75,7 +75,10 @@ def test_without_a_scenario_every_frame_is_shown_as_proxy_does(tmp_path: Path) -
     log.close()
     result = mitm_demo("replay", path)
     assert result.code == 0, result.err
-    assert "SETTINGS ACK" in result.out
+    assert "SETTINGS ACK" not in result.out
+    assert "\n#1 COMPROMISED  read: /users.v1.UserService/GetUser\n" in result.out
+    verbose = mitm_demo("replay", path, "--verbose")
+    assert "SETTINGS ACK" in verbose.out
 
 
 def test_an_empty_file_shows_nothing(tmp_path: Path) -> None:
