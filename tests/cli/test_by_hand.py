@@ -62,9 +62,10 @@ def test_proxy_stands_between_a_client_and_its_server(lab: Path, tmp_path: Path)
     assert re.search("ClientHello: for localhost, ALPN (grpc-exp, )?h2", out)
     assert "calls /users.v1.UserService/GetUser" in out
     # Each of the two ways to end, side by side: left, and read.
-    verdicts = [line for line in out.splitlines() if line.startswith("#")]
-    aborted, compromised = sorted(verdicts, key=lambda line: line.split()[1])
-    assert " ABORTED  left before a byte: " in aborted
+    *aborted, compromised = [line for line in out.splitlines() if line.startswith("#")]
+    # A client may try again.
+    assert aborted
+    assert all(" ABORTED  left before a byte: " in line for line in aborted)
     read = "read: /users.v1.UserService/GetUser, authorization"
     assert compromised.endswith(f" COMPROMISED  {read}")
     assert "SETTINGS" not in out
