@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from mitm.events import EVERYTHING, Direction, Event, Headers, Message, Source, Wanted
-from mitm.messages.room import FOR_THE_FIRST, Room
+from mitm.messages.room import FOR_THE_FIRST, NOT_READ, Room
 from mitm.messages.schema import Schema
 from mitm.messages.status import status_details
 from mitm.wire import connect, grpc
@@ -30,6 +30,9 @@ _MAX_DEPTH = 100
 
 # The trailer that says more of an error than its status.
 DETAILS = "grpc-status-details-bin"
+
+# Values in a message of JSON that is shown: so many take some 10 ms, for which the relay waits.
+_MAX_VALUES = 50_000
 
 # Which header says how the messages are compressed.
 _ENCODINGS: dict[grpc.Framing, str] = {
@@ -240,7 +243,7 @@ class MessageTeller:
             type_, value, source = self._schema.type_name(method, direction), None, None
         elif reader.codec == "json" or not own:
             type_, value = self._schema.type_name(method, direction), json_value(data)
-            raw = data if value is None else None
+            raw = data if value is None or NOT_READ in value else None
             source = None if value is None else "json"
         else:
             type_, value, raw, source = self._schema.decode(method, direction, data, self._room)
@@ -307,12 +310,18 @@ def _decompressed(message: RawMessage, encoding: str, limit: int) -> bytes | Non
 def json_value(data: bytes) -> dict[str, object] | None:
     """What a message in JSON says; None if it is none (RFC 8259), or too deep.
 
-    What is no object is the one member `value`, as Protocol Buffers have it in an `Any`.
+    What is no object is the one member `value`, as Protocol Buffers have it in an `Any`. Of what
+    has very many values it is only told how long it is.
     """
+    # Each value but the first comes behind one of these; those in texts are counted as well.
+    if len(data) - len(data.translate(None, b",[{")) > _MAX_VALUES:
+        return {NOT_READ: len(data)}
     try:
         value = msgspec.json.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+    if data.count(b"[") + data.count(b"{") <= _MAX_DEPTH:
+        return value if isinstance(value, dict) else {"value": value}
     level = [value]
     for _ in range(_MAX_DEPTH):
         level = [

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mitm import events
 from mitm.events import Direction, Event
+from mitm.messages.room import NOT_READ
 from mitm.wire import Http1Parser
 from mitm.wire.calls import json_value
 from mitm.wire.connect import get
@@ -309,6 +310,40 @@ def test_what_is_no_json_is_shown_as_bytes(rubbish: bytes) -> None:
 def test_json_is_shown_as_deep_as_protocol_buffers_are(depth: int) -> None:
     value = json_value(depth * b"[" + depth * b"]")
     assert (value is None) == (depth > 100)
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        b"[" + 500_000 * b"1," + b"1]",
+        b"[" + 100_000 * b'{"a":1},' + b"{}]",
+        b'{"users": [' + 60_000 * b'{"id": 1, "tags": ["a"]}, ' + b"{}]}",
+        b"[" + 300_000 * b"[]," + b"[]]",
+        90 * b"[" + 100_000 * b"1," + b"1" + 90 * b"]",
+        b"{" + b",".join(b'"%d":0' % each for each in range(100_000)) + b"}",
+    ],
+    ids=["numbers", "objects", "users", "lists", "deep", "members"],
+)
+def test_of_json_of_very_many_values_it_is_told_how_long_it_is(many: bytes) -> None:
+    assert json_value(many) == {NOT_READ: len(many)}
+
+
+def test_its_bytes_are_shown_then() -> None:
+    many = b"[" + 500_000 * b"1," + b"1]"
+    sent = message(gzip.compress(many), compressed=True)
+    seen = _call("application/grpc+json", sent, b"", ("grpc-encoding", "gzip"))
+    (told,) = only(events.Message, seen)
+    assert (told.value, told.raw, told.decoded_by) == ({NOT_READ: len(many)}, many, "json")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[*range(20_000)], [{"a": {"b": [each]}} for each in range(10_000)], {"text": "a" * 2**20}],
+    ids=["numbers", "objects", "text"],
+)
+def test_long_json_of_fewer_values_is_shown(value: object) -> None:
+    told = json_value(json.dumps(value).encode())
+    assert told == (value if isinstance(value, dict) else {"value": value})
 
 
 _text = st.text(st.characters(codec="utf-8"))
