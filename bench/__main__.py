@@ -3,56 +3,57 @@
     python -m bench --quick     one round with few calls; shows the page, and writes nothing
 
 Every round measures each workload each way, one after another, so that whatever else the machine
-does falls on all of them alike. A proxy is started afresh for each measurement, and what the
-interceptor saw is held against what was sent.
+does falls on all of them alike. A proxy is started afresh for each measurement, and what it saw is
+held against what was sent.
 """
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
-from bench import audit, growth, peers, plot, report, tools, usage, ways
+from bench import audit, growth, peers, plot, report, startup, texts, tools, usage, ways
 from bench.report import Measurement
-from bench.workloads import WORKLOADS, Workload
+from bench.workloads import ANEW, BUSY, CROWD, LARGE, LONE, STREAM, Workload, of_go
 from mitm import pki
 from mitm.errors import UserError
 
 DOCS = Path(__file__).parent.parent / "docs"
-DEMO = "skip-verify"
 
 
 class Scope(NamedTuple):
     """How much is measured.
 
     Attributes:
-        rounds: of all ways, at the fewest and at the most.
-        begin_limit: seconds after which no further round is begun.
+        rounds: of all ways.
         divisor: of the calls of each workload.
         memory: after how many calls memory is asked for.
         crowds: numbers of connections.
         crowd_calls: calls for each of these.
+        resident: connections around which memory is looked at.
         audits: rounds of audits.
     """
 
-    rounds: tuple[int, int]
-    begin_limit: float
+    rounds: int
     divisor: int
     memory: tuple[int, ...]
     crowds: tuple[int, ...]
     crowd_calls: int
+    resident: tuple[int, ...]
     audits: int
 
 
-FULL = Scope((2, 5), 210, 1, (10_000, 1_000_000), (1, 10, 100, 1_000), 3_000, 2)
-QUICK = Scope((1, 1), 0, 5, (5_000, 20_000), (1, 100), 1_000, 0)
+FULL = Scope(5, 1, (10_000, 1_000_000), (1, 10, 100, 1_000), 3_000, (1_000, 5_000), 2)
+QUICK = Scope(1, 10, (1_000, 3_000), (1, 100), 500, (50,), 0)
+
+# A workload, and the ways that it takes.
+Plan = list[tuple[Workload, list[ways.Way]]]
 
 
 def main() -> int:
@@ -64,10 +65,12 @@ def main() -> int:
         if not usage.available():
             raise UserError("the CPU time of a process is read from /proc, which only Linux has")
         tools.find()
-        compared, absent, versions = _peers()
         with tempfile.TemporaryDirectory(prefix="mitm-demo-bench-") as directory:
             files = ways.Files(Path(directory))
-            results = measure(files, [ways.STRAIGHT, *ways.OWN, *compared], absent, scope)
+            authorities = pki.Authorities(["localhost", tools.LOOPBACK])
+            pki.write_lab(files.directory, authorities, overwrite=True)
+            plan, absent, versions = planned(files)
+            results = measure(files, plan, absent, scope)
         audited = audit.section(audit.measure(scope.audits)) if scope.audits else []
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -80,63 +83,125 @@ def main() -> int:
     return 0
 
 
-def _peers() -> tuple[list[ways.Way], dict[str, str], list[str]]:
-    """The peers that are here, why others are not, and versions that the system does not know."""
-    # grpc-go closes a call whose answer is of no type of gRPC's.
-    absent = {
-        "grpc-dump": "which needs `content-type: application/grpc` of a server: not nghttpd's"
-    }
+def planned(files: ways.Files) -> tuple[Plan, dict[str, str], list[str]]:
+    """What is measured here, why other ways are not, and versions that the system does not know."""
+    absent: dict[str, str] = {}
+    versions: list[str] = []
+    own = [way for way in ways.OWN if "--quiet" not in way.name or ways.has_option("--quiet")]
+    for way in ways.OWN:
+        if way not in own:
+            absent[way.name] = "as `mitm-demo proxy` has no such option"
+    compared = []
+    if peers.haproxy():
+        compared.append(ways.HAPROXY)
+        versions.append(peers.haproxy_version())
+    else:
+        absent[ways.HAPROXY.name] = "which is not installed: apt install haproxy"
+    compared.append(ways.NGHTTPX)
     try:
         mitmdump = peers.mitmdump()
+        compared += ways.mitmproxy_ways(mitmdump)
+        versions.append(peers.mitmproxy_version(mitmdump))
     except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return [ways.NGHTTPX], absent | {ways.MITMPROXY: "which could not be installed"}, []
-    version = peers.mitmproxy_version(mitmdump)
-    return [ways.NGHTTPX, ways.mitmproxy_way(mitmdump)], absent, [version]
+        absent["mitmdump"] = str(error)
+    compared = _that_work(BUSY, compared, absent, files)
+    all_ways = [ways.STRAIGHT, *own, *compared]
+    few = [way for way in all_ways if way.name in ways.FEW]
+    plan: Plan = [(BUSY, all_ways), (LONE, all_ways), (LARGE, few), (STREAM, few)]
+    plan += [(ANEW, all_ways), (CROWD, few)]
+    return plan + _plan_of_go(own, absent, files), absent, versions
 
 
-def measure(
-    files: ways.Files, compared: list[ways.Way], absent: dict[str, str], scope: Scope
-) -> report.Results:
+def _plan_of_go(own: Sequence[ways.Way], absent: dict[str, str], files: ways.Files) -> Plan:
+    """What needs a server that answers with gRPC's content type."""
+    try:
+        workload = of_go(peers.echo())
+    except UserError as error:
+        absent["the server in Go, and with it grpc-dump"] = str(error)
+        return []
+    compared: list[ways.Way] = []
+    try:
+        compared = [ways.grpc_dump_way(peers.grpc_dump())]
+        compared = _that_work(workload, compared, absent, files)
+    except UserError as error:
+        absent[ways.GRPC_DUMP] = str(error)
+    some = [way for way in own if way in (ways.SILENT, ways.FILE, ways.QUIET)]
+    return [(workload, [ways.STRAIGHT, *some, *compared])]
+
+
+def _that_work(
+    workload: Workload, compared: list[ways.Way], absent: dict[str, str], files: ways.Files
+) -> list[ways.Way]:
+    """The peers through which calls succeed here; of the others it is noted why they are absent."""
+    work = []
+    for way in compared:
+        try:
+            one(workload.share(workload.calls), way, files)
+            work.append(way)
+        except UserError as error:
+            absent[way.name] = f"through which no call succeeds here: {str(error)[:200]}"
+    return work
+
+
+def measure(files: ways.Files, plan: Plan, absent: dict[str, str], scope: Scope) -> report.Results:
     """Play all rounds."""
     started, load_before = datetime.now(UTC), os.getloadavg()[0]
-    pki.write_lab(files.directory, pki.Authorities(["localhost", tools.LOOPBACK]), overwrite=True)
     calls: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
     crowds: dict[int, list[float]] = defaultdict(list)
-    demo = []
-    began = time.monotonic()
-    fewest, most = scope.rounds
-    for number in range(1, most + 1):
-        if number > fewest and time.monotonic() - began > scope.begin_limit:
-            break
-        for workload in WORKLOADS:
+    starts: dict[str, list[float]] = defaultdict(list)
+    guessed: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    certificates, demo = [], []
+    for number in range(1, scope.rounds + 1):
+        for workload, compared in plan:
             for way in compared:
-                measured = one(workload.share(scope.divisor), way, files)
+                measured = _one_at_last(workload.share(scope.divisor), way, files)
                 calls[workload.name, way.name].append(measured)
                 _say(number, f"{workload.name}, {way.name}: {measured}")
         for connections in scope.crowds:
             crowds[connections].append(growth.cpu_ms(files, connections, scope.crowd_calls))
             _say(number, f"{connections} connections: {crowds[connections][-1]:.0f} ms for 1,000")
-        demo.append(run_demo())
-        _say(number, f"run {DEMO}: {demo[-1]:.2f} s")
+        for command in startup.COMMANDS:
+            starts[command].append(startup.cpu_seconds(command))
+            _say(number, f"mitm-demo {command}: {starts[command][-1]:.2f} s of CPU")
+        for text, both in texts.ratios().items():
+            guessed[text].append(both)
+        certificates.append(audit.certificate_ms())
+        _say(number, f"audit: {certificates[-1]:.1f} ms of CPU a certificate")
+        demo.append(startup.demo())
+        _say(number, f"run {startup.DEMO}: {demo[-1]:.2f} s")
     memory = growth.memory(files, scope.memory)
+    resident = {connections: growth.resident(files, connections) for connections in scope.resident}
     return report.Results(
         started=started,
         load=(load_before, os.getloadavg()[0]),
-        rounds=len(demo),
-        workloads=WORKLOADS,
-        ways=[way.name for way in compared],
+        rounds=scope.rounds,
+        workloads=[workload for workload, _ in plan],
+        ways={workload.name: [way.name for way in compared] for workload, compared in plan},
+        decodes={way.name: way.decodes for _, compared in plan for way in compared},
         absent=absent,
         calls=calls,
         memory=dict(zip(scope.memory, memory, strict=True)),
+        resident=resident,
         crowds=crowds,
-        demo=DEMO,
+        starts=starts,
+        texts=guessed,
+        certificate_ms=certificates,
+        demo=startup.DEMO,
         demo_seconds=demo,
     )
 
 
 def _say(number: int, text: str) -> None:
-    print(f"round {number}, {text}", file=sys.stderr)
+    print(f"round {number}, {text}", file=sys.stderr, flush=True)
+
+
+def _one_at_last(workload: Workload, way: ways.Way, files: ways.Files) -> Measurement:
+    """Measure; once more if it goes wrong, as the machine may have been busy elsewhere."""
+    try:
+        return one(workload, way, files)
+    except UserError as error:
+        print(f"bench: {workload.name}, {way.name}: once more, as {error}", file=sys.stderr)
+        return one(workload, way, files)
 
 
 def one(workload: Workload, way: ways.Way, files: ways.Files) -> Measurement:
@@ -148,6 +213,8 @@ def one(workload: Workload, way: ways.Way, files: ways.Files) -> Measurement:
         with way.start(server, workload, files) as proxy:
             before = usage.cpu_seconds(proxy.pid)
             load = tools.load(proxy.port, workload, files.directory)
+            # What it writes after the last call belongs to the calls.
+            ways.settle(proxy.pid)
             spent = usage.cpu_seconds(proxy.pid) - before
             peak = usage.peak_mib(proxy.pid)
     cpu_ms = 1e6 * spent / workload.units
@@ -155,19 +222,16 @@ def one(workload: Workload, way: ways.Way, files: ways.Files) -> Measurement:
 
 
 def _measurement(workload: Workload, load: tools.Load) -> Measurement:
-    p99 = quantiles(load.latencies, n=100, method="inclusive")[98]
-    return Measurement(workload.units / load.seconds, median(load.latencies), p99)
-
-
-def run_demo() -> float:
-    """Run the demonstration as a user would; seconds of wall time."""
-    command = [str(Path(sys.executable).with_name("mitm-demo")), "run", DEMO]
-    start = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True)
-    spent = time.monotonic() - start
-    if done.returncode:
-        raise UserError(f"mitm-demo run {DEMO} ended with {done.returncode}: {done.stderr}")
-    return spent
+    latencies = load.latencies
+    p99 = (
+        quantiles(latencies, n=100, method="inclusive")[98] if len(latencies) > 1 else latencies[0]
+    )
+    return Measurement(
+        workload.units / load.seconds,
+        median(latencies),
+        p99,
+        delayed_acks=load.delayed_acks / workload.calls,
+    )
 
 
 if __name__ == "__main__":

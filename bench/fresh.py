@@ -32,11 +32,7 @@ def calls(
     Raises:
         UserError: a call failed.
     """
-    request = _request(workload, headers)
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
+    request, context = _request(workload, headers), _context()
     numbers = iter(range(workload.calls))
     took: list[float] = []
     failures: list[Exception] = []
@@ -61,6 +57,20 @@ def calls(
     return time.perf_counter() - start, took
 
 
+def answer(port: int, workload: Workload, headers: list[tuple[str, str]]) -> bytes:
+    """What one call is answered with; see `calls`."""
+    return _answer(port, _context(), _request(workload, headers))
+
+
+def _context() -> ssl.SSLContext:
+    """One that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
 def _request(workload: Workload, headers: list[tuple[str, str]]) -> bytes:
     """All that a client says; on a fresh connection it is always the same."""
     h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
@@ -72,21 +82,27 @@ def _request(workload: Workload, headers: list[tuple[str, str]]) -> bytes:
 
 
 def _call(port: int, context: ssl.SSLContext, request: bytes, workload: Workload) -> None:
-    answered = 0
-    with (
-        socket.create_connection(("127.0.0.1", port), _TIMEOUT) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as tls,
-    ):
-        if (tls.version(), tls.selected_alpn_protocol()) != ("TLSv1.3", "h2"):
-            raise UserError(f"not TLS 1.3 and HTTP/2, but {tls.version()}")
-        tls.sendall(request)
-        for frame in _frames(tls):
-            if frame.type == frames.DATA:
-                answered += len(frames.content(frame))
-            if frame.stream == 1 and frame.flags & frames.END_STREAM:
-                break
+    answered = len(_answer(port, context, request))
     if answered != len(workload.answer):
         raise UserError(f"{answered} bytes of an answer of {len(workload.answer)}")
+
+
+def _answer(port: int, context: ssl.SSLContext, request: bytes) -> bytes:
+    """What the server sends in DATA."""
+    content = b""
+    with socket.create_connection(("127.0.0.1", port), _TIMEOUT) as plain:
+        # Or the request waits for the ACK of what ends the handshake, which is put off (40 ms).
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with context.wrap_socket(plain, server_hostname="localhost") as tls:
+            if (tls.version(), tls.selected_alpn_protocol()) != ("TLSv1.3", "h2"):
+                raise UserError(f"not TLS 1.3 and HTTP/2, but {tls.version()}")
+            tls.sendall(request)
+            for frame in _frames(tls):
+                if frame.type == frames.DATA:
+                    content += frames.content(frame)
+                if frame.stream == 1 and frame.flags & frames.END_STREAM:
+                    break
+    return content
 
 
 def _frames(tls: ssl.SSLSocket) -> Iterator[frames.RawFrame]:

@@ -1,11 +1,33 @@
 """What the interceptor costs when it has seen many calls, and when many clients are there."""
 
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from bench import tools, usage, ways
-from bench.workloads import BUSY, LONE, Workload
+from bench.workloads import BUSY, CROWD, LONE, Workload
+
+# Seconds after the last connection, until memory is asked for again.
+AFTERWARDS = 5.0
+
+
+class Resident(NamedTuple):
+    """Memory of `mitm-demo proxy` in MiB, around connections.
+
+    Attributes:
+        before: any of them.
+        peak: the most while they were there.
+        after: some time after the last had ended.
+        through: how many calls succeeded.
+    """
+
+    before: float
+    peak: float
+    after: float
+    through: int
 
 
 def memory(files: ways.Files, calls: Sequence[int]) -> list[float]:
@@ -29,6 +51,38 @@ def memory(files: ways.Files, calls: Sequence[int]) -> list[float]:
     return peaks
 
 
+def resident(files: ways.Files, connections: int) -> Resident:
+    """Memory of `mitm-demo proxy` around connections that are made at once.
+
+    Args:
+        files: where to work.
+        connections: how many, with a call on each.
+    """
+    workload = replace(CROWD, connections=connections, calls=connections)
+    options = ("--quiet",) if ways.has_option("--quiet") else ()
+    with (
+        tools.server(workload, *files.chain("server"), files.served) as server,
+        ways.into(files.console, server, files, options) as proxy,
+    ):
+        tools.load(proxy.port, replace(LONE, calls=10), files.directory)
+        before = usage.resident_mib(proxy.pid)
+        highest, over = [before], threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.05):
+                highest.append(usage.resident_mib(proxy.pid))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            through = tools.burst(proxy.port, workload, files.directory)
+        finally:
+            over.set()
+            watcher.join()
+        time.sleep(AFTERWARDS)
+        return Resident(before, max(highest), usage.resident_mib(proxy.pid), through)
+
+
 def cpu_ms(files: ways.Files, connections: int, calls: int) -> float:
     """CPU milliseconds of an interceptor for 1,000 calls, one at a time on each connection.
 
@@ -50,7 +104,10 @@ def cpu_ms(files: ways.Files, connections: int, calls: int) -> float:
         def spent(workload: Workload) -> float:
             before = usage.cpu_seconds(proxy.pid)
             tools.load(proxy.port, workload, files.directory)
+            ways.settle(proxy.pid)
             return usage.cpu_seconds(proxy.pid) - before
 
+        # What comes once, imports and the like, is in neither.
+        spent(few)
         first = spent(few)
         return 1e6 * (spent(many) - first) / calls

@@ -1,7 +1,6 @@
-"""The process that is measured: an interceptor as `mitm-demo proxy` runs it, without the console.
+"""The interceptor without any output: every event is made, and counted.
 
-    python -m bench.interceptor UPSTREAM_PORT CERT KEY [--events FILE] [--pcap FILE]
-                                [--rewrite RULE]
+    python -m bench.interceptor UPSTREAM_PORT CERT KEY
 
 It prints the port that it listens on. When its standard input ends it prints what it has seen, as
 one JSON object: the benchmark checks that no call went by unread.
@@ -16,12 +15,10 @@ from pathlib import Path
 
 from mitm import content, pki
 from mitm.address import Address
-from mitm.capture import JsonLines, Recorder
 from mitm.cli.loop import in_loop
 from mitm.descriptors import load_descriptor_set
 from mitm.events import Event, Frame, Headers, Message, UpstreamConnected
 from mitm.messages import Schema
-from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
 
 LOOPBACK = "127.0.0.1"
@@ -51,25 +48,18 @@ async def intercept(interceptor: Interceptor) -> None:
 
 
 def main() -> None:
-    """Intercept, and close the files."""
+    """Intercept, and say what was seen."""
     parser = argparse.ArgumentParser()
     parser.add_argument("upstream", type=int)
     parser.add_argument("cert", type=Path)
     parser.add_argument("key", type=Path)
-    parser.add_argument("--events", type=Path)
-    parser.add_argument("--pcap", type=Path)
-    parser.add_argument("--rewrite", action="append", default=[])
     options = parser.parse_args()
-    log = JsonLines(options.events) if options.events else None
-    tap = Recorder(options.pcap, None) if options.pcap else None
     presented = pki.Presentation(pki.chain_from_files(options.cert, options.key))
     schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
     seen: Counter[str] = Counter()
 
     def on_event(event: Event) -> None:
         seen[seen_as(event)] += 1
-        if log:
-            log(event)
 
     interceptor = Interceptor(
         listen=Address(LOOPBACK, 0),
@@ -77,18 +67,9 @@ def main() -> None:
         choose=lambda _: presented,
         schema=schema,
         on_event=on_event,
-        tap=tap,
-        rules=Rules(options.rewrite, schema),
     )
     in_loop(intercept(interceptor))
-    losses = []
-    if log:
-        log.close()
-        losses.append(log.loss)
-    if tap:
-        tap.close()
-        losses += tap.losses
-    print(json.dumps(seen | {"lost": " ".join(losses)}))
+    print(json.dumps(seen))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def picture(results: Results) -> str:
         _panel(results, "CPU ms of the proxy for 1,000 calls", 0, lambda one: one.cpu_ms),
         _panel(results, "calls per second", 1, lambda one: one.rate),
     ]
-    rows = len(results.workloads) * len(results.ways)
+    rows = sum(len(results.ways[workload.name]) for workload in results.workloads)
     height = _HEAD + rows * _ROW + len(results.workloads) * _GROUP_GAP + _FOOT
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
@@ -64,7 +64,7 @@ def picture(results: Results) -> str:
             f'<line x1="{_MARGIN}" x2="{_WIDTH - _MARGIN}" y1="{y - 1}" y2="{y - 1}" '
             f'stroke="{_LINE}"/>'
         )
-        for way in results.ways:
+        for way in results.ways[workload.name]:
             y += _ROW
             lines.append(_text(_MARGIN + 10, y - 5, way, fill=_colour(way)))
             for panel in panels:
@@ -110,7 +110,7 @@ def _mark(panel: _Panel, y: int, values: Sequence[float], colour: str) -> Iterat
 def _colour(way: str) -> str:
     if way == ways.STRAIGHT.name:
         return _STRAIGHT
-    return _OWN if way.startswith(ways.SILENT.name) else _PEER
+    return _OWN if way in {own.name for own in ways.OWN} else _PEER
 
 
 def _text(

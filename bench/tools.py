@@ -2,7 +2,8 @@
 
 Both are written in C and cost less than a proxy, so that it is the proxy that is measured. The
 server echoes the message, or streams what a file holds, and ends with a trailer as a gRPC server
-would.
+would. What it cannot do is to answer with gRPC's content type: for who insists on that there is one
+in Go, `echo.go`.
 """
 
 import re
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from bench import fresh
 from bench.workloads import Workload
@@ -38,6 +39,9 @@ HEADERS = (
     ("authorization", "Bearer 0123456789abcdef0123456789abcdef"),
 )
 
+# What TCP has counted of itself since the machine was started (netstat(8)).
+_NETSTAT = Path("/proc/net/netstat")
+
 # Seconds.
 _START_SECONDS = 20.0
 _LOAD_SECONDS = 900.0
@@ -50,10 +54,12 @@ class Load(NamedTuple):
     Attributes:
         seconds: for all calls.
         latencies: of each call, in milliseconds.
+        delayed_acks: how often an ACK was put off, on the whole machine meanwhile.
     """
 
     seconds: float
     latencies: list[float]
+    delayed_acks: int = 0
 
 
 def find() -> dict[str, str]:
@@ -87,16 +93,21 @@ def versions() -> list[str]:
 
 
 @contextmanager
-def running(command: list[str], port: int) -> Iterator[int]:
+def running(
+    command: list[str], port: int, output: int | IO[bytes] = subprocess.DEVNULL
+) -> Iterator[int]:
     """Run a program that listens on a port; the value is its process id.
+
+    Args:
+        output: what it prints goes there.
 
     Raises:
         UserError: it ended, or has not listened in time.
     """
     silent = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent) as process:
+    with subprocess.Popen(command, stdin=silent, stdout=output, stderr=silent) as process:
         try:
-            _wait_for(process, port)
+            wait_for(process, port)
             yield process.pid
         finally:
             process.terminate()
@@ -117,7 +128,7 @@ def free_port() -> int:
 
 @contextmanager
 def server(workload: Workload, cert: Path, key: Path, root: Path) -> Iterator[int]:
-    """Run nghttpd with TLS; the value is its port.
+    """Run nghttpd with TLS, or what the workload has in its place; the value is its port.
 
     Args:
         workload: what it is to answer.
@@ -125,6 +136,10 @@ def server(workload: Workload, cert: Path, key: Path, root: Path) -> Iterator[in
         root: a directory for what it streams.
     """
     port = free_port()
+    if workload.server:
+        with running([workload.server, str(port), str(cert), str(key)], port):
+            yield port
+        return
     # Windows so wide that nobody waits for them: a server of gRPC widens its own as it needs.
     options = ["--address", LOOPBACK, "--no-content-length", "--trailer", "grpc-status: 0"]
     options += [
@@ -144,7 +159,12 @@ def server(workload: Workload, cert: Path, key: Path, root: Path) -> Iterator[in
         yield port
 
 
-def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
+def wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
+    """Wait until a program listens.
+
+    Raises:
+        UserError: it has ended, or its time is up.
+    """
     end = time.monotonic() + _START_SECONDS
     while True:
         try:
@@ -170,7 +190,9 @@ def load(port: int, workload: Workload, directory: Path) -> Load:
             back is not what the server sends.
     """
     if workload.anew:
-        return Load(*fresh.calls(port, workload, list(HEADERS)))
+        before = _delayed_acks()
+        seconds, took = fresh.calls(port, workload, list(HEADERS))
+        return Load(seconds, took, _delayed_acks() - before)
     body, log = directory / "body", directory / "latencies"
     body.write_bytes(workload.body)
     log.unlink(missing_ok=True)
@@ -178,7 +200,9 @@ def load(port: int, workload: Workload, directory: Path) -> Load:
     command += [f"--max-concurrent-streams={workload.streams}", f"--requests={workload.calls}"]
     command += [f"--header={name}: {value}" for name, value in HEADERS]
     command += [f"--log-file={log}", f"https://{LOOPBACK}:{port}{workload.path}"]
+    before = _delayed_acks()
     done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_SECONDS)
+    delayed = _delayed_acks() - before
     rate = re.search(r"^finished in .*, ([\d.]+) req/s", done.stdout, re.MULTILINE)
     expected = (
         f"{workload.calls} succeeded, 0 failed, 0 errored",
@@ -193,4 +217,27 @@ def load(port: int, workload: Workload, directory: Path) -> Load:
         raise UserError(f"h2load did not report {missing or 'a rate'}: {said}")
     # When it began, its status, microseconds that it took.
     took = [int(line.split()[2]) / 1000 for line in log.read_text().splitlines()]
-    return Load(workload.calls / float(rate[1]), took)
+    return Load(workload.calls / float(rate[1]), took, delayed)
+
+
+def burst(port: int, workload: Workload, directory: Path) -> int:
+    """Make all connections of a workload at once, with a call on each; how many got through.
+
+    Who is many at once may wait for longer than anybody has patience.
+    """
+    body = directory / "body"
+    body.write_bytes(workload.body)
+    command = [find()["h2load"], f"--clients={workload.connections}", f"--data={body}"]
+    command += ["--max-concurrent-streams=1", f"--requests={workload.connections}"]
+    command += [f"--header={name}: {value}" for name, value in HEADERS]
+    command += [f"https://{LOOPBACK}:{port}{workload.path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_SECONDS)
+    through = re.search(r"(\d+) succeeded", done.stdout)
+    return int(through[1]) if through else 0
+
+
+def _delayed_acks() -> int:
+    names, values = [
+        line.split() for line in _NETSTAT.read_text().splitlines() if line.startswith("TcpExt:")
+    ]
+    return int(dict(zip(names, values, strict=True))["DelayedACKs"])

@@ -18,7 +18,25 @@ def cpu_seconds(pid: int) -> float:
 
 def peak_mib(pid: int) -> float:
     """The most memory that a process and its children have had resident (VmHWM), in MiB."""
-    return sum(map(_peak_kib, _family(pid))) / _MIB
+    return sum(_status(member, "VmHWM") for member in _family(pid)) / _MIB
+
+
+def resident_mib(pid: int) -> float:
+    """The memory that a process and its children have resident now (VmRSS), in MiB."""
+    return sum(_status(member, "VmRSS") for member in _family(pid)) / _MIB
+
+
+def threads(pid: int) -> int:
+    """How many threads a process has; 0 if it has ended."""
+    return _status(pid, "Threads")
+
+
+def files(pid: int) -> int:
+    """How many file descriptors a process has open; 0 if it has ended."""
+    try:
+        return sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
+    except OSError:
+        return 0
 
 
 def _family(pid: int) -> list[int]:
@@ -36,10 +54,10 @@ def _cpu_seconds(pid: int) -> float:
     return sum(int(times.split()[0]) for times in threads if times) / 1e9
 
 
-def _peak_kib(pid: int) -> int:
+def _status(pid: int, wanted: str) -> int:
     for line in _read(_PROC / str(pid) / "status").splitlines():
         name, _, value = line.partition(":")
-        if name == "VmHWM":
+        if name == wanted:
             return int(value.split()[0])
     return 0
 

@@ -34,6 +34,8 @@ class Workload:
         request: the client's message.
         answers: messages that the server streams in answer; 0 for an echo of the client's.
         anew: whether each call makes a connection of its own.
+        fewest: calls that are made however few others make.
+        server: a program that is run in nghttpd's place.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Workload:
     request: bytes = _SMALL
     answers: int = 0
     anew: bool = False
+    fewest: int = 0
+    server: str = ""
 
     @property
     def path(self) -> str:
@@ -76,10 +80,12 @@ class Workload:
 
     def share(self, divisor: int) -> "Workload":
         """The same with fewer calls: for a slow way, or a quick look."""
-        return replace(self, calls=max(self.calls // divisor, self.connections))
+        return replace(self, calls=max(self.calls // divisor, self.connections, self.fewest))
 
 
-BUSY = Workload("4 x 32", "small unary calls, 32 at once on each of 4 connections", 4, 32, 6_000)
+BUSY = Workload(
+    "4 x 32", "small unary calls, 32 at once on each of 4 connections", 4, 32, 6_000, fewest=200
+)
 LONE = Workload("1 x 1", "small unary calls, one after the other", 1, 1, 1_500)
 LARGE = Workload("64 KiB", "64 KiB each way, 4 x 4", 4, 4, 400, method="Chat", request=_LARGE)
 STREAM = Workload(
@@ -93,10 +99,30 @@ STREAM = Workload(
     answers=MESSAGES_OF_A_STREAM,
 )
 ANEW = Workload(
-    "new connection", "a TCP and TLS connection for each call, 4 at once", 4, 1, 200, anew=True
+    "new connection",
+    "a TCP and TLS connection for each call, 4 at once",
+    4,
+    1,
+    200,
+    anew=True,
+    fewest=40,
 )
 CROWD = Workload(
     "1,000 connections", "small unary calls, one at a time on each of them", 1_000, 1, 2_000
 )
 
 WORKLOADS = (BUSY, LONE, LARGE, STREAM, ANEW, CROWD)
+
+
+def of_go(server: str) -> Workload:
+    """The small unary calls once more, which a server in Go echoes.
+
+    Args:
+        server: the program.
+    """
+    return replace(
+        BUSY,
+        name="4 x 32, a server in Go",
+        about="the same calls, answered with gRPC's content type by Go's net/http",
+        server=server,
+    )

@@ -36,6 +36,7 @@ _PROGRAMS = {
     "h2load": "make bench (apt: nghttp2-client)",
     "nghttpd": "make bench (apt: nghttp2-server)",
     "nghttpx": "make bench (apt: nghttp2-proxy)",
+    "haproxy": "make bench (apt: haproxy)",
     "ip": "scripts/three-hosts.sh",
     "iptables": "transparent mode (apt: iptables)",
 }
