@@ -62,23 +62,32 @@ class _Lines:
                 self._known[line] = known
         return known
 
+    def metadata(self, headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """What is shown of the headers of a request; values of one name are joined by commas."""
+        shown: dict[str, list[str]] = {}
+        for line in headers:
+            if not line[0].startswith(":"):
+                shown.setdefault(line[0], []).append(self.look(line).shown)
+        return {name: ", ".join(values) for name, values in shown.items()}
+
 
 class _Reading:
-    """One call, as it is being put together."""
+    """One call, as it is being put together.
 
-    def __init__(self, request: events.Headers, lines: _Lines) -> None:
-        self.method = lines.look((":path", request.method)).shown
-        self.metadata: dict[str, list[str]] = {}
-        for line in request.headers:
-            if not line[0].startswith(":"):
-                self.metadata.setdefault(line[0], []).append(lines.look(line).shown)
+    Args:
+        method: its path, fit to be shown.
+        metadata: of its request, the same.
+    """
+
+    def __init__(self, method: str, metadata: dict[str, str]) -> None:
+        self._method = method
+        self._metadata = metadata
         self.messages: dict[events.Direction, list[object]] = {"client": [], "server": []}
         self.status = ""
 
     def call(self) -> Call:
-        metadata = {name: ", ".join(values) for name, values in self.metadata.items()}
         requests, responses = map(tuple, self.messages.values())
-        return Call(self.method, metadata, requests, responses, self.status)
+        return Call(self._method, self._metadata, requests, responses, self.status)
 
 
 # What it rests on: of frames, a client's first ones, which are told in any case.
@@ -112,8 +121,9 @@ class Observer:
         self._room = MAX_MESSAGE_BYTES
         self._messages = 0
         self._lines = _Lines()
-        # Of the newest request, the connection and its header lines.
+        # Of the newest request, the connection, its header lines, and what is shown of them.
         self._noted: tuple[int, tuple[tuple[str, str], ...]] = 0, ()
+        self._metadata: dict[str, str] = {}
         self._credentials: dict[str, set[int]] = {}
         self._secrets: set[str] = set()
         self._altered: list[Altered] = []
@@ -124,19 +134,16 @@ class Observer:
         if not event.connection:
             return
         try:
-            self._take(event)
+            connection = self._connections.get(event.connection)
+            if connection is None:
+                connection = self._connections[event.connection] = SeenConnection(event.connection)
+            connection.see(event)
+            if take := _TAKE.get(type(event)):
+                take(self, event)
         except Exception as error:
             # Whoever calls may go on without. What was missed must not make anybody clean.
             self._missed = f"unforeseen: {type(error).__name__}, while it was observed"
             raise
-
-    def _take(self, event: Event) -> None:
-        connection = self._connections.get(event.connection)
-        if connection is None:
-            connection = self._connections[event.connection] = SeenConnection(event.connection)
-        connection.see(event)
-        if take := _TAKE.get(type(event)):
-            take(self, event)
 
     def _connected(self, event: events.UpstreamConnected) -> None:
         self._relayed.append(event.local)
@@ -151,10 +158,10 @@ class Observer:
             noted = event.connection, event.headers
             if noted != self._noted:
                 self._note_credentials(event)
-                self._noted = noted
+                self._noted, self._metadata = noted, self._lines.metadata(event.headers)
             if len(self._calls) < MAX_CALLS:
-                key = event.connection, event.stream
-                self._calls[key] = _Reading(event, self._lines)
+                method = self._lines.look((":path", event.method)).shown
+                self._calls[event.connection, event.stream] = _Reading(method, self._metadata)
         elif event.direction == "server":
             if event.end_stream:
                 self.answers += 1

@@ -134,7 +134,7 @@ class MessageTeller:
         reader: MessageReader,
         data: bytes,
         time: float,
-    ) -> Iterator[Event]:
+    ) -> Iterable[Event]:
         """Read the next content of a call, and give the events of the messages that it completes.
 
         Args:
@@ -146,16 +146,16 @@ class MessageTeller:
             time: when it came, in seconds since the epoch.
 
         Raises:
-            StreamError: it cannot be read on, once what came before that is given.
+            StreamError: it cannot be read on; raised once what came before that has been given.
         """
-        error: UnreadableError | None = None
+        error = None
         try:
             messages = reader.feed(data)
         except UnreadableError as unreadable:
             messages, error = unreadable.before, unreadable
-        yield from self._told(direction, stream, method, messages, reader, time)
-        if error:
-            raise error
+        if len(messages) == 1 and not (messages[0].trailers or error):
+            return (self.event(direction, stream, method, messages[0], reader, time),)
+        return self._told(direction, stream, method, messages, reader, time, error)
 
     def finish(
         self, direction: Direction, stream: int, method: str, reader: MessageReader, time: float
@@ -183,15 +183,18 @@ class MessageTeller:
         messages: list[RawMessage],
         reader: MessageReader,
         time: float,
+        error: UnreadableError | None = None,
     ) -> Iterator[Event]:
         for message in messages:
             if message.trailers:
                 yield from self._web_trailers(direction, stream, method, message, reader, time)
             else:
                 yield self.event(direction, stream, method, message, reader, time)
+        if error:
+            raise error
 
-    def get(self, stream: int, fields: dict[str, str], time: float) -> Iterator[Message]:
-        """Give the event of a message that is in the query of its request (Connect).
+    def get(self, stream: int, fields: dict[str, str], time: float) -> Iterable[Message]:
+        """Give the event of a message that is in the query of its request (Connect), if one is.
 
         Args:
             stream: see `mitm.events.Message`.
@@ -199,10 +202,12 @@ class MessageTeller:
             time: when it came, in seconds since the epoch.
         """
         path = fields.get(":path", "")
-        if got := connect.get(fields.get(":method", ""), path):
-            reader = MessageReader(Budget(), "unary", got.codec)
-            reader.encoding = got.encoding
-            yield self.event("client", stream, path, got.message, reader, time)
+        got = connect.get(fields.get(":method", ""), path)
+        if got is None:
+            return ()
+        reader = MessageReader(Budget(), "unary", got.codec)
+        reader.encoding = got.encoding
+        return (self.event("client", stream, path, got.message, reader, time),)
 
     def event(
         self,

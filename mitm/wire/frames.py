@@ -186,21 +186,22 @@ class FrameReader:
             self._buffer.clear()
         start, end = 0, len(data)
         self._needed = _HEADER_SIZE
-        unpack, most = _HEADER.unpack_from, self.max_frame_size
+        unpack = _HEADER.unpack_from
         while end - start >= _HEADER_SIZE:
             high, low, type_, flags, stream = unpack(data, start)
             length = high << 8 | low
-            if length > most:
-                raise ProtocolError(
-                    f"frame of {length} bytes where {most} were allowed (RFC 9113 section 4.2)"
-                )
             payload = start + _HEADER_SIZE
-            if end - payload < length:
+            stop = payload + length
+            if length > self.max_frame_size:
+                raise ProtocolError(
+                    f"frame of {length} bytes where {self.max_frame_size} were allowed "
+                    "(RFC 9113 section 4.2)"
+                )
+            if stop > end:
                 self._needed = _HEADER_SIZE + length
                 break
-            start = payload + length
-            yield RawFrame(type_, flags, stream & _31_BITS, data[payload:start])
-            most = self.max_frame_size  # the frame may have been an ACK
+            start = stop
+            yield RawFrame(type_, flags, stream & _31_BITS, data[payload:stop])
         if start < end:
             self._buffer += data[start:]
 
@@ -237,8 +238,6 @@ def check(frame: RawFrame) -> None:
             `settings`.
     """
     type_, stream, payload = frame.type, frame.stream, frame.payload
-    if type_ <= HEADERS and stream:
-        return  # almost all frames are these, and have nothing else to keep to
     if type_ in _OF_A_STREAM:
         if not stream:
             raise ProtocolError(f"{type_name(type_)} on stream 0 (RFC 9113 section 6)")
@@ -286,8 +285,6 @@ def detail(frame: RawFrame) -> str:
     The frame must have passed `check`.
     """
     type_, payload = frame.type, frame.payload
-    if type_ <= HEADERS:
-        return ""
     if type_ == SETTINGS:
         return ", ".join(
             f"{_SETTING_NAMES.get(setting) or f'0x{setting:02X}'}={value}"

@@ -204,8 +204,9 @@ class MessageReader:
 
     def close(self) -> None:
         """Give back what is held of a message that will not be completed."""
-        self._budget.used -= len(self._kept)
-        self._kept = bytearray()
+        if self._kept:
+            self._budget.used -= len(self._kept)
+            self._kept = bytearray()
 
     def _read_prefix(self, data: bytes, start: int) -> int:
         stop = start + _PREFIX_SIZE - len(self._prefix)

@@ -172,6 +172,7 @@ class _Side:
     def __init__(self) -> None:
         self.reader = FrameReader()
         self.headers = HeaderDecoder()
+        self.decoder: HeaderDecoder | None = self.headers  # None once nobody needs what they say
         self.state: _State = "first"
         self.block: _HeaderBlock | None = None
         self.newest_stream = 0  # the highest number that it opened or promised
@@ -240,7 +241,7 @@ class Http2Parser:
         self._schema = schema
         self._wanted = wanted
         self._left_out = frames.numbers(wanted.frames_left_out)
-        self._asked = upgrade is not None  # the client has made a request
+        self._asked = False  # the client has made a request
         self._teller = MessageTeller(connection, schema, wanted)
         self.failed = False
         self._reset()
@@ -259,6 +260,7 @@ class Http2Parser:
         client.newest_stream = 1
         stream = self._streams[1] = _Stream({"server": None})
         stream.request(upgrade.fields, self._budget)
+        self._has_asked()
 
     def _reset(self) -> None:
         self._sides: dict[Direction, _Side] = {"client": _Side(), "server": _Side()}
@@ -308,8 +310,12 @@ class Http2Parser:
             for frame in side.reader.feed(data):
                 if direction == "client":
                     self._begun = None
-                frames.check(frame)
+                # Almost all frames are DATA or HEADERS. On a stream, those keep the rules whatever
+                # they hold; what that is is told below.
                 type_ = frame.type
+                is_control = type_ > frames.HEADERS
+                if is_control or not frame.stream:
+                    frames.check(frame)
                 if type_ not in self._left_out or (direction == "client" and not self._asked):
                     yield Frame(
                         time=time,
@@ -319,7 +325,7 @@ class Http2Parser:
                         type=frames.type_name(type_),
                         flags=frames.flag_names(type_, frame.flags),
                         length=len(frame.payload),
-                        detail=frames.detail(frame),
+                        detail=frames.detail(frame) if is_control else "",
                     )
                 if read := _READERS[side.state].get(type_):
                     yield from read(self, direction, side, frame, time)
@@ -405,9 +411,8 @@ class Http2Parser:
             else:
                 side.newest_stream = stream
                 unfit = self._open(stream, _Stream({"client": None, "server": None}))
-        decoder = self._decoder(direction, side)
         end_stream = flags & frames.END_STREAM != 0
-        block = _HeaderBlock(stream, stream, decoder, end_stream, False, unfit)
+        block = _HeaderBlock(stream, stream, side.decoder, end_stream, False, unfit)
         return self._fragment(direction, side, block, frame, time)
 
     def _promise(
@@ -423,8 +428,7 @@ class Http2Parser:
         else:
             side.newest_stream = promised
             unfit = self._open(promised, _Stream({"server": None}))
-        decoder = self._decoder(direction, side)
-        block = _HeaderBlock(frame.stream, promised, decoder, False, True, unfit)
+        block = _HeaderBlock(frame.stream, promised, side.decoder, False, True, unfit)
         return self._fragment(direction, side, block, frame, time)
 
     def _continuation(
@@ -483,17 +487,6 @@ class Http2Parser:
         if frame.flags & frames.END_STREAM:
             yield from self._end(direction, number, stream, time)
 
-    def _decoder(self, direction: Direction, side: _Side) -> HeaderDecoder | None:
-        """What reads a header block; None once nothing that is told depends on it any more.
-
-        That is an answer's where nobody wants answers or messages. Until the client has made a
-        request, it is read all the same: if it cannot be, nothing of the connection is.
-        """
-        wanted = self._wanted
-        if direction == "client" or not self._asked or wanted.answers or wanted.messages:
-            return side.headers
-        return None
-
     def _fragment(
         self,
         direction: Direction,
@@ -548,7 +541,7 @@ class Http2Parser:
         events: list[Event],
     ) -> None:
         if kind == "request":
-            self._asked = True
+            self._has_asked()
         elif not self._wanted.answers:
             return
         headers, fields = decoded.headers, decoded.fields
@@ -566,6 +559,16 @@ class Http2Parser:
                 truncated=decoded.left_out,
             )
         )
+
+    def _has_asked(self) -> None:
+        """Note that the client has made a request.
+
+        Until then the server's header blocks are read, whoever wants them: if they cannot be,
+        nothing of the connection is.
+        """
+        self._asked = True
+        if not (self._wanted.answers or self._wanted.messages):
+            self._sides["server"].decoder = None
 
     def _unfit_headers(
         self, direction: Direction, block: _HeaderBlock, decoded: HeaderBlock | None, time: float

@@ -38,7 +38,15 @@ from mitm.events import (
     PartialFrame,
     Wanted,
 )
-from mitm.evidence import Call, ClientRun, Evidence, Observation, Observer
+from mitm.evidence import (
+    Call,
+    ClientRun,
+    Evidence,
+    Observation,
+    Observer,
+    SingleVerdict,
+    SingleVerdicts,
+)
 from mitm.evidence.records import LEVELS, Reached
 from mitm.wire import Http1Parser, Http2Parser
 from tests.cutting import cuts, pieces
@@ -102,6 +110,7 @@ class _Watched:
         self.parser = kind(1, USERS, wanted=wanted)
         self.seen: list[Event] = []
         self.observer = Observer()
+        self.single = SingleVerdicts()
         self._said: dict[Direction, int] = {"client": 0, "server": 0}
         for event in (
             Connected(time=0, connection=1, client="[::1]:1"),
@@ -110,21 +119,26 @@ class _Watched:
             ),
             HandshakeCompleted(time=0, connection=1, version="", cipher="", alpn=None),
         ):
-            self.observer(event)
+            self._watch(event)
+
+    def _watch(self, event: Event) -> SingleVerdict | None:
+        self.observer(event)
+        return self.single(event)
 
     def feed(self, direction: Direction, data: bytes) -> None:
         if data and not self._said[direction]:
             first = ApplicationData(
                 time=1, connection=1, direction=direction, encrypted=True, sample=data[:64]
             )
-            self.observer(first)
+            self._watch(first)
         self._said[direction] += len(data)
         for event in self.parser.feed(direction, data, 1.0):
             self.seen.append(event)
-            self.observer(event)
+            self._watch(event)
 
-    def end(self, by: Direction) -> None:
-        self.observer(
+    def end(self, by: Direction) -> SingleVerdict:
+        """What is told of the connection once it has ended."""
+        verdict = self._watch(
             Closed(
                 time=2,
                 connection=1,
@@ -135,6 +149,8 @@ class _Watched:
                 server_bytes=self._said["server"],
             )
         )
+        assert verdict
+        return verdict
 
     def judged(self) -> Observation:
         """What the client did, without what is only known by messages and answers."""
@@ -155,7 +171,12 @@ def _read(reached: Reached) -> Reached:
     return min(reached, "headers", key=LEVELS.index)
 
 
-def _check(kind: type[Http1Parser | Http2Parser], said: Sequence[Part], wanted: Wanted) -> None:
+def _check(
+    kind: type[Http1Parser | Http2Parser],
+    said: Sequence[Part],
+    wanted: Wanted,
+    by: Direction = "client",
+) -> None:
     """Hold what is told and judged of a conversation with less wanted against all of it."""
     everything, less = _Watched(kind, EVERYTHING), _Watched(kind, wanted)
     goes_on = False
@@ -175,8 +196,9 @@ def _check(kind: type[Http1Parser | Http2Parser], said: Sequence[Part], wanted: 
         assert less.observer.rejections == everything.observer.rejections
     for left in (False, True):
         if left:
-            everything.end("client")
-            less.end("client")
+            verdict, whole = less.end(by), everything.end(by)
+            assert verdict.verdict == whole.verdict
+            assert goes_on or verdict == whole
         ours, all_of_it = less.judged(), everything.judged()
         if goes_on:
             # What came behind it is told by one of them alone.
@@ -320,12 +342,12 @@ _THOROUGHLY = settings(
 
 
 @_THOROUGHLY
-@given(st.data(), _conversations(), cuts, _wishes)
+@given(st.data(), _conversations(), cuts, _wishes, sides)
 def test_of_any_conversation(
-    data: st.DataObject, said: list[Part], where: list[int], wanted: Wanted
+    data: st.DataObject, said: list[Part], where: list[int], wanted: Wanted, by: Direction
 ) -> None:
     said = data.draw(mutated(said, fewest=0))
-    _check(Http2Parser, list(_cut(said, where)), wanted)
+    _check(Http2Parser, list(_cut(said, where)), wanted, by)
 
 
 @_THOROUGHLY
