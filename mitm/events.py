@@ -19,7 +19,10 @@ Source = Literal["descriptors", "proto", "descriptor-set", "reflection", "json",
 """Whose word it is what a message says."""
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, kw_only=True):
+# What they hold is trees, of which there are no circles to be collected: gc=False.
+class Event(
+    msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, kw_only=True, gc=False
+):
     """What all events have in common.
 
     Attributes:
