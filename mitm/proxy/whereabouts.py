@@ -7,8 +7,12 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Collection
+from functools import lru_cache
 
 from mitm.address import LOCALHOST, Address, guard, is_ip, is_loopback, normal
+
+# Addresses that are remembered as such: each connection asks for the same few.
+_REMEMBERED = 128
 
 
 async def found_at(address: Address, allowed: Collection[str]) -> list[Address]:
@@ -60,11 +64,16 @@ def is_ours(host: str) -> bool:
     return True
 
 
+@lru_cache(_REMEMBERED)
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(normal(host))
+
+
 def is_listened_on(address: Address, listeners: Collection[Address]) -> bool:
     """Whether a connection to an address comes to one of these sockets of this machine."""
-    there = ipaddress.ip_address(normal(address.host))
+    there = _ip(address.host)
     for listener in listeners:
-        here = ipaddress.ip_address(normal(listener.host))
+        here = _ip(listener.host)
         if (listener.port, here.version) == (address.port, there.version) and (
             here == there or there.is_unspecified or (here.is_unspecified and is_here(str(there)))
         ):

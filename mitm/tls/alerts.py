@@ -100,31 +100,23 @@ class AlertReader:
     """
 
     def __init__(self) -> None:
-        self._begun = bytearray()  # the header of a record, and the content of an alert
+        self._begun = b""  # a part of a header, or of an alert behind one
         self._skipped = 0  # bytes of another record that are still to come
 
     def feed(self, data: bytes | bytearray) -> list[PlainAlert]:
         """Take more bytes, and give the alerts that they complete."""
         found = []
-        at = 0
-        while at < len(data):
-            if self._skipped:
-                step = min(self._skipped, len(data) - at)
-                self._skipped -= step
-                at += step
-                continue
-            self._begun.append(data[at])
-            at += 1
-            if len(self._begun) < _RECORD_HEADER:
-                continue
-            length = int.from_bytes(self._begun[3:_RECORD_HEADER], "big")
-            if self._begun[0] != _ALERT or length != _ALERT_SIZE:
-                self._skipped = length
-            elif len(self._begun) < _RECORD_HEADER + _ALERT_SIZE:
-                continue
-            else:
-                level, number = self._begun[_RECORD_HEADER:]
+        data, at = self._begun + data, self._skipped
+        while len(data) - at >= _RECORD_HEADER:
+            content = at + _RECORD_HEADER
+            end = content + int.from_bytes(data[at + 3 : content], "big")
+            if data[at] == _ALERT and end - content == _ALERT_SIZE:
+                if end > len(data):
+                    break
+                level, number = data[content:end]
                 fatal = level == _FATAL or number == ALERTS["close_notify"]
                 found.append(PlainAlert(_NAMES.get(number, str(number)), number, fatal))
-            self._begun.clear()
+            at = end
+        self._begun = data[at:]
+        self._skipped = max(at - len(data), 0)
         return found
