@@ -4,6 +4,7 @@ import functools
 import hashlib
 import itertools
 import math
+import secrets
 import subprocess
 from typing import NamedTuple
 
@@ -61,8 +62,8 @@ class WeakKey(NamedTuple):
 class LargeKey(NamedTuple):
     """An RSA key of 16,384 bits, that signs at once.
 
-    Two primes of that size take minutes to find, so it has many (RFC 8017 section 3.1). Nobody
-    sees that from outside.
+    Two primes of that size take minutes to find, so it has many small ones (RFC 8017 section 3.1).
+    Nobody sees that from outside.
 
     Attributes:
         primes: all its factors.
@@ -107,18 +108,25 @@ def generate(kind: str) -> Key:
 
 @functools.cache
 def _large() -> LargeKey:
-    primes: tuple[int, ...] = ()
-    for _ in range(15):
-        primes += _two_primes(1024)
+    primes = tuple(_prime(128) for _ in range(126))
     # A product has as many bits as its factors together, or one less.
     missing = _LARGE - math.prod(primes).bit_length()
-    tried = (LargeKey(primes + _two_primes(missing + bit)) for bit in itertools.cycle((0, 1)))
+    tried = (LargeKey((*primes, _prime(missing + bit))) for bit in itertools.cycle((0, 1)))
     return next(key for key in tried if key.modulus.bit_length() == _LARGE)
 
 
-def _two_primes(bits: int) -> tuple[int, int]:
-    numbers = rsa.generate_private_key(_EXPONENT, bits).private_numbers()
-    return numbers.p, numbers.q
+# By one of these, most numbers that are no primes can be divided.
+_SMALL_FACTORS = math.prod(n for n in range(3, 500, 2) if all(n % d for d in range(3, n, 2)))
+
+
+def _prime(bits: int) -> int:
+    """A prime of so many bits. What passes Fermat's test for two bases is hardly ever another."""
+    while True:
+        number = secrets.randbits(bits - 1) | 1 << (bits - 1) | 1
+        if math.gcd(number, _SMALL_FACTORS) > 1 or number % _EXPONENT == 1:
+            continue
+        if all(pow(base, number - 1, number) == 1 for base in (2, 3)):
+            return number
 
 
 @functools.cache
