@@ -1,13 +1,16 @@
 """Events for a person: what happened, and nothing that a peer could make of the terminal."""
 
 import io
+from typing import Any
 
 import msgspec
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from mitm import events
-from mitm.capture import EventPrinter
+from mitm.capture import EventLines, EventPrinter
+from mitm.capture.wording import describe, one_line
 from mitm.events import Event
 from mitm.masking import plain
 from tests.capture.samples import SAMPLES
@@ -300,3 +303,89 @@ def test_headers_that_are_not_whole_are_said_to_be_cut() -> None:
     cut = msgspec.structs.replace(_headers(("x", "y")), truncated=True)
     assert _lines(cut)[-1].endswith("… and more than is kept")
     assert not _lines(_headers(("x", "y")))[-1].endswith("kept")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"force_terminal": False},
+        {"force_terminal": True, "color_system": "truecolor"},
+        {"force_terminal": True, "color_system": "standard"},
+        {"force_terminal": True, "color_system": "256", "no_color": True},
+        {"force_terminal": True, "color_system": None},
+    ],
+    ids=["pipe", "truecolor", "standard", "NO_COLOR", "dumb"],
+)
+def test_lines_are_set_off_as_rich_does_it(how: dict[str, Any]) -> None:
+    """To the byte: its layout engine is passed by, and nobody is to notice."""
+    seen = [each for each in SAMPLES if each.connection]
+    by_hand, by_rich = io.StringIO(), io.StringIO()
+    console = Console(file=by_rich, width=80, highlight=False, **how)
+    printer = EventPrinter(Console(file=by_hand, width=80, highlight=False, **how), frames=True)
+    for event in seen:
+        printer(event)
+        stream = getattr(event, "stream", 0) or ""
+        for who, what, style in describe(event):
+            text = Text(f"{event.time - seen[0].time:8.3f}  ", "dim")
+            line = Text.assemble(
+                text, f"#{event.connection:<3} {stream:>4}  ", (f"{who:<16} ", "bold"),
+                (one_line(what), style),
+            )  # fmt: skip
+            console.print(line, soft_wrap=True)
+    assert by_hand.getvalue() == by_rich.getvalue()
+
+
+def test_a_conversation_reads_as_it_always_has() -> None:
+    conversation = [
+        events.Connected(time=_AT, connection=1, client="127.0.0.1:40904"),
+        events.Plaintext(time=_AT + 0.001, connection=1),
+        events.ApplicationData(
+            time=_AT + 0.01, connection=1, direction="client", encrypted=False, sample=b""
+        ),
+        events.Frame(
+            time=_AT + 0.01, connection=1, direction="client", stream=0, type="SETTINGS",
+            flags=(), length=6, detail="ENABLE_PUSH=0",
+        ),
+        _headers(
+            (":path", "/a.B/C"),
+            ("grpc-timeout", "10S"),
+            ("authorization", "Bearer abcdefghijklmnopqrstuv"),
+        ),
+        _message({"id": "1"}),
+        _headers((":status", "200"), kind="response"),
+        _headers(("grpc-status", "0"), kind="trailers"),
+        events.Closed(
+            time=_AT + 12.5, connection=1, by="client", how="eof", phase="established",
+            client_bytes=746,
+        ),
+    ]  # fmt: skip
+    assert _lines(*conversation) == [
+        "   0.000  #1         client           connects from 127.0.0.1:40904",
+        "   0.001  #1         client           speaks HTTP/2 without TLS: no certificate is needed",
+        "   0.010  #1         client           sends application data in plaintext: decrypted",
+        "   0.010  #1         client → server  SETTINGS ENABLE_PUSH=0",
+        "   0.000  #1      1  client → server  calls /a.B/C",
+        "   0.000  #1      1  client → server    grpc-timeout: 10 s",
+        "   0.000  #1      1  client → server    authorization: Bearer abcd… (22 characters,"
+        " masked)",
+        '   0.000  #1      1  client → server  User {"id": "1"}',
+        "   0.000  #1      1  server → client  response 200",
+        "   0.000  #1      1  server → client  trailers: grpc-status 0 OK",
+        "  12.500  #1         client           closes without an alert, after 746 application bytes"
+        " from the client",
+    ]
+
+
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_lines_are_counted_as_they_are_made(event: Event) -> None:
+    lines = EventLines(Console(file=io.StringIO()), frames=True)
+    assert lines.count(event) == lines.of(event).count("\n")
+    many = _headers(*((f"x-{number}", "v") for number in range(60)))
+    assert lines.count(many) == lines.of(many).count("\n") == 52
+
+
+def test_a_secret_in_a_long_header_is_masked_before_it_is_remembered_or_cut() -> None:
+    for length in (30, 1100, 3000):
+        value = f"{'x' * length} Bearer {'s3cret' * 4}"
+        for _ in range(2):
+            assert "s3cret" not in "".join(_lines(_headers(("x-note", value))))
