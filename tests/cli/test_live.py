@@ -403,7 +403,8 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        return self._given.decode().replace("\r\n", "\n")
+        # It may have come in the middle of a character.
+        return self._given.decode(errors="ignore").replace("\r\n", "\n")
 
     def wait_for(self, pattern: str) -> str:
         with self._more:
