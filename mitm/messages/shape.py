@@ -7,7 +7,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from mitm.messages.room import FOR_A_FIELD, FOR_A_NUMBER
 from mitm.messages.scalars import WIRE_TYPES, Fits, Json, Tell, scalar
-from mitm.messages.wire_format import BYTES, FIXED32, FIXED64, VARINT
+from mitm.messages.wire_format import BYTES, FIXED32, FIXED64, GROUP, VARINT
 
 
 def is_repeated(field: FieldDescriptor) -> bool:
@@ -63,19 +63,29 @@ class FieldShape(NamedTuple):
         return kind == self.kind or (self.packable and kind == BYTES)
 
 
-class FlatField(NamedTuple):
-    """A scalar that a message has but once, as mitm/messages/flat.py needs it.
+NUMBER, TEXT, BLOB, MESSAGE, PACKED, ENTRY = range(6)
+
+
+class PlainField(NamedTuple):
+    """A field as mitm/messages/plain.py needs it, for one of the keys that it may be written with.
 
     Attributes:
-        name: see `FieldShape`, as the next ones.
-        cost: what is counted for the field, whatever it says.
+        name: see `FieldShape`, as those that are not named here.
+        how: what is written: a number, a text, bytes, a message, packed numbers, a map's entry.
+        repeated: several of them may be written.
+        others: names of the fields of which one may be there instead.
+        cost: what is counted for it (mitm/messages/room.py), whatever it says.
     """
 
     name: str
-    is_text: bool
+    how: int
+    repeated: bool
     tell: Tell
     fits: Fits
+    others: frozenset[str]
     cost: int
+    kind: int
+    message: Descriptor | None
 
 
 class TypeShape(NamedTuple):
@@ -83,14 +93,13 @@ class TypeShape(NamedTuple):
 
     Attributes:
         name: its full name.
-        flat: the fields that are scalars which it has but once, by their keys on the wire, where
-            these are one byte long.
+        plain: the fields by the keys that they may be written with.
     """
 
     descriptor: Descriptor
     name: str
     fields: dict[int, FieldShape]
-    flat: dict[int, FlatField]
+    plain: dict[int, PlainField]
     extendable: bool
 
     def field(self, number: int) -> FieldShape | None:
@@ -112,20 +121,54 @@ ANY = "google.protobuf.Any"
 @lru_cache(maxsize=4096)
 def shape_of(descriptor: Descriptor) -> TypeShape:
     known = {field.number: shape_of_field(field) for field in descriptor.fields}
-    flat = {}
+    plain: dict[int, PlainField] = {}
     # An Any is read by what is in it.
     for field in descriptor.fields if descriptor.full_name != ANY else ():
-        key = field.number << 3 | known[field.number].kind
-        # Of several fields only one may be there; a field that is `optional` is alone in a oneof.
-        alone = field.containing_oneof is None or len(field.containing_oneof.fields) == 1
-        if key < 0x80 and alone and not (field.message_type or known[field.number].repeated):
-            flat[key] = _flat(known[field.number])
-    return TypeShape(descriptor, descriptor.full_name, known, flat, bool(descriptor.is_extendable))
+        plain |= _plain(field, known[field.number])
+    return TypeShape(descriptor, descriptor.full_name, known, plain, bool(descriptor.is_extendable))
 
 
-def _flat(field: FieldShape) -> FlatField:
-    cost = FOR_A_FIELD + len(field.name) + (0 if field.kind == BYTES else FOR_A_NUMBER)
-    return FlatField(field.name, field.is_text, field.tell, field.fits, cost)
+def _plain(descriptor: FieldDescriptor, field: FieldShape) -> dict[int, PlainField]:
+    """A field by the keys that it may be written with; not a group, which nobody writes."""
+    key = descriptor.number << 3
+    oneof = descriptor.containing_oneof
+    others = {each.name for each in oneof.fields} - {field.name} if oneof else set()
+    if field.is_map:
+        if not _is_plain_entry(descriptor.message_type):
+            return {}
+        how = ENTRY
+    elif field.message:
+        how = MESSAGE
+    elif field.kind == BYTES:
+        how = TEXT if field.is_text else BLOB
+    else:
+        how = NUMBER
+    one = PlainField(
+        name=field.name,
+        how=how,
+        repeated=field.repeated,
+        tell=field.tell,
+        fits=field.fits,
+        others=frozenset(others),
+        cost=FOR_A_FIELD + (FOR_A_NUMBER if how == NUMBER else 0),
+        kind=field.kind,
+        message=field.message,
+    )
+    if field.kind == GROUP:
+        return {}
+    if not field.packable:
+        return {key | field.kind: one}
+    packed = one._replace(how=PACKED, repeated=False, cost=FOR_A_FIELD)
+    return {key | field.kind: one, key | BYTES: packed}
+
+
+def _is_plain_entry(descriptor: Descriptor | None) -> bool:
+    """Whether the entries of a map have what they should have."""
+    assert descriptor
+    key, value = (shape_of_field(descriptor.fields_by_number[number]) for number in (1, 2))
+    return not (key.repeated or key.message or value.repeated) and (
+        key.is_text or key.kind != BYTES
+    )
 
 
 @lru_cache(maxsize=4096)

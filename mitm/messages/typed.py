@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor
 
-from mitm.messages.flat import read_flat
 from mitm.messages.guess import Found, Guesser, by_number
+from mitm.messages.plain import read_plain
 from mitm.messages.room import (
     FOR_A_FIELD,
     FOR_A_MESSAGE,
@@ -77,7 +77,7 @@ def read(type_: TypeShape, data: bytes, find: Find, room: Room) -> Reading:
         MalformedError: it is no message at all.
     """
     if type_.name not in FORMS:
-        value = read_flat(type_, data, room)
+        value = read_plain(type_, data, room)
         if value is not None:
             return Reading(value, True, True)
     return _Reader(find, room).read(type_, data)
@@ -128,7 +128,7 @@ class _Reader:
 
     def _of_bytes(self, type_: TypeShape, data: bytes, depth: int) -> Json:
         """The same of a message within another one."""
-        value = read_flat(type_, data, self._room)
+        value = read_plain(type_, data, self._room, depth)
         if value is None:
             return self._message(type_, fields(data, self._room), depth)
         self.fits = self.fits or bool(value)
