@@ -20,6 +20,10 @@ MAX_HEADER_LIST = 64 * 1024
 # requests, responses and trailers, once its headers are in the table.
 REMEMBERED = 32
 
+# The same of fields, for blocks that are new by one of theirs: the number of a trace, a deadline.
+REMEMBERED_FIELDS = 64
+LONGEST_REMEMBERED = 512
+
 # A byte of a block can stand for a field as long as the table. How much of that is told follows
 # from what has come: header lists of so many bytes for each byte, and some for nothing. A call with
 # 4 KiB of metadata, all of it in a table of gRPC's size, is 90 bytes both ways, and comes to 50.
@@ -57,6 +61,14 @@ class HeaderBlock(NamedTuple):
     fields: dict[str, str]
 
 
+class _Field(NamedTuple):
+    """A field, its size on the wire, and in events, where bytes may become escapes."""
+
+    text: tuple[str, str]
+    size: int
+    told: int
+
+
 class _Table(HeaderTable):
     """A header table that tells when it has taken a new entry."""
 
@@ -88,13 +100,14 @@ class HeaderDecoder:
         self._table = _Table()
         self._max_table_size = HeaderTable.DEFAULT_SIZE
         self._known: dict[bytes, HeaderBlock] = {}
+        self._fields_known: dict[tuple[bytes, bytes], _Field] = {}
         self.allowance = EXPANDED_FREELY
         self._begin()
 
     def _begin(self) -> None:
         self._fields: list[tuple[str, str]] = []
         self._size = 0  # of the list on the wire
-        self._told = 0  # and in events, where bytes may become escapes
+        self._told = 0  # and in events
         self._too_long = False
         self._resized = False
         self._in_fields = False  # a field has come, so that the table is not resized any more
@@ -191,11 +204,11 @@ class HeaderDecoder:
         """Read what begins at an index; where it ends, or None if that has not come."""
         first = data[at]
         if first & 0x80:  # RFC 7541 section 6.1
-            integer = _integer(data, at, 7)
+            integer = (first & 0x7F, at + 1) if first < 0xFF else _integer(data, at, 7)
             if integer is None:
                 return None
             self._in_fields = True
-            self._keep(*self._table.get_by_index(integer[0]))
+            self._keep(self._indexed(integer[0]))
             return integer[1]
         if first & 0xE0 == 0x20:
             return self._resize(data, at)
@@ -219,8 +232,20 @@ class HeaderDecoder:
         value, stop = string
         if indexing:
             self._table.add(name, value)
-        self._keep(name, value)
+        self._keep(_field(name, value))
         return stop
+
+    def _indexed(self, index: int) -> _Field:
+        """A field of the table, which is there because it comes again and again."""
+        entry = self._table.get_by_index(index)
+        field = self._fields_known.get(entry)
+        if field is None:
+            field = _field(*entry)
+            if len(self._fields_known) == REMEMBERED_FIELDS:
+                self._fields_known.clear()
+            if field.size <= LONGEST_REMEMBERED:
+                self._fields_known[entry] = field
+        return field
 
     def _resize(self, data: bytes, at: int) -> int | None:
         integer = _integer(data, at, 5)
@@ -266,15 +291,18 @@ class HeaderDecoder:
         self._skip, stop = integer
         return stop
 
-    def _keep(self, name: bytes, value: bytes) -> None:
-        size = _size(name, value)
-        if self._size + size > MAX_HEADER_LIST:
+    def _keep(self, field: _Field) -> None:
+        if self._size + field.size > MAX_HEADER_LIST:
             self._too_long = True
             return
-        field = name.decode("utf-8", "backslashreplace"), _text(name, value)
-        self._size += size
-        self._told += _size(*field)
-        self._fields.append(field)
+        self._size += field.size
+        self._told += field.told
+        self._fields.append(field.text)
+
+
+def _field(name: bytes, value: bytes) -> _Field:
+    text = name.decode("utf-8", "backslashreplace"), _text(name, value)
+    return _Field(text, _size(name, value), _size(*text))
 
 
 def _size(name: str | bytes, value: str | bytes) -> int:
