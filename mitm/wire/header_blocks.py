@@ -6,6 +6,7 @@ too long is left out of the list, while the table stays what the sender's is.
 """
 
 import base64
+from functools import lru_cache
 from typing import NamedTuple
 
 from hpack import HPACKDecodingError, InvalidTableSizeError
@@ -23,6 +24,11 @@ REMEMBERED = 32
 # The same of fields, for blocks that are new by one of theirs: the number of a trace, a deadline.
 REMEMBERED_FIELDS = 64
 LONGEST_REMEMBERED = 512
+
+# Strings in Huffman's code that are remembered over all connections, and bytes of one. On a new
+# connection all is new, and yet it is what the one before it said.
+REMEMBERED_CODES = 1024
+LONGEST_CODE = 128
 
 # A byte of a block can stand for a field as long as the table. How much of that is told follows
 # from what has come: header lists of so many bytes for each byte, and some for nothing. A call with
@@ -281,7 +287,7 @@ class HeaderDecoder:
                 self._table.clear()
             return start
         raw = data[start:stop]
-        return (decode_huffman(raw) if data[at] & 0x80 else raw), stop
+        return (_decoded(raw) if data[at] & 0x80 else raw), stop
 
     def _value_to_skip(self, data: bytes, at: int) -> int | None:
         integer = _integer(data, at, 7)
@@ -298,6 +304,16 @@ class HeaderDecoder:
         self._size += field.size
         self._told += field.told
         self._fields.append(field.text)
+
+
+def _decoded(code: bytes) -> bytes:
+    """A string that is in Huffman's code."""
+    return _decoded_before(code) if len(code) <= LONGEST_CODE else bytes(decode_huffman(code))
+
+
+@lru_cache(REMEMBERED_CODES)
+def _decoded_before(code: bytes) -> bytes:
+    return bytes(decode_huffman(code))
 
 
 def _field(name: bytes, value: bytes) -> _Field:
