@@ -108,15 +108,16 @@ class Connection:
         peers = self._arrival.peers
         for peer in peers:
             peer.close()
-        ends = [asyncio.create_task(peer.closed()) for peer in peers]
-        if ends and not at_once:
+        if not peers:
+            self._socket.close()
+            return
+        ends = [peer.closed for peer in peers]
+        if not at_once:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait(ends, timeout=CLOSE_SECONDS)
         for peer in peers:
             peer.abort()
-        await asyncio.gather(*ends, return_exceptions=True)
-        if not peers:
-            self._socket.close()
+        await asyncio.wait(ends)
 
     async def _intercept(self) -> None:
         arrived = self._arrived = await self._arrival.come()

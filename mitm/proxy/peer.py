@@ -6,6 +6,7 @@ uvloop's raises RuntimeError, and has no socket to be asked any more. Both say s
 `is_closing`, which is asked here before anything else; how a peer has gone is what reading tells.
 """
 
+import asyncio
 import contextlib
 import socket
 import struct
@@ -198,9 +199,10 @@ class Peer:
         """Close the socket, once what is left for the peer has been taken; see `closed`."""
         self._stream.close()
 
-    async def closed(self) -> None:
-        """Wait until the socket is closed."""
-        await self._stream.closed()
+    @property
+    def closed(self) -> asyncio.Future[None]:
+        """Done once the socket is closed."""
+        return self._stream.closed
 
     def abort(self) -> None:
         """Close the socket now; what was not sent yet is lost."""

@@ -41,6 +41,7 @@ class Stream(asyncio.Protocol):
         accepted: the socket of a client; None for one that is dialled.
 
     Attributes:
+        closed: done once the socket is closed.
         full: the peer has yet to take what was written.
         was_reset: whether it is known that the peer has reset the connection, read or not.
     """
@@ -51,7 +52,7 @@ class Stream(asyncio.Protocol):
         self._received = bytearray()
         self._ended = False
         self._waiter: asyncio.Future[None] | None = None  # of `read` or `drain`
-        self._closed = self._loop.create_future()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
         self.full = False
         self.was_reset = False
 
@@ -103,8 +104,8 @@ class Stream(asyncio.Protocol):
         self._ended = True
         self.full = False
         self._wake()
-        if not self._closed.done():
-            self._closed.set_result(None)
+        if not self.closed.done():
+            self.closed.set_result(None)
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
@@ -131,7 +132,7 @@ class Stream(asyncio.Protocol):
     def hand_on(self, receiver: Receiver) -> None:
         """Have a receiver told of what has come and is to come; it says when to read on."""
         data, self._received = bytes(self._received), bytearray()
-        if not self._closed.done():
+        if not self.closed.done():
             self.transport.set_protocol(_HandedOn(self, receiver))
         if data:
             receiver.received(data)
@@ -169,10 +170,6 @@ class Stream(asyncio.Protocol):
     def close(self) -> None:
         """Close the socket, once what is left for the peer has been taken; see `closed`."""
         self.transport.close()
-
-    async def closed(self) -> None:
-        """Wait until the socket is closed."""
-        await asyncio.shield(self._closed)
 
     def abort(self) -> None:
         """Close the socket now; what was not taken yet is lost."""
