@@ -38,7 +38,8 @@ class EventLines:
         self._frames = frames
         self._hidden = _CARRIERS if routine else _CARRIERS | _ROUTINE
         self._styles: dict[str, tuple[str, str]] = {"": ("", "")}
-        self._dim, self._bold = self._codes("dim"), self._codes("bold")
+        self._dim = self._codes("dim")
+        self._who: dict[str, str] = {}  # of the few that there are
         self._start: float | None = None
 
     @property
@@ -63,17 +64,17 @@ class EventLines:
         lines = describe(event)
         if not lines:
             return ""
-        (dim, after_dim), (bold, after_bold) = self._dim, self._bold
+        dim, after_dim = self._dim
         stream = getattr(event, "stream", 0)
         begin = (
             f"{dim}{event.time - self._start:8.3f}  {after_dim}"
-            f"#{event.connection:<3} {stream or '':>4}  {bold}"
+            f"#{event.connection:<3} {stream or '':>4}  "
         )
         text = ""
         for who, what, style in lines:
             before, after = self._styles.get(style) or self._codes(style)
             # Here, for all of them: in a recording, anything can be anybody's.
-            text += f"{begin}{who:<16} {after_bold}{before}{one_line(what)}{after}\n"
+            text += f"{begin}{self._whose(who)}{before}{one_line(what)}{after}\n"
         return text
 
     def count(self, event: Event) -> int:
@@ -89,6 +90,13 @@ class EventLines:
         """
         before, after = self._codes(style)
         return f"{before}{one_line(text)}{after}\n"
+
+    def _whose(self, who: str) -> str:
+        whose = self._who.get(who)
+        if whose is None:
+            before, after = self._codes("bold")
+            whose = self._who[who] = f"{before}{who:<16} {after}"
+        return whose
 
     def _is_hidden(self, event: Event) -> bool:
         return isinstance(event, events.Frame) and (not self._frames or event.type in self._hidden)

@@ -74,9 +74,15 @@ class _Connection:
         self.credentials = _Names()
         self.tunnelled = ""
         self.blind = False  # what the server sent was not HTTP/2
+        self._noted: tuple[str, tuple[tuple[str, str], ...]] = "", ()
 
     def read(self, request: events.Headers) -> None:
         """Note what a request has given away."""
+        # The same as in the request before says nothing new.
+        noted = request.method, request.headers
+        if noted == self._noted:
+            return
+        self._noted = noted
         self.methods.add(_method(request.method))
         for name, value in request.headers:
             if not name.startswith(":") and _is_secret(name, value):
