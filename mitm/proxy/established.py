@@ -20,9 +20,6 @@ from mitm.proxy.treatment import Interruption
 # frame of 16 KiB can bring three thousand of them.
 TURN_SECONDS = 0.002
 
-# Events that are told between two looks at the clock.
-_AT_A_TIME = 8
-
 _OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
 
 
@@ -107,6 +104,8 @@ class Established:
         if peer.end:
             self._note_end(direction)
         self._go_on(direction)
+        if peer.stalled:
+            self._read_on()
 
     def ended(self, direction: Direction, *, reset: bool) -> None:
         """It has ended its direction, or the connection."""
@@ -164,18 +163,17 @@ class Established:
             if not self._ends:
                 break
             self._end(self._ends.popleft())
-        self._read_on()
+        if self._behind or self._relay.waits or not all(self._reads.values()):
+            self._read_on()
 
     def _caught_up(self, speaker: Direction) -> bool:
         """Look for one turn; whether there is nothing left after it."""
         # The loop's own clock stands still for as long as a callback takes.
         until = time.monotonic() + TURN_SECONDS
-        while self._relay.look(_AT_A_TIME):
-            if time.monotonic() >= until:
-                self._behind = True
-                self._loop.call_soon(self._take_turn, speaker)
-                return False
-        return True
+        self._behind = self._relay.look(lambda: time.monotonic() >= until)
+        if self._behind:
+            self._loop.call_soon(self._take_turn, speaker)
+        return not self._behind
 
     def _take_turn(self, speaker: Direction) -> None:
         self._behind = False
@@ -193,6 +191,7 @@ class Established:
             # A GOAWAY has been sent with the answer.
             self._cuts = self._interruption.how != "goaway"
             self._cut()
+            self._read_on()
         if self._left_alone:
             reason, self._left_alone = self._left_alone, ""
             self._emit(events.NotRewritten, direction=speaker, stream=0, reason=reason)

@@ -17,7 +17,7 @@ order; nobody is given anything after an end; and everything received is looked 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from mitm.events import Direction
@@ -59,7 +59,7 @@ class Relay:
         self._rewriting = through if isinstance(through, Rewriting) else None
         self._due: dict[Direction, bytes] = {"client": b"", "server": b""}
         self._unseen: deque[tuple[Direction, bytes | None]] = deque()
-        self._view = self._views()  # as far as it has been looked at
+        self._view: Iterator[None] = iter(())  # what is being looked at, as far as it has been
         self._ends: dict[Direction, End] = {}  # how a sender has ended its direction
         self._lost: set[Direction] = set()
         self._closed: set[Direction] = set()  # those who are given nothing any more
@@ -67,6 +67,7 @@ class Relay:
         self.broken = ""
         self.failed = False
         if self._rewriting:
+            self._view = self._rewriting.tell()
             self._rewriting.start()
             self._gather(self._rewriting)
 
@@ -155,27 +156,25 @@ class Relay:
             return None
         return how
 
-    def look(self, limit: int | None = None) -> bool:
+    def look(self, enough: Callable[[], bool] = lambda: False) -> bool:
         """Look at what has passed since the last time; to be called once it was written.
 
         Args:
-            limit: events after which others have their turn; None to look at everything.
+            enough: asked after each event whether others are to have their turn.
 
         Returns:
             Whether there may be more to look at.
         """
-        for told, _ in enumerate(self._view, 1):
-            if told == limit:
-                return True
-        self._view = self._views()
-        return False
-
-    def _views(self) -> Iterator[None]:
+        while True:
+            for _ in self._view:
+                if enough():
+                    return True
+            if not (self._watcher and self._unseen):
+                break
+            self._view = self._watcher.look(*self._unseen.popleft())
         if self._rewriting:
-            yield from self._rewriting.tell()
-        elif self._watcher:
-            while self._unseen:
-                yield from self._watcher.look(*self._unseen.popleft())
+            self._view = self._rewriting.tell()
+        return False
 
     def wants_pause(self, direction: Direction) -> Direction | None:
         """Who has to take what it was given before this peer is read on: the backpressure.
@@ -191,6 +190,11 @@ class Relay:
             return receiver
         # With rewriting, whoever sends is answered as well.
         return direction if self._rewriting and direction in self._full else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is anybody who has not taken what it was given."""
+        return bool(self._full)
 
     def taken(self, party: Direction) -> None:
         """A peer has taken all that it was given."""
