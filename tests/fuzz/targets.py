@@ -27,7 +27,7 @@ from mitm.cli.replay import replay
 from mitm.content import ATTACKS, CERTS, OFFERS, SCENARIOS, markdown_files
 from mitm.errors import UserError
 from mitm.events import EVERYTHING, FRAME_TYPES, Direction, Event, Wanted
-from mitm.evidence import ClientRun, observe
+from mitm.evidence import ClientRun, SingleVerdicts, observe
 from mitm.lab.scenario import load_scenario
 from mitm.messages import Schema
 from mitm.pki import load_recipe
@@ -153,6 +153,16 @@ def _least(everything: list[Event], least: list[Event]) -> None:
     rest = iter(everything)
     assert all(any(_same(event, other) for other in rest) for event in least), "more is told"
     assert observe(least, _RUN).act == observe(everything, _RUN).act
+    assert _verdict(least) == _verdict(everything)
+
+
+def _verdict(seen: list[Event]) -> str:
+    """What is said of this connection at its end."""
+    verdicts = SingleVerdicts(lambda _: False)
+    end = events.Closed(time=0, connection=1, by="client", how="eof", phase="established")
+    told = [str(verdict) for event in [*seen, end] if (verdict := verdicts(event))]
+    assert len(told) == 1, told
+    return told[0]
 
 
 def _gives_up_on_server(event: Event) -> bool:
@@ -382,7 +392,7 @@ def recording(data: bytes) -> None:
     screen = io.StringIO()
     with contextlib.redirect_stdout(screen), contextlib.suppress(UserError):
         assert replay.callback
-        replay.callback(_File(data))
+        replay.callback(_File(data), verbose=len(data) % 2 == 0)
     for line in screen.getvalue().split("\n"):
         assert line.isprintable(), f"a line that is obeyed: {line!r}"
 

@@ -55,7 +55,7 @@ def test_a_parser_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_console_that_prints_what_it_is_told_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mitm.capture.console.plain", lambda text: text)
+    monkeypatch.setattr("mitm.capture.wording.plain", lambda text: text)
     request = bytes([0, 1, 2, 4, 7, 21])
     with pytest.raises(AssertionError, match="a line that is obeyed"):
         TARGETS["http2"].run(b"\x80" + bytes([0, 0x81, 4, 1, len(request)]) + request)
