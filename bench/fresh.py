@@ -71,6 +71,16 @@ def _context() -> ssl.SSLContext:
     return context
 
 
+def opening(path: str) -> bytes:
+    """What a client says up to the headers of its first call, which goes on."""
+    h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    h2.initiate_connection()
+    pseudo = [(":method", "POST"), (":scheme", "https"), (":path", path)]
+    more = [(":authority", "localhost"), ("content-type", "application/grpc"), ("te", "trailers")]
+    h2.send_headers(1, pseudo + more)
+    return h2.data_to_send()
+
+
 def _request(workload: Workload, headers: list[tuple[str, str]]) -> bytes:
     """All that a client says; on a fresh connection it is always the same."""
     h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Keeps `mitm-demo proxy` busy for long: `python -m bench.soak`."""
