@@ -46,6 +46,10 @@ Find = Callable[[str], Descriptor | None]
 # Under this name stands how deep messages are looked into, beside the bytes of one that is deeper.
 DEEPER = "@deeper_than"
 
+# Steps (mitm/messages/room.py) that are kept for a message that may go on in another part, until
+# all parts are there: enough for a short one, however much comes behind it.
+_KEPT, _KEPT_AT_MOST = 64, 1024
+
 # Under this name stand the entries of a map that are none.
 NO_ENTRY = "@no_entry"
 
@@ -157,6 +161,7 @@ class _Reader:
         unknown: list[Field] = []
         left_out: dict[int, int] = {}
         chosen: dict[str, int] = {}
+        kept = 0
         room = self._room
         for field in written:
             number, kind, content, _, _, shortest = field
@@ -192,10 +197,15 @@ class _Reader:
                     self.exact = False
                 if known.message:
                     single.setdefault(number, []).append(content)
+                    assert not isinstance(content, int)
+                    keep = _KEPT + min(len(content), _KEPT_AT_MOST)
+                    kept += keep
+                    room.steps -= keep
                 else:
                     if number in single:
                         self.exact = False
                     single[number] = content
+        room.steps += kept
         value: dict[str, Json] = {}
         numbers = single.keys() | lists.keys() | left_out.keys() if lists or left_out else single
         for number in sorted(numbers):

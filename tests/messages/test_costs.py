@@ -9,7 +9,7 @@ from mitm.messages import Schema
 from mitm.messages.room import LEFT_OUT, NOT_READ, Room
 from mitm.messages.schema import Decoded
 from tests.messages import everything
-from tests.messages.everything import METHODS, THING, decoded
+from tests.messages.everything import METHODS, THING, decoded, new
 from tests.messages.guessed import field, varint
 
 _EMPTY = "x/google.protobuf.Empty"
@@ -165,6 +165,21 @@ def test_what_is_not_looked_at_is_told_by_its_bytes() -> None:
     told = decoded(THING, b"\x20\x05" + 1_000 * user)
     assert told.value == {"an_int64": "5", "things": 1_000 * [{"an_int32": 7}]}
     assert told.raw is None
+
+
+def test_what_stands_before_very_many_fields_is_read() -> None:
+    before = new(THING, an_int64=5, thing=new(THING, a_string="first", things=[new(THING)]))
+    unknown = field(200, b"abc")
+    for many in (field(22, b"\x18\x07"), field(21, b"abc"), unknown, field(17, b"\x18\x07")):
+        told = decoded(THING, before.SerializeToString() + 100_000 * many)
+        assert told.value
+        assert told.value["an_int64"] == "5"
+        thing = told.value["thing"]
+        if many.startswith(b"\x8a\x01"):  # parts of it, which are one message
+            assert isinstance(thing, dict)
+            assert thing["a_string"] == "first"
+        else:
+            assert thing == {"a_string": "first", "things": [{}]}
 
 
 def test_what_is_not_looked_at_of_a_message_of_another_type_is_told_as_well() -> None:
