@@ -168,3 +168,19 @@ def test_whoever_has_given_way_to_another_connection_of_its_own_has_not_rejected
         said = verdicts(closed(connection=1))
         assert said is not None
         assert said.verdict == verdict
+
+
+def test_what_was_missed_makes_nobody_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it take back what was read."""
+    seen: list[Event]
+    for seen, verdict in ([], "inconclusive"), ([request()], "compromised"):
+        verdicts = SingleVerdicts()
+        for event in (SHOWN, ACCEPTED, *seen):
+            verdicts(event)
+        with monkeypatch.context() as patch:
+            patch.setattr("mitm.evidence.connection.SeenConnection.see", lambda self, event: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                verdicts(data())
+        said = verdicts(closed())
+        assert said is not None
+        assert said.verdict == verdict

@@ -74,9 +74,21 @@ class _Connection:
         self.credentials = _Names()
         self.tunnelled = ""
         self.blind = False  # what the server sent was not HTTP/2
+        self.missed = False  # it was not seen whole
         self._noted: tuple[str, tuple[tuple[str, str], ...]] = "", ()
 
-    def read(self, request: events.Headers) -> None:
+    def take(self, event: Event) -> None:
+        """Take the next event."""
+        self.seen.see(event)
+        if isinstance(event, events.Headers):
+            if event.kind == "request":
+                self._read(event)
+        elif isinstance(event, events.Tunnelled):
+            self.tunnelled = event.name
+        elif isinstance(event, events.ParseFailed):
+            self.blind |= event.direction == "server" and not event.stream
+
+    def _read(self, request: events.Headers) -> None:
         """Note what a request has given away."""
         # The same as in the request before says nothing new.
         noted = request.method, request.headers
@@ -135,15 +147,13 @@ class SingleVerdicts:
         connection = self._open.get(event.connection)
         if connection is None:
             connection = self._open[event.connection] = _Connection(event.connection)
-        connection.seen.see(event)
-        if isinstance(event, events.Headers):
-            if event.kind == "request":
-                connection.read(event)
-        elif isinstance(event, events.Tunnelled):
-            connection.tunnelled = event.name
-        elif isinstance(event, events.ParseFailed):
-            connection.blind |= event.direction == "server" and not event.stream
-        elif isinstance(event, events.Closed):
+        try:
+            connection.take(event)
+        except Exception:
+            # Whoever calls may go on without. What was missed must not make anybody clean.
+            connection.missed = True
+            raise
+        if isinstance(event, events.Closed):
             del self._open[event.connection]
             return self._judge(connection)
         return None
@@ -160,6 +170,8 @@ class SingleVerdicts:
         elif connection.tunnelled:
             verdict = "inconclusive"
             reason = f"passed on unread: {connection.tunnelled} is not under test"
+        elif connection.missed:
+            verdict, reason = "inconclusive", "unforeseen: it was not observed to its end"
         else:
             verdict, reason = self._of_silence(seen)
             if verdict == "aborted" and connection.blind:
