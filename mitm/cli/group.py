@@ -1,12 +1,11 @@
 """The commands, in one group. Each is loaded when it is called: all of them take half a second."""
 
 import importlib
-import signal
 from typing import Any
 
 import click
 
-from mitm.cli.main import leave
+from mitm.cli.loading import loading
 
 # Where each stands, and the first sentence of its help, which is what the group tells of it.
 COMMANDS = {
@@ -54,13 +53,8 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is called; of the others, names and helps are enough."""
         name, command, rest = super().resolve_command(ctx, args)
-        # What Ctrl-C raises may come out of an import as another error: of `__set_name__` in Python
-        # 3.11, as a RuntimeError.
-        before = signal.signal(signal.SIGINT, leave)
-        try:
+        with loading():
             return name, load(command.name) if command and command.name else command, rest
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     def make_context(self, *words: Any, **more: Any) -> click.Context:
         """Read the command line; `--help` is answered here."""

@@ -10,7 +10,6 @@ from typing import Any, Self, TypeVar
 
 import click
 
-from mitm.capture import JsonLines, Recorder
 from mitm.cli.streams import tell
 from mitm.errors import UserError
 from mitm.events import EVERYTHING, FRAME_TYPES, Event, Wanted
@@ -93,6 +92,9 @@ class Recording:
     def __init__(
         self, events: Path | None, pcap: Path | None = None, keylog: Path | None = None
     ) -> None:
+        # They take a moment to load, and the options alone do without.
+        from mitm.capture import JsonLines, Recorder
+
         must_differ({"--events": events, "--pcap": pcap, "--keylog": keylog})
         self.complete = True
         self._log = JsonLines(events) if events else None

@@ -1,20 +1,13 @@
 """`mitm-demo run`: play scenarios."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from mitm.cli import completion, report
-from mitm.cli.loop import in_loop
-from mitm.cli.recording import Recording, recording_options
-from mitm.cli.scenario_view import ScenarioView
+from mitm.cli import completion
+from mitm.cli.loading import loading
+from mitm.cli.recording import recording_options
 from mitm.cli.seconds import Seconds
-from mitm.events import Event
-from mitm.lab.clients import Client, load_client
-from mitm.lab.play import Played, play
-from mitm.lab.scenario import Scenario, load_scenario, scenarios
-from mitm.masking import as_json
 
 
 @click.command()
@@ -62,47 +55,8 @@ def run(
     Exit code: 0 if every verdict was the expected one, 1 if not, 2 for wrong input, 3 if a scenario
     that was named could not be played.
     """
-    loaded = [load_scenario(name) for name in scenario or scenarios()]
-    if not scenario:
-        loaded.sort(key=lambda s: s.order)
-    chosen = load_client(client)
-    playable = [each for each in loaded if each.policy in chosen.policies]
-    others = [each for each in loaded if each not in playable]
-    if not playable:
-        chosen.must_know(loaded[0].policy)
-    show = None if json_ else ScenarioView(report.console())
-    with Recording(events, pcap, keylog) as recording:
-        outcomes = in_loop(_play_all(playable, chosen, timeout, show, recording))
-    if show:
-        show.close()
-        report.not_played(report.console(), others, chosen)
-    else:
-        for each in others:
-            click.echo(as_json(report.not_played_as_json(each, chosen)))
-    if not all(outcome.matched for outcome in outcomes):
-        return 1
-    return recording.exit_code(3 if scenario and others else 0)
+    # Completion, `--help` and mistakes do without.
+    with loading():
+        from mitm.cli.playing import play_scenarios
 
-
-async def _play_all(
-    loaded: list[Scenario],
-    client: Client,
-    timeout: float,
-    show: ScenarioView | None,
-    recording: Recording,
-) -> list[Played]:
-    def on_event(event: Event) -> None:
-        recording(event)
-        if show:
-            show(event)
-
-    outcomes = []
-    for scenario in loaded:
-        outcome = await play(
-            scenario, client, timeout=timeout, on_event=on_event, tap=recording.tap
-        )
-        outcomes.append(outcome)
-        if not show:
-            click.echo(as_json(report.as_json(outcome)))
-            sys.stdout.flush()
-    return outcomes
+    return play_scenarios(scenario, client, timeout, (events, pcap, keylog), as_lines=json_)

@@ -155,10 +155,10 @@ def test_a_number_that_is_none_is_refused(words: list[str]) -> None:
 # A module that the command line imports, in the place of its own: what nobody has foreseen.
 _BROKEN = """
 import sys
-import mitm.cli.lessons
+import mitm.cli.contents
 def broken():
     raise {error}
-mitm.cli.lessons.scenarios = broken
+mitm.cli.contents.scenarios = broken
 from mitm.cli import main
 sys.argv = ["mitm-demo", "list", "scenarios"]
 main()

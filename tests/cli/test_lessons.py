@@ -169,7 +169,7 @@ def test_doctor_tells_versions_and_missing_packages_in_a_line_each() -> None:
 
 def test_doctor_tells_which_proxies_are_set_and_not_their_values() -> None:
     quiet = {name: "" for name in os.environ if name.lower().endswith("_proxy")}
-    assert "proxy  " not in mitm_demo("doctor", **quiet).out
+    assert "\nproxy  " not in mitm_demo("doctor", **quiet).out
     url = "http://me:s3cret@proxy.example"
     result = mitm_demo("doctor", **quiet | {"https_proxy": url, "ALL_PROXY": url})
     (row,) = (line for line in result.out.splitlines() if line.startswith("proxy "))

@@ -59,6 +59,12 @@ def loaded(where: Path, *words: str, code: int = 0, **environment: str) -> set[s
         (["call", "--policy", "insecure", "--target", "10.0.0.1:1"], 2),
         (["serve"], 0),
         (["serve", "--help"], 0),
+        (["run", "--help"], 0),
+        (["run", "--nope"], 2),
+        (["list", "--help"], 0),
+        (["list", "nope"], 2),
+        (["show", "--help"], 0),
+        (["show"], 2),
     ],
     ids=str,
 )
@@ -74,7 +80,18 @@ def test_a_client_of_ones_own_is_called_without_it_as_well(tmp_path: Path) -> No
     assert loaded(tmp_path, *words) == set()
 
 
-@pytest.mark.parametrize("words", ["mitm-demo ", "mitm-demo ca", "mitm-demo call --policy "])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "mitm-demo ",
+        "mitm-demo ca",
+        "mitm-demo call --policy ",
+        "mitm-demo run ski",
+        "mitm-demo run --client ",
+        "mitm-demo show ski",
+        "mitm-demo list ",
+    ],
+)
 def test_a_shell_that_completes_does_not_wait_for_it(tmp_path: Path, words: str) -> None:
     found = loaded(
         tmp_path,
@@ -112,7 +129,9 @@ def test_every_command_is_in_the_group() -> None:
     assert found == {*COMMANDS}
 
 
-@pytest.mark.parametrize("module", ["mitm.cli.group", "mitm.cli.lessons", "rich", "msgspec"])
+@pytest.mark.parametrize(
+    "module", ["mitm.cli.group", "mitm.cli.lessons", "mitm.cli.contents", "rich", "msgspec"]
+)
 def test_ctrl_c_while_it_is_loaded_is_quiet(module: str) -> None:
     program = (
         "import sys, os, signal\n"

@@ -1,0 +1,200 @@
+"""What there is to play, and the lessons behind it, as `list` and `show` print them."""
+
+import itertools
+import json
+from collections.abc import Iterator
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mitm import content
+from mitm.audit import Attack, Entry, OfferRule, catalogue
+from mitm.audit.case import loader_of, plain_name
+from mitm.cli import report
+from mitm.lab.clients import clients, load_client
+from mitm.lab.scenario import Scenario, load_scenario, scenarios
+from mitm.masking import plain
+
+_KINDS = {Attack: "attacks", OfferRule: "offers"}
+
+# What a client can be tried with, by its kind.
+_TRIED = {"certs": "Certificates", "attacks": "Attacks", "offers": "Rules about what is offered"}
+
+# Columns of a terminal from which on a table of five columns has room for space beside its lines.
+_WIDE = 100
+
+
+def print_list(kind: str | None, *, as_json: bool) -> None:
+    """Print what there is of a kind, or of all.
+
+    Args:
+        kind: which; None for an overview.
+        as_json: one object a line, for programs.
+    """
+    if as_json:
+        for about in _all():
+            if kind in (None, about["kind"]):
+                click.echo(json.dumps(about, ensure_ascii=False))
+        return
+    console = report.console()
+    match kind:
+        case "scenarios":
+            console.print(_scenarios())
+        case "certs" | "attacks" | "offers":
+            console.print(_to_try(console, kind))
+        case "clients":
+            console.print(_clients())
+        case _:
+            console.print(_overview())
+
+
+def _all() -> Iterator[dict[str, object]]:
+    """What there is, for programs."""
+    for scenario in _in_order():
+        yield {
+            "kind": "scenarios",
+            "name": scenario.name,
+            "title": scenario.title,
+            "server": scenario.server,
+            "policy": scenario.policy,
+            "certificate": scenario.certificate.name,
+            "expected": msgspec.to_builtins(scenario.expected),
+            "point": scenario.point,
+        }
+    for recipe in _by_place():
+        yield {
+            "kind": _kind(recipe),
+            "name": recipe.name,
+            "title": recipe.title,
+            "family": recipe.family,
+            "severity": recipe.severity,
+            "expect": recipe.expect,
+            "cwe": recipe.cwe,
+            "rule": recipe.rule,
+            "fix": recipe.fix,
+        }
+    for client in map(load_client, clients()):
+        yield {
+            "kind": "clients",
+            "name": client.name,
+            "title": client.title,
+            "policies": client.policies,
+            "requires": client.requires,
+        }
+
+
+def _in_order() -> list[Scenario]:
+    return sorted(map(load_scenario, scenarios()), key=lambda scenario: scenario.order)
+
+
+def _by_place() -> list[Entry]:
+    return sorted(catalogue(), key=lambda recipe: recipe.place)
+
+
+def _overview() -> Table:
+    """All of it on one screen: certificates are too many to be named."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    grid.add_row(Text("Scenarios", style="bold"), "mitm-demo list scenarios")
+    for scenario in _in_order():
+        grid.add_row(f"  {scenario.name}", scenario.title)
+    grid.add_row(Text("Certificates", style="bold"), "mitm-demo list certs | attacks | offers")
+    families = itertools.groupby(_by_place(), key=lambda recipe: recipe.family)
+    counts = ", ".join(f"{family} {sum(1 for _ in recipes)}" for family, recipes in families)
+    grid.add_row("", counts)
+    grid.add_row(Text("Clients", style="bold"), "mitm-demo list clients")
+    for client in map(load_client, clients()):
+        grid.add_row(f"  {client.name}", client.title)
+    grid.add_row(Text("A lesson", style="bold"), "mitm-demo show NAME")
+    grid.add_row(Text("For programs", style="bold"), "mitm-demo list --json")
+    return grid
+
+
+def _scenarios() -> Table:
+    table = _table("Scenarios", "name", "title", "control", "under attack")
+    for scenario in _in_order():
+        expected = scenario.expected
+        table.add_row(scenario.name, scenario.title, expected.genuine, expected.intercepted)
+    return table
+
+
+def _kind(recipe: Entry) -> str:
+    return _KINDS.get(type(recipe), "certs")
+
+
+def _to_try(console: Console, kind: str) -> Table:
+    heads = ("name", "severity", "CWE", "a correct\nclient", "title")
+    table = _table(_TRIED[kind], *heads)
+    entries = [entry for entry in _by_place() if _kind(entry) == kind]
+    if console.width < _WIDE:
+        table.padding = (0, 0)
+    for family, recipes in itertools.groupby(entries, key=lambda recipe: recipe.family):
+        table.add_section()
+        table.add_row(family.title(), style="bold")
+        for recipe in recipes:
+            weaknesses = ", ".join(map(str, recipe.cwe))
+            expected = f"{recipe.expect}s"
+            table.add_row(recipe.name, recipe.severity, weaknesses, expected, recipe.title)
+    return table
+
+
+def _clients() -> Table:
+    table = _table("Clients", "name", "title", "policies")
+    for client in map(load_client, clients()):
+        table.add_row(client.name, client.title, ", ".join(client.policies))
+    return table
+
+
+def print_lesson(name: str) -> None:
+    """Print the lesson of a scenario, certificate or attack.
+
+    Args:
+        name: of one that comes with the project, or the path of one's own file.
+
+    Raises:
+        UserError: there is none, or it is not well-formed.
+    """
+    # Of both kinds, so that the nearest is suggested whichever was meant.
+    path = content.find(
+        "scenario, certificate or attack",
+        content.to_try() | scenarios(),
+        plain_name(name),
+    )
+    # A script is what is nothing else.
+    if load := loader_of(path):
+        _show_certificate(load(str(path)))
+    else:
+        _show_scenario(load_scenario(str(path)))
+
+
+def _show_certificate(recipe: Entry) -> None:
+    console = report.console()
+    console.print(report.markdown(f"# {recipe.title}\n\n{recipe.lesson}"))
+    weaknesses = "".join(f", CWE-{number}" for number in recipe.cwe)
+    facts = [
+        ("A correct client", f"{recipe.expect}s it ({recipe.severity}{weaknesses})"),
+        ("Rule", recipe.rule),
+        ("Fix", recipe.fix),
+    ]
+    for label, fact in facts:
+        if fact:
+            console.print(plain(f"{label}: {fact}"))
+
+
+def _show_scenario(scenario: Scenario) -> None:
+    console = report.console()
+    console.print(report.markdown(f"# {scenario.title}\n\n{scenario.lesson}"))
+    expected = scenario.expected
+    console.print(f"Expected: control {expected.genuine}, under attack {expected.intercepted}.")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        # Names are there to be typed: they are never cut.
+        table.add_column(column, no_wrap=number == 0, overflow="fold")
+    return table
