@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import grpc
 
+from bench import stacks
+from bench.stacks import Stack
 from mitm import audit, content, pki
 from mitm.errors import UserError
 
@@ -63,6 +65,7 @@ class Results(NamedTuple):
         runs: how often the client was run in one audit, beside the two controls.
         jobs: how many runs of the command there were at once.
         command_seconds, in_process_seconds: for a whole audit, of each round.
+        stacks: audits of clients in several stacks.
     """
 
     forge_ms: list[float]
@@ -70,6 +73,7 @@ class Results(NamedTuple):
     jobs: int
     command_seconds: list[float]
     in_process_seconds: list[float]
+    stacks: Sequence[Stack] = ()
 
 
 def measure(rounds: int = ROUNDS) -> Results:
@@ -79,7 +83,7 @@ def measure(rounds: int = ROUNDS) -> Results:
         UserError: an audit came to something else than it must.
     """
     jobs = len(os.sched_getaffinity(0))
-    results = Results([], by_command(jobs), jobs, [], [])
+    results = Results([], by_command(jobs), jobs, [], [], stacks.measure())
     for number in range(1, rounds + 1):
         results.forge_ms.append(forge())
         results.command_seconds.append(_seconds(lambda: by_command(jobs)))
@@ -189,6 +193,7 @@ def section(results: Results) -> list[str]:
         "",
         "The client's own time is runs x its time / jobs. The two controls, the start of",
         "`mitm-demo` and the forging of the catalogue come on top of it.",
+        *(("", *stacks.lines(results.stacks)) if results.stacks else ()),
     ]
 
 

@@ -1,10 +1,10 @@
 """Finds what is compared with, and installs what is no package of the system out of the way."""
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 from mitm.errors import UserError
@@ -18,7 +18,8 @@ _GRPC_TOOLS_VERSION = "v0.2.6"
 _GO_SECONDS = 300
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """The folder for all of it, which git does not see."""
     CACHE.mkdir(exist_ok=True)
     (CACHE / ".gitignore").write_text("*\n")
     return CACHE
@@ -34,7 +35,7 @@ def mitmdump() -> Path:
     program = environment / "bin" / "mitmdump"
     if not program.exists():
         print("bench: installing mitmproxy in .bench/", file=sys.stderr)
-        _cache()
+        cache()
         try:
             subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
             pip = [str(environment / "bin" / "pip"), "install", "--quiet", "mitmproxy"]
@@ -50,7 +51,7 @@ def mitmproxy_version(program: Path) -> str:
     return said.stdout.splitlines()[0].lower().replace(": ", " ")
 
 
-@cache
+@functools.cache
 def haproxy() -> str | None:
     """The program of haproxy, None if it is not installed."""
     return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
@@ -70,20 +71,21 @@ def echo() -> str:
     Raises:
         UserError: there is no Go, or it could not be built.
     """
-    return str(_built(Path(__file__).with_name("echo.go"), _cache() / "echo"))
+    return built(Path(__file__).with_name("echo.go"), "echo")
 
 
-def audited(source: Path) -> str:
-    """A client in Go, of one file.
+def built(source: Path, name: str) -> str:
+    """A program in Go, of one file and its standard library.
+
+    Args:
+        source: the file.
+        name: of the program.
 
     Raises:
         UserError: there is no Go, or it could not be built.
     """
-    return str(_built(source, _cache() / source.stem))
-
-
-def _built(source: Path, program: Path) -> Path:
-    _go(["build", "-o", str(program), str(source)], CACHE, GO111MODULE="off", CGO_ENABLED="0")
+    program = str(cache() / name)
+    _go(["build", "-o", program, str(source)], CACHE, GO111MODULE="off", CGO_ENABLED="0")
     return program
 
 
@@ -93,7 +95,7 @@ def grpc_dump() -> Path:
     Raises:
         UserError: there is no Go, or it could not be fetched or built.
     """
-    module = _cache() / "grpc-tools"
+    module = cache() / "grpc-tools"
     program = module / "grpc-dump"
     if not program.exists():
         module.mkdir(exist_ok=True)

@@ -5,8 +5,9 @@ import sys
 import pytest
 
 from bench import audit as bench
+from bench import stacks
 from bench.audit import Results
-from mitm import audit
+from mitm import audit, content
 
 
 def test_the_client_verifies_and_takes_its_time() -> None:
@@ -32,3 +33,13 @@ def test_the_section_compares_with_the_clients_own_time() -> None:
     assert "not reached" not in text
     slow = Results([1.1], 100, 2, [19.6], [4.1])
     assert "\n".join(bench.section(slow)).count("not reached") == 3
+
+
+def test_a_client_of_each_stack_that_is_here_is_audited() -> None:
+    """Two certificates each."""
+    several = stacks.measure(share=len(content.markdown_files(content.CERTS)) // 2 + 1)
+    text = "\n".join(stacks.lines(several))
+    for each in several:
+        assert each.absent or (each.certificates and each.seconds), each
+        assert ("Left out: " if each.absent else "| ") + each.name in text
+    assert not several[0].absent
