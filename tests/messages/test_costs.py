@@ -2,14 +2,26 @@
 
 import json
 from collections.abc import Callable
+from unittest import mock
 
 import pytest
+from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mitm.messages import Schema
 from mitm.messages.room import LEFT_OUT, NOT_READ, Room
 from mitm.messages.schema import Decoded
 from tests.messages import everything
-from tests.messages.everything import METHODS, THING, decoded, new
+from tests.messages.everything import (
+    METHODS,
+    OLD_THING,
+    THING,
+    as_json,
+    decoded,
+    messages,
+    new,
+)
 from tests.messages.guessed import field, varint
 
 _EMPTY = "x/google.protobuf.Empty"
@@ -192,6 +204,18 @@ def test_what_is_not_looked_at_of_a_message_of_another_type_is_told_as_well() ->
     assert isinstance(texts, list)
     assert texts[:1_000] == 1_000 * ["abc"]
     assert NOT_READ in told.value
+
+
+@given(st.one_of(messages(THING), messages(OLD_THING)), st.integers(1, 150))
+def test_whatever_is_left_out_is_told(message: Message, steps: int) -> None:
+    data = message.SerializeToString()
+    with mock.patch("mitm.messages.schema.MAX_STEPS", steps):
+        told = decoded(message.DESCRIPTOR.full_name, data)
+    if told.raw is None:
+        assert told.value == as_json(message)
+    else:
+        assert told.raw == data
+        assert LEFT_OUT in json.dumps(told.value)  # or NOT_READ, which begins so
 
 
 def test_each_message_has_its_own_time() -> None:
