@@ -53,8 +53,9 @@ class LineWriter:
         self._lines_given = self._lines_taken = 0
         self._untold = 0
         self.lost = 0
-        self._thread = threading.Thread(target=self._write_all, name="lines", daemon=True)
-        self._thread.start()
+        # Python 3.11 takes a thread for ended when its `join` was interrupted.
+        self._done = threading.Event()
+        threading.Thread(target=self._write_all, name="lines", daemon=True).start()
 
     @property
     def waiting(self) -> int:
@@ -105,6 +106,7 @@ class LineWriter:
             self._write(data)
             self._taken += len(data)
             self._lines_taken += lines
+        self._done.set()
 
     def close(self) -> bool:
         """Write what is left, for as long as somebody takes it.
@@ -117,9 +119,12 @@ class LineWriter:
             self._hand_over(self._encode(self._left_out()), 0)
         self._batches.put(None)
         taken = -1
-        while self._thread.is_alive() and taken != self._taken:
-            taken = self._taken
-            self._thread.join(STUCK_SECONDS)
-        if self._thread.is_alive():
-            self.lost += self._lines_given - self._lines_taken
-        return not self._thread.is_alive()
+        try:
+            while not self._done.is_set() and taken != self._taken:
+                taken = self._taken
+                self._done.wait(STUCK_SECONDS)
+        finally:
+            # Whoever presses Ctrl-C once more will not wait, and what is lost is lost all the same.
+            if not self._done.is_set():
+                self.lost += self._lines_given - self._lines_taken
+        return self._done.is_set()

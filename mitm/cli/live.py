@@ -62,11 +62,15 @@ class Live:
         traceback: TracebackType | None,
     ) -> None:
         self._view.close()
-        if not self._writer.close() and self._terminal:
-            # It is paused, and whoever told of anything there would wait for it.
-            streams.be_quiet()
-        elif self._writer.lost:
-            streams.leave_out(f"nobody took it in time: {self._writer.lost:,} lines left out")
+        whole = False
+        try:
+            whole = self._writer.close()
+        finally:
+            if self._terminal and not whole:
+                # It is paused, and whoever told of anything there would wait for it.
+                streams.be_quiet()
+            elif self._writer.lost:
+                streams.leave_out(f"nobody took it in time: {self._writer.lost:,} lines left out")
 
     def __call__(self, event: Event) -> None:
         """Show an event, and the verdict that it brings."""
