@@ -122,5 +122,6 @@ def _go(arguments: list[str], where: Path, **environment: str) -> None:
     except subprocess.TimeoutExpired:
         raise UserError("which Go could not fetch in time") from None
     except subprocess.CalledProcessError as error:
-        last = " ".join(error.stderr.split("\n")[-3:]).strip() or "it failed"
-        raise UserError(f"which Go could not build here: {last[:200]}") from None
+        # Where it looked, and why it was sent away, is of this machine.
+        print(f"bench: go {' '.join(arguments)}: {error.stderr}", file=sys.stderr)
+        raise UserError("which Go could not fetch and build here") from None

@@ -396,8 +396,9 @@ proxy, in a process of its own that is started afresh for each measurement:
 - the interceptor with *no output*: every event is made, every message decoded, and each of them
   counted by the benchmark itself. It is what the console and the logs are compared with;
 - `haproxy` and `nghttpx`, which are written in C, with one thread each. They understand HTTP/2, and
-  know nothing of gRPC. haproxy makes connections to the server for each of the client's
-  (`http-reuse never`), as an interceptor must; nghttpx shares a few among all of them;
+  know nothing of gRPC. haproxy has connections to the server for each of the client's
+  (`http-reuse never`), as an interceptor must, and one for each call that is open at once; nghttpx
+  shares a few among all clients;
 - `mitmdump` as a reverse proxy, as installed with its console into a file, a line for each call,
   and with its console off;
 - `grpc-dump`, against a server in Go.

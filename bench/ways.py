@@ -414,7 +414,7 @@ TERMINAL = Way("proxy, on a terminal", on_terminal, "what is shown", kind="own")
 QUIET = Way("proxy --quiet", quiet, "none", kind="own")
 LOGGING = Way("proxy --quiet --events", logging, "all", kind="own")
 CAPTURING = Way("proxy --quiet --pcap", capturing, "none", kind="own")
-REWRITING = Way("proxy --quiet --rewrite", rewriting, "all", kind="own")
+REWRITING = Way("proxy --quiet --rewrite", rewriting, "all", slow=4, kind="own")
 HAPROXY = Way("haproxy", haproxy, "none", kind="peer")
 NGHTTPX = Way("nghttpx", nghttpx, "none", kind="peer")
 MITMDUMP, MITMDUMP_QUIET, GRPC_DUMP = "mitmdump, into a file", "mitmdump --quiet", "grpc-dump"
