@@ -41,6 +41,8 @@ def test_a_few_seconds_of_it_are_right(tmp_path: Path, capsys: pytest.CaptureFix
         # It never came so far, or the client was not told what the server still sent.
         (_CANCELLED, []),
         (_CANCELLED, [replace(_CANCELLED, answers=2)]),
+        # The server cancelled it first, by the same deadline.
+        (replace(_CANCELLED, meant="DEADLINE_EXCEEDED"), [replace(_CANCELLED, meant="")]),
         # It was done before it could be given up.
         (replace(_CANCELLED, status="OK"), [replace(_CANCELLED, status="OK")]),
     ],
@@ -59,6 +61,7 @@ def test_sides_that_agree_are_right(made: Call, served: list[Call]) -> None:
         ([_OK], [replace(_OK, method="GetUser")], "has it as GetUser"),
         ([replace(_OK, status="UNAVAILABLE")], [_OK], "ended with UNAVAILABLE, meant for OK"),
         ([_CANCELLED], [replace(_CANCELLED, answers=0)], "received what nobody sent"),
+        ([replace(_CANCELLED, status="DEADLINE_EXCEEDED")], [_CANCELLED], "meant for CANCELLED"),
         ([], [_OK], "a call that nobody made"),
     ],
 )
