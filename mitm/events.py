@@ -465,8 +465,9 @@ class Wanted(NamedTuple):
     """Which events somebody wants to be told of: what nobody wants is not made.
 
     Some are made for everybody. By them it is told what a client did: how connections come about
-    and end, the first application bytes, requests, what could not be parsed, and all frames of a
-    client up to its first request.
+    and end, the first application bytes, requests, all frames of a client up to its first request,
+    and what could not be parsed of all that. What is not wanted may not even be read, so that
+    nothing is told of what is wrong with it.
 
     Attributes:
         frames_left_out: types of HTTP/2 frames that are not wanted, by name.

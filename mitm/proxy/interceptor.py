@@ -19,6 +19,7 @@ from mitm.pki import Presentation
 from mitm.proxy.connection import Connection
 from mitm.proxy.contexts import Contexts
 from mitm.proxy.interception import Interception, Mode
+from mitm.proxy.memory import give_back
 from mitm.proxy.observer import LOGGER, GuardedObserver, Losses
 from mitm.proxy.stand_in import StandIn
 from mitm.proxy.tap import GuardedTap, Tap
@@ -30,6 +31,10 @@ from mitm.tls import Hello
 # Clients that wait to be accepted, on each address. A client beyond that comes a second late, when
 # its SYN is sent again (RFC 6298); nginx takes 511.
 BACKLOG = 1024
+
+# Connections open at once that are many: their end gives back some 50 MiB. What a few have taken is
+# soon used again.
+MANY = 500
 
 # Seconds without accepting after file descriptors have run out, as in asyncio
 # (ACCEPT_RETRY_SECONDS).
@@ -127,6 +132,7 @@ class Interceptor:
         self._stand_in = StandIn() if impersonate else None
         self._connections: set[asyncio.Task[None]] = set()
         self._accepted = 0
+        self._most = 0  # connections at once, since there was none
         self._listeners: list[socket.socket] = []
 
     async def __aenter__(self) -> Self:
@@ -278,7 +284,15 @@ class Interceptor:
     def _take(self, number: int, client: socket.socket, address: Address) -> None:
         task = asyncio.create_task(Connection(number, client, address, self._interception).run())
         self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        self._most = max(self._most, len(self._connections))
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        if not self._connections:
+            many, self._most = self._most >= MANY, 0
+            if many:
+                give_back()
 
 
 async def _listening(address: Address, allowed: Collection[str]) -> list[socket.socket]:

@@ -15,7 +15,7 @@ import pytest
 from mitm import events
 from mitm.address import Address
 from mitm.errors import UserError
-from mitm.proxy import Interceptor, arrival, connection, greeting, interceptor
+from mitm.proxy import Interceptor, arrival, connection, greeting, interceptor, memory
 from mitm.proxy.connection import Connection
 from mitm.proxy.peer import Peer
 from mitm.proxy.watcher import Watcher
@@ -459,3 +459,31 @@ def test_a_client_waits_for_no_other_one_to_be_looked_at(props: Props, loop: Loo
             assert len(stage.seen.all(events.Message)) == FRAMES * IN_FRAME
 
     run(main(), loop)
+
+
+@pytest.mark.parametrize(("at_once", "times"), [(3, 1), (2, 0)])
+def test_memory_is_given_back_once_the_last_of_many_clients_is_gone(
+    props: Props, monkeypatch: pytest.MonkeyPatch, at_once: int, times: int
+) -> None:
+    given_back: list[None] = []
+    monkeypatch.setattr(interceptor, "MANY", 3)
+    monkeypatch.setattr(interceptor, "give_back", lambda: given_back.append(None))
+
+    async def main() -> None:
+        async with an_interceptor(props, LOCALHOST, seen := Seen()) as listening:
+            clients = [dial_now(listening.address) for _ in range(at_once)]
+            for number in range(1, at_once + 1):
+                await seen.wait(events.Connected, connection=number)
+            for client in clients:
+                assert given_back == []
+                client.close()
+            await listening.drain(LIMIT)
+        assert len(given_back) == times
+
+    run(main())
+
+
+def test_it_gives_memory_back_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.give_back()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # without glibc
+    memory.give_back()
