@@ -637,7 +637,11 @@ sys.argv[4:6] = []
 assert pathlib.Path(sys.argv[3]).read_text() == pathlib.Path(compiled_in).read_text()
 secret = pathlib.Path(key).read_text().splitlines()[1]
 for file in pathlib.Path(tempfile.gettempdir()).rglob("*"):
-    assert not file.is_file() or secret not in file.read_text(errors="replace"), file
+    try:
+        found = file.is_file() and secret in file.read_text(errors="replace")
+    except FileNotFoundError:
+        continue  # the chain for a connection, which is there for a moment
+    assert not found, file
 sys.argv[3] = compiled_in
 """
     + SSL_CLIENT
