@@ -1,13 +1,14 @@
 """Every command that the documentation shows does what it says."""
 
 import os
+import random
 import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -98,9 +99,12 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+    """A port that stays free: one that no kernel gives to whoever asks for any (ip(7))."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return str(port)
 
 
 def _assert_target(target: str) -> None:
