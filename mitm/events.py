@@ -510,3 +510,6 @@ FRAME_TYPES = frozenset(
         "PRIORITY_UPDATE",
     }
 )
+
+# What is made for everybody, and nothing else.
+LEAST = Wanted(FRAME_TYPES, messages=False, answers=False)

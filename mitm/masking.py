@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from mitm.credentials import is_credential
@@ -21,6 +22,11 @@ _BETWEEN = re.compile(r"[\s\"',;{}\[\]()<>]")
 
 # What is shorter stands in many a sentence that has nothing to do with it.
 _SHORTEST = 6
+
+# Header lines that are remembered as they are shown, over all connections, and characters of one.
+# The calls of a client repeat theirs, and to look for secrets in one costs more than all else.
+_REMEMBERED = 1024
+_LONGEST_REMEMBERED = 1024
 
 # Levels of JSON that are written. Protobuf's own parsers go as deep; readers of JSON differ.
 DEEPEST = 100
@@ -160,6 +166,11 @@ def masked(name: str, value: str) -> str:
         name: the header's name.
         value: its value.
     """
+    look = _masked_before if len(name) + len(value) <= _LONGEST_REMEMBERED else _masked
+    return look(name, value)
+
+
+def _masked(name: str, value: str) -> str:
     if not is_credential(name):
         return without_secrets(value, ())
     scheme, space, secret = "", "", value
@@ -169,6 +180,9 @@ def masked(name: str, value: str) -> str:
     # A short secret would be given away by its beginning.
     shown = secret[:_SHOWN] if len(secret) >= 4 * _SHOWN else ""
     return f"{scheme}{space}{shown}… ({len(secret)} characters, masked)"
+
+
+_masked_before = lru_cache(_REMEMBERED)(_masked)
 
 
 def secrets_in(name: str, value: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable
 
-from bench.fresh import opening
+from bench.fresh import opening, unverifying
 from bench.soak.calls import SERVICE
 from mitm.wire.frames import DATA, PING, SETTINGS
 
@@ -37,14 +37,6 @@ def _hello() -> bytes:
     return outgoing.read()
 
 
-def _context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    return context
-
-
 class Hostile:
     """Comes to a port in every way there is, until it is cancelled.
 
@@ -60,7 +52,7 @@ class Hostile:
         self._port = port
         self._rng = random.Random(seed)  # noqa: S311
         self._hello = _hello()
-        self._context = _context()
+        self._context = unverifying()
         # The beginning of a call, without its end.
         self._opening = opening(f"/{SERVICE}/Chat")
         self.came = 0

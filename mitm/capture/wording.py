@@ -1,7 +1,6 @@
 """What an event says, in lines for a person: who, what, and how it is set off. Decided once."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from mitm import events
@@ -17,11 +16,6 @@ _RAW_LIMIT = 32
 # thousands of fields (RFC 7541 section 4), and a console costs more than what it is told of.
 _LINE_LIMIT = 2000
 _FIELDS = 50
-
-# Header lines that are remembered as they are shown, and characters of one: the calls of a client
-# repeat theirs, and to look for secrets in one costs more than all else about it.
-_REMEMBERED = 1024
-_LONGEST = 1024
 
 # Whose word a message's content is, where it is not the service's own descriptors.
 _SOURCES = {
@@ -166,7 +160,7 @@ def _headers(event: events.Headers) -> list[Line]:
     way = _WAYS[event.direction]
     headers = dict(event.headers)
     if event.kind == "request":
-        what = f"calls {_method(event.method)}"
+        what = f"calls {masked(':path', event.method)}"
     elif "grpc-status" in headers:
         what = f"{event.kind}: {_status(headers)}"
     else:
@@ -180,12 +174,7 @@ def _headers(event: events.Headers) -> list[Line]:
             lines.append(Line(way, f"  … and {_count_fields(event) - _FIELDS} more", "dim"))
             break
         shown += 1
-        if name == "grpc-status-details-bin" and event.details is not None:
-            lines.append(Line(way, *_header(name, value, event.details)))
-        elif len(name) + len(value) <= _LONGEST:
-            lines.append(Line(way, *_remembered(name, value)))
-        else:
-            lines.append(Line(way, *_header(name, value)))
+        lines.append(Line(way, *_header(name, value, event.details)))
     if event.truncated:
         lines.append(Line(way, "  … and more than is kept", "dim"))
     return lines
@@ -196,25 +185,13 @@ def _count_fields(event: events.Headers) -> int:
     return sum(name not in _ROUTINE for name, _ in event.headers)
 
 
-def _method(method: str) -> str:
-    return _remembered_method(method) if len(method) <= _LONGEST else without_secrets(method, ())
-
-
-@lru_cache(_REMEMBERED)
-def _remembered_method(method: str) -> str:
-    return without_secrets(method, ())
-
-
-def _header(name: str, value: str, details: dict[str, object] | None = None) -> tuple[str, str]:
+def _header(name: str, value: str, details: dict[str, object] | None) -> tuple[str, str]:
     """A header as it is shown, masked before it is cut; and its style."""
     shown = masked(name, value)
     style = "red" if shown != value else "dim"
     if shown == value:
         shown = _in_words(name, value, details)
     return f"  {_cut(f'{name}: {shown}', _VALUE_LIMIT)}", style
-
-
-_remembered = lru_cache(_REMEMBERED)(_header)
 
 
 def _message(event: events.Message) -> list[Line]:

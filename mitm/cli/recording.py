@@ -12,7 +12,7 @@ import click
 
 from mitm.cli.streams import tell
 from mitm.errors import UserError
-from mitm.events import EVERYTHING, FRAME_TYPES, Event, Wanted
+from mitm.events import EVERYTHING, LEAST, Event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,7 +98,7 @@ class Recording:
         must_differ({"--events": events, "--pcap": pcap, "--keylog": keylog})
         self.complete = True
         self._log = JsonLines(events) if events else None
-        self.wanted = EVERYTHING if events else Wanted(FRAME_TYPES, messages=False, answers=False)
+        self.wanted = EVERYTHING if events else LEAST
         self.tap = Recorder(pcap, keylog) if pcap or keylog else None
 
     def __enter__(self) -> Self:

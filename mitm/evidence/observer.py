@@ -1,7 +1,7 @@
 """Watches the events of a leg, and keeps what an observation is made of."""
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import structs
 
@@ -31,44 +31,6 @@ MAX_MESSAGES = 100_000
 # Parts of credentials that are kept, to be left out of what the client says; and names of them. A
 # client has a few.
 MAX_SECRETS = 1000
-
-# Header lines that are remembered, and characters of one: the calls of a client repeat theirs, but
-# for the number of a trace, say.
-_LINES = 256
-_LONGEST_LINE = 4096
-
-
-class _Line(NamedTuple):
-    """What is kept of a header line: its value, fit to be shown, and what is secret in it."""
-
-    shown: str
-    secrets: tuple[str, ...]
-
-
-class _Lines:
-    """Header lines that have been looked at."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], _Line] = {}
-
-    def look(self, line: tuple[str, str]) -> _Line:
-        """Say what is kept of a line, a name and a value."""
-        known = self._known.get(line)
-        if known is None:
-            known = _Line(masked(*line), tuple(secrets_in(*line)))
-            if len(self._known) == _LINES:
-                self._known.clear()
-            if len(line[1]) <= _LONGEST_LINE:
-                self._known[line] = known
-        return known
-
-    def metadata(self, headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-        """What is shown of the headers of a request; values of one name are joined by commas."""
-        shown: dict[str, list[str]] = {}
-        for line in headers:
-            if not line[0].startswith(":"):
-                shown.setdefault(line[0], []).append(self.look(line).shown)
-        return {name: ", ".join(values) for name, values in shown.items()}
 
 
 class _Reading:
@@ -120,7 +82,6 @@ class Observer:
         self._calls: dict[tuple[int, int], _Reading] = {}
         self._room = MAX_MESSAGE_BYTES
         self._messages = 0
-        self._lines = _Lines()
         # Of the newest request, the connection, its header lines, and what is shown of them.
         self._noted: tuple[int, tuple[tuple[str, str], ...]] = 0, ()
         self._metadata: dict[str, str] = {}
@@ -158,9 +119,9 @@ class Observer:
             noted = event.connection, event.headers
             if noted != self._noted:
                 self._note_credentials(event)
-                self._noted, self._metadata = noted, self._lines.metadata(event.headers)
+                self._noted, self._metadata = noted, _metadata(event.headers)
             if len(self._calls) < MAX_CALLS:
-                method = self._lines.look((":path", event.method)).shown
+                method = masked(":path", event.method)
                 self._calls[event.connection, event.stream] = _Reading(method, self._metadata)
         elif event.direction == "server":
             if event.end_stream:
@@ -171,14 +132,12 @@ class Observer:
                 reading.status = dict(event.headers).get("grpc-status", reading.status)
 
     def _note_credentials(self, request: events.Headers) -> None:
-        for line in request.headers:
+        for name, value in request.headers:
             if len(self._secrets) >= MAX_SECRETS:
                 break
-            name, value = line
-            shown, secrets = self._lines.look(line)
-            if shown != value and not name.startswith(":"):
+            if not name.startswith(":") and masked(name, value) != value:
                 self._note_credential(name, request.connection)
-            self._secrets.update(secrets)
+            self._secrets.update(secrets_in(name, value))
 
     def _note_credential(self, name: str, connection: int) -> None:
         on = self._credentials.get(name)
@@ -319,6 +278,15 @@ def observe(seen: Iterable[Event], run: ClientRun) -> Observation:
     for event in seen:
         observer(event)
     return observer.observation(run)
+
+
+def _metadata(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What is shown of the headers of a request; values of one name are joined by commas."""
+    shown: dict[str, list[str]] = {}
+    for name, value in headers:
+        if not name.startswith(":"):
+            shown.setdefault(name, []).append(masked(name, value))
+    return {name: ", ".join(values) for name, values in shown.items()}
 
 
 def _altered(event: events.Rewritten) -> Altered:

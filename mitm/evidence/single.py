@@ -5,14 +5,13 @@ run. It is drawn from the same line, see `connection.py`.
 """
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from mitm import events
-from mitm.events import FRAME_TYPES, Event, Wanted
+from mitm.events import LEAST, Event
 from mitm.evidence.connection import SeenConnection
 from mitm.evidence.records import without_a_call
-from mitm.masking import masked, without_secrets
+from mitm.masking import masked
 
 # Methods of a connection, and names of credentials, that are kept; and that are shown.
 _KEPT = 100
@@ -20,10 +19,6 @@ _SHOWN = 3
 
 # Characters of one that are kept.
 _NAME_LIMIT = 200
-
-# Header lines that are remembered, and characters of one: a client repeats them in each call.
-_REMEMBERED = 1024
-_LONGEST = 1024
 
 Word = Literal["compromised", "exposed", "aborted", "connected", "inconclusive"]
 
@@ -95,31 +90,11 @@ class _Connection:
         if noted == self._noted:
             return
         self._noted = noted
-        self.methods.add(_method(request.method))
+        # What is no gRPC may have a query behind its path.
+        self.methods.add(masked(":path", request.method).partition("?")[0])
         for name, value in request.headers:
-            if not name.startswith(":") and _is_secret(name, value):
+            if not name.startswith(":") and masked(name, value) != value:
                 self.credentials.add(name)
-
-
-def _method(method: str) -> str:
-    """A method without what may be secret in it. What is no gRPC may have a query behind it."""
-    look = _method_of if len(method) <= _LONGEST else _method_of.__wrapped__
-    return look(method)
-
-
-@lru_cache(_REMEMBERED)
-def _method_of(method: str) -> str:
-    return without_secrets(method, ()).partition("?")[0]
-
-
-def _is_secret(name: str, value: str) -> bool:
-    look = _differs if len(name) + len(value) <= _LONGEST else _differs.__wrapped__
-    return look(name, value)
-
-
-@lru_cache(_REMEMBERED)
-def _differs(name: str, value: str) -> bool:
-    return masked(name, value) != value
 
 
 class SingleVerdicts:
@@ -134,7 +109,7 @@ class SingleVerdicts:
         wanted: the events that this rests on.
     """
 
-    wanted = Wanted(FRAME_TYPES, messages=False, answers=False)
+    wanted = LEAST
 
     def __init__(self, accepted: Callable[[str], bool] = lambda certificate: False) -> None:
         self._accepted = accepted

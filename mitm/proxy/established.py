@@ -8,6 +8,7 @@ there is something left to look at; and none while the other one has not taken w
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 
 from mitm import events
 from mitm.events import Direction
@@ -107,8 +108,8 @@ class Established:
         if peer.stalled:
             self._read_on()
 
-    def ended(self, direction: Direction, *, reset: bool) -> None:
-        """It has ended its direction, or the connection."""
+    def ended(self, direction: Direction, reset: bool) -> None:
+        """It has ended its direction; or the connection, by a reset."""
         if self._over.done():
             return
         if direction in self._ended and reset:
@@ -245,25 +246,19 @@ class _Ears:
         self._direction: Direction = direction
 
     def received(self, data: bytes) -> None:
-        try:
-            self._established.received(self._direction, data)
-        except Exception as error:
-            self._established.fail(error)
+        self._tell(self._established.received, data)
 
     def ended(self, *, reset: bool) -> None:
-        try:
-            self._established.ended(self._direction, reset=reset)
-        except Exception as error:
-            self._established.fail(error)
+        self._tell(self._established.ended, reset)
 
     def lost(self) -> None:
-        try:
-            self._established.lost(self._direction)
-        except Exception as error:
-            self._established.fail(error)
+        self._tell(self._established.lost)
 
     def taken(self) -> None:
+        self._tell(self._established.taken)
+
+    def _tell(self, what: Callable[..., None], *said: object) -> None:
         try:
-            self._established.taken(self._direction)
+            what(self._direction, *said)
         except Exception as error:
             self._established.fail(error)

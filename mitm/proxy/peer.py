@@ -144,7 +144,7 @@ class Peer:
         return self._answered
 
     def send(self, data: bytes) -> None:
-        """Hand application bytes to the socket at once; `flush` tells whether there is one left."""
+        """Hand application bytes to the socket at once; `full` tells whether it has taken them."""
         if self._stream.is_closing:
             return
         if self.tls:
@@ -155,10 +155,6 @@ class Peer:
                 return
             data = self.tls.to_send()
         self._stream.write(data)
-
-    async def flush(self) -> None:
-        """Wait until the peer has taken what was sent, or is gone."""
-        await self._stream.drain()
 
     def send_end(self, *, notify: bool) -> None:
         """End this direction and leave the other open.

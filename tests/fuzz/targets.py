@@ -26,7 +26,7 @@ from mitm.capture import EventPrinter, JsonLines, read_events
 from mitm.cli.replay import replay
 from mitm.content import ATTACKS, CERTS, OFFERS, SCENARIOS, markdown_files
 from mitm.errors import UserError
-from mitm.events import EVERYTHING, FRAME_TYPES, Direction, Event, Wanted
+from mitm.events import EVERYTHING, LEAST, Direction, Event, Wanted
 from mitm.evidence import ClientRun, SingleVerdicts, observe
 from mitm.lab.scenario import load_scenario
 from mitm.messages import Schema
@@ -50,7 +50,6 @@ from tests.wire.test_sessions import _RECORDED as RECORDED
 Part = tuple[Direction, bytes]
 
 # What is told to whoever wants nothing.
-LEAST = Wanted(frozenset(FRAME_TYPES), messages=False, answers=False)
 
 _RUN = ClientRun("ended")
 
