@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -225,11 +224,7 @@ class Listener:
         if self._fault:
             pki.write_faulty(path, pem, self._fault)
         else:
-            # Nobody knows the folder yet: it need not come in one piece, as `write_private` has it.
-            with os.fdopen(
-                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
-            ) as file:
-                file.write(pem)
+            pki.write_private(path, pem)
 
     async def __aexit__(
         self,
