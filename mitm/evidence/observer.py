@@ -79,7 +79,8 @@ class Observer:
         self.noun = noun
         self._spared = spared
         self._connections: dict[int, SeenConnection] = {}
-        self._calls: dict[tuple[int, int], _Reading] = {}
+        self._calls: list[tuple[int, _Reading]] = []  # each with its connection
+        self._newest: dict[tuple[int, int], _Reading] = {}  # of each stream; one may come again
         self._room = MAX_MESSAGE_BYTES
         self._messages = 0
         # Of the newest request, the connection, its header lines, and what is shown of them.
@@ -122,14 +123,16 @@ class Observer:
                 self._noted, self._metadata = noted, _metadata(event.headers)
             if len(self._calls) < MAX_CALLS:
                 method = masked(":path", event.method)
-                self._calls[event.connection, event.stream] = _Reading(method, self._metadata)
+                reading = _Reading(method, self._metadata)
+                self._calls.append((event.connection, reading))
+                self._newest[event.connection, event.stream] = reading
         elif event.direction == "server":
             if event.end_stream:
                 self.answers += 1
                 shown = self._connections[event.connection].shown
                 self.answered = self.answered or shown not in self._spared
-            if reading := self._calls.get((event.connection, event.stream)):
-                reading.status = dict(event.headers).get("grpc-status", reading.status)
+            if call := self._newest.get((event.connection, event.stream)):
+                call.status = dict(event.headers).get("grpc-status", call.status)
 
     def _note_credentials(self, request: events.Headers) -> None:
         for name, value in request.headers:
@@ -147,7 +150,7 @@ class Observer:
             on.add(connection)
 
     def _message(self, event: events.Message) -> None:
-        reading = self._calls.get((event.connection, event.stream))
+        reading = self._newest.get((event.connection, event.stream))
         if reading is None or self._messages == MAX_MESSAGES:
             return
         self._messages += 1
@@ -251,7 +254,7 @@ class Observer:
         numbers = {each.number for each in judged}
         return Evidence(
             max((each.reached for each in judged), key=LEVELS.index, default="nothing"),
-            tuple(reading.call() for (n, _), reading in self._calls.items() if n in numbers),
+            tuple(reading.call() for number, reading in self._calls if number in numbers),
             tuple(name for name, on in self._credentials.items() if on & numbers),
             tuple(each.ending(run.until) for each in connections),
             tuple(self._altered),

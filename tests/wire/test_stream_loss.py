@@ -145,6 +145,23 @@ def test_what_cannot_be_read_is_evidence_of_data(
     assert observer.observation(ClientRun(end="ended", failed=True)).act == "sent"
 
 
+def test_a_call_on_a_stream_that_was_used_before_is_one_more_of_them() -> None:
+    talk = Conversation()
+    observer = Observer()
+    for token in ("first", "second"):
+        fields = [*request_fields(), ("authorization", f"Bearer of the {token} call")]
+        for event in talk.send("client", talk.headers("client", 1, fields, "END_STREAM")):
+            observer(event)
+        for event in talk.trailers(1):
+            observer(event)
+    calls = observer.observation(ClientRun(end="ended", failed=True)).evidence.calls
+    shown = [call.metadata["authorization"] for call in calls]
+    assert shown == [
+        "Bearer of t… (17 characters, masked)",
+        "Bearer of t… (18 characters, masked)",
+    ]
+
+
 def test_messages_before_the_odd_one_are_told_and_what_the_server_says_as_well() -> None:
     talk = Conversation()
     talk.request()
