@@ -65,7 +65,8 @@ class Connection:
             await self._intercept()
             end = self._first_end or EndError("attacker", "error")
         except EndError as error:
-            end = error
+            # A traceback holds the frames it went through, this one among them.
+            end = error.with_traceback(None)
         except asyncio.CancelledError:
             stopped = True
             end = self._first_end or EndError("attacker", "error", "the interceptor was stopped")
@@ -92,6 +93,9 @@ class Connection:
         )
         await self._let_go(at_once=stopped)
         self._arrival.forget()
+        # They know the connection, as it knows them. In such a circle, all that it has taken would
+        # wait for the collector, which comes the more seldom the more there is.
+        del self._arrival, self._established
 
     @property
     def _first_end(self) -> EndError | None:

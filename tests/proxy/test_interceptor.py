@@ -15,7 +15,7 @@ import pytest
 from mitm import events
 from mitm.address import Address
 from mitm.errors import UserError
-from mitm.proxy import Interceptor, arrival, connection, greeting, interceptor, memory
+from mitm.proxy import Interceptor, arrival, connection, greeting, interceptor
 from mitm.proxy.connection import Connection
 from mitm.proxy.peer import Peer
 from mitm.proxy.watcher import Watcher
@@ -481,9 +481,3 @@ def test_memory_is_given_back_once_the_last_of_many_clients_is_gone(
         assert len(given_back) == times
 
     run(main())
-
-
-def test_it_gives_memory_back_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory.give_back()
-    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # without glibc
-    memory.give_back()
