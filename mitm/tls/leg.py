@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from mitm.tls.alerts import ALERTS, AlertReader, PlainAlert, received
 
-_READ_SIZE = 65_536
+# Bytes in a record at the most (RFC 8446 section 5.1), of which a read gives one.
+_RECORD_SIZE = 16_384
 
 
 class ReceivedAlert(NamedTuple):
@@ -111,9 +112,11 @@ class TlsLeg:
             return b""
         chunks = []
         try:
-            # An exception costs more than a record: ask before running into SSLWantReadError.
-            while self._incoming.pending or self._tls.pending():
-                chunk = self._tls.read(_READ_SIZE)
+            # An exception costs more than a record: ask before running into SSLWantReadError. What
+            # is asked for beyond what there is would be allocated and given back, which leaves the
+            # heap in pieces that nothing fits into.
+            while there := self._incoming.pending + self._tls.pending():
+                chunk = self._tls.read(min(there, _RECORD_SIZE))
                 if not chunk:
                     self.closed = True
                     break
