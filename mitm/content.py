@@ -59,7 +59,7 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
 
 def is_path(name: str) -> bool:
     """Whether what a user typed can only be a file, or folder, of their own."""
-    return os.sep in name or Path(name).suffix == ".md" or name in (os.curdir, os.pardir)
+    return os.sep in name or name.endswith(".md") or name in (os.curdir, os.pardir)
 
 
 def to_try() -> dict[str, Path]:
