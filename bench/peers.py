@@ -100,7 +100,7 @@ def grpc_dump() -> Path:
     if not program.exists():
         module.mkdir(exist_ok=True)
         (module / "go.mod").write_text("module bench\n")
-        _go(["get", f"{_GRPC_TOOLS}@{_GRPC_TOOLS_VERSION}"], module)
+        _go(["get", f"{_GRPC_TOOLS}/grpc-dump@{_GRPC_TOOLS_VERSION}"], module)
         _go(["build", "-o", str(program), f"{_GRPC_TOOLS}/grpc-dump"], module)
     return program
 
