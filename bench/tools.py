@@ -44,7 +44,7 @@ _NETSTAT = Path("/proc/net/netstat")
 
 # Seconds.
 _START_SECONDS = 20.0
-_LOAD_SECONDS = 900.0
+_LOAD_SECONDS, _CALL_SECONDS = 60.0, 0.1
 _END_SECONDS = 5.0
 
 
@@ -201,7 +201,7 @@ def load(port: int, workload: Workload, directory: Path) -> Load:
     command += [f"--header={name}: {value}" for name, value in HEADERS]
     command += [f"--log-file={log}", f"https://{LOOPBACK}:{port}{workload.path}"]
     before = _delayed_acks()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_SECONDS)
+    done = _h2load(command, workload.calls)
     delayed = _delayed_acks() - before
     rate = re.search(r"^finished in .*, ([\d.]+) req/s", done.stdout, re.MULTILINE)
     expected = (
@@ -220,6 +220,14 @@ def load(port: int, workload: Workload, directory: Path) -> Load:
     return Load(workload.calls / float(rate[1]), took, delayed)
 
 
+def _h2load(command: list[str], calls: int) -> "subprocess.CompletedProcess[str]":
+    limit = _LOAD_SECONDS + _CALL_SECONDS * calls
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"h2load has not ended after {limit:.0f} s") from None
+
+
 def burst(port: int, workload: Workload, directory: Path) -> int:
     """Make all connections of a workload at once, with a call on each; how many got through.
 
@@ -231,7 +239,7 @@ def burst(port: int, workload: Workload, directory: Path) -> int:
     command += ["--max-concurrent-streams=1", f"--requests={workload.connections}"]
     command += [f"--header={name}: {value}" for name, value in HEADERS]
     command += [f"https://{LOOPBACK}:{port}{workload.path}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_SECONDS)
+    done = _h2load(command, workload.connections)
     through = re.search(r"(\d+) succeeded", done.stdout)
     return int(through[1]) if through else 0
 

@@ -390,8 +390,10 @@ def grpc_dump(program: Path, server: int, workload: Workload, files: Files) -> I
     """grpc-dump of grpc-tools, with what it prints into a file."""
     port = tools.free_port()
     cert, key = files.chain("attacker")
-    command = [str(program), f"--port={port}", f"--cert={cert}", f"--key={key}"]
-    command += [f"--destination={tools.LOOPBACK}:{server}"]
+    # It verifies the server, and waits for ever for one that it does not trust.
+    command = ["env", f"SSL_CERT_FILE={files.directory / 'ca.pem'}", str(program)]
+    command += [f"--port={port}", f"--cert={cert}", f"--key={key}"]
+    command += [f"--destination=localhost:{server}"]
     with files.console.open("wb") as output, tools.running(command, port, output) as pid:
         yield Proxy(pid, port)
 
