@@ -5,6 +5,7 @@ looked at. Where there is no tap nothing stands in the way.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -83,6 +84,11 @@ async def take_over(
     Raises:
         OSError: the client is gone.
     """
+    # Without, what follows a small answer may wait for the peer to acknowledge that, for some 40 ms
+    # (Nagle's algorithm, RFC 9293 section 3.7.4). asyncio sees to it only where a socket names its
+    # protocol, as those that are dialled do.
+    with contextlib.suppress(OSError):
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if tap is None:
         return await _open(Stream(accepted), sock=accepted)
     # Asked of the socket itself, which has it even when the client is gone.

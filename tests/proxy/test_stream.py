@@ -12,7 +12,7 @@ from mitm.proxy.established import Established
 from mitm.proxy.peer import Peer
 from mitm.proxy.relay import Relay
 from mitm.proxy.stream import READ_SIZE, Receiver, Stream
-from mitm.proxy.tap import take_over
+from mitm.proxy.tap import dial, take_over
 from mitm.tls import TlsLeg
 from tests.proxy.stage import LOCALHOST, LoopFactory, run
 
@@ -48,6 +48,23 @@ async def a_client() -> tuple[socket.socket, Stream]:
         accepted, address = listener.accept()
     accepted.setblocking(False)
     return client, await take_over(accepted, Address(*address[:2]), None)
+
+
+def test_nothing_waits_for_the_acknowledgement_of_what_was_sent_before(loop: LoopFactory) -> None:
+    """It takes up to 40 ms; on the client's side, and on the server's."""
+
+    async def main() -> None:
+        with socket.create_server(LOCALHOST) as server:
+            client, accepted = await a_client()
+            dialled, _ = await dial(Address(*server.getsockname()), None)
+            for stream in (accepted, dialled):
+                sock = stream.transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                stream.close()
+                await stream.closed
+            client.close()
+
+    run(main(), loop)
 
 
 def say_and_reset(client: socket.socket) -> None:
