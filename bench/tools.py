@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -193,15 +194,10 @@ def load(port: int, workload: Workload, directory: Path) -> Load:
         before = _delayed_acks()
         seconds, took = fresh.calls(port, workload, list(HEADERS))
         return Load(seconds, took, _delayed_acks() - before)
-    body, log = directory / "body", directory / "latencies"
-    body.write_bytes(workload.body)
+    log = directory / "latencies"
     log.unlink(missing_ok=True)
-    command = [find()["h2load"], f"--clients={workload.connections}", f"--data={body}"]
-    command += [f"--max-concurrent-streams={workload.streams}", f"--requests={workload.calls}"]
-    command += [f"--header={name}: {value}" for name, value in HEADERS]
-    command += [f"--log-file={log}", f"https://{LOOPBACK}:{port}{workload.path}"]
     before = _delayed_acks()
-    done = _h2load(command, workload.calls)
+    done = _h2load(port, workload, directory, f"--log-file={log}")
     delayed = _delayed_acks() - before
     rate = re.search(r"^finished in .*, ([\d.]+) req/s", done.stdout, re.MULTILINE)
     expected = (
@@ -220,28 +216,30 @@ def load(port: int, workload: Workload, directory: Path) -> Load:
     return Load(workload.calls / float(rate[1]), took, delayed)
 
 
-def _h2load(command: list[str], calls: int) -> "subprocess.CompletedProcess[str]":
-    limit = _LOAD_SECONDS + _CALL_SECONDS * calls
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=limit)
-    except subprocess.TimeoutExpired:
-        raise UserError(f"h2load has not ended after {limit:.0f} s") from None
-
-
 def burst(port: int, workload: Workload, directory: Path) -> int:
     """Make all connections of a workload at once, with a call on each; how many got through.
 
     Who is many at once may wait for longer than anybody has patience.
     """
+    one_each = replace(workload, calls=workload.connections, streams=1)
+    through = re.search(r"(\d+) succeeded", _h2load(port, one_each, directory).stdout)
+    return int(through[1]) if through else 0
+
+
+def _h2load(
+    port: int, workload: Workload, directory: Path, *options: str
+) -> "subprocess.CompletedProcess[str]":
     body = directory / "body"
     body.write_bytes(workload.body)
-    command = [find()["h2load"], f"--clients={workload.connections}", f"--data={body}"]
-    command += ["--max-concurrent-streams=1", f"--requests={workload.connections}"]
+    command = [find()["h2load"], f"--clients={workload.connections}", f"--data={body}", *options]
+    command += [f"--max-concurrent-streams={workload.streams}", f"--requests={workload.calls}"]
     command += [f"--header={name}: {value}" for name, value in HEADERS]
     command += [f"https://{LOOPBACK}:{port}{workload.path}"]
-    done = _h2load(command, workload.connections)
-    through = re.search(r"(\d+) succeeded", done.stdout)
-    return int(through[1]) if through else 0
+    limit = _LOAD_SECONDS + _CALL_SECONDS * workload.calls
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"h2load has not ended after {limit:.0f} s") from None
 
 
 def _delayed_acks() -> int:
