@@ -27,21 +27,19 @@ from mitm.audit import (
     with_own,
     with_twins,
 )
-from mitm.audit.baseline import load_baseline
 from mitm.audit.case import Tls, names_under_test
 from mitm.audit.command import trust_setting
-from mitm.audit.conclusion import conclude
 from mitm.audit.limbo import load_limbo
 from mitm.audit.program import program_of
-from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
 from mitm.audit.setting import LONG_NAME, NAME_BEHIND_PROXY, ROOTS, WAYS, Roots, Setting, Way
 from mitm.audit.slots import WAITING
 from mitm.audit.stack import stack_of_command
 from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server, plaintext_server
-from mitm.cli import audit_table, completion, report
+from mitm.cli import completion
 from mitm.cli.loop import in_loop
-from mitm.cli.recording import Recording, capture_options, must_differ
+from mitm.cli.recording import Recording, capture_options
+from mitm.cli.report_files import Reporting, report_options
 from mitm.cli.seconds import Seconds
 from mitm.cli.signing import authority_options, own_authority
 from mitm.errors import UserError
@@ -129,7 +127,6 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--limbo", type=_FILE, help="Try test cases of x509-limbo's in their place: docs/limbo.md."
 )
 @authority_options
-@click.option("--strict", is_flag=True, help="Count what good clients do, and too strict ones.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -144,12 +141,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="SECONDS",
     help="Time that the client is given for each run.",
 )
-@click.option("--json", "json_", is_flag=True, help="One JSON object in place of the table.")
-@click.option("--junit", type=_FILE, help="Write a JUnit report.")
-@click.option("--sarif", type=_FILE, help="Write a SARIF 2.1.0 report.")
-@click.option(
-    "--baseline", type=_FILE, help="The JSON report of an earlier audit: only what is new fails."
-)
+@report_options
 @capture_options
 def audit(
     command: tuple[str, ...],
@@ -170,15 +162,11 @@ def audit(
     limbo: Path | None,
     authority: Path | None,
     authority_key: Path | None,
-    strict: bool,
     jobs: int | None,
     timeout: float,
-    json_: bool,
-    junit: Path | None,
-    sarif: Path | None,
-    baseline: Path | None,
     pcap: Path | None,
     keylog: Path | None,
+    reporting: Reporting,
 ) -> int:
     """Try every forged certificate on your own client, in whatever language it is written.
 
@@ -238,10 +226,7 @@ def audit(
         )
     here = guard(parse(listen), allow_host) if listen else None
     setting = Setting(roots, mode, here)
-    known = load_baseline(baseline) if baseline else None
-    must_differ({"--junit": junit, "--sarif": sarif, "--pcap": pcap, "--keylog": keylog})
-    junit_file = ReportFile("--junit", junit) if junit else None
-    sarif_file = ReportFile("--sarif", sarif) if sarif else None
+    reporting.prepare({"--pcap": pcap, "--keylog": keylog})
     under_test = name or _default_name(run_client, mode)
     suite = _suite(
         limbo, under_test, tls, _words(only), _words(exclude), (authority, authority_key)
@@ -276,25 +261,7 @@ def audit(
         _progress(len(suite.cases) + 2) as on_finding,
     ):
         audited = in_loop(play(on_finding, recording.tap))
-    conclusion = conclude(audited, strict=strict, **({"baseline": known} if known else {}))
-    # What one file cannot take is no reason to keep the rest from anybody.
-    refusals = []
-    for file, text in (
-        (junit_file, partial(as_junit, audited, conclusion)),
-        (sarif_file, partial(as_sarif, audited, conclusion, words, strict=strict)),
-    ):
-        try:
-            if file:
-                file.write(text())
-        except UserError as error:
-            refusals.append(error)
-    if json_:
-        click.echo(as_json(audited, conclusion))
-    else:
-        audit_table.show(report.console(), audited, conclusion)
-    for refusal in refusals:
-        raise refusal
-    return recording.exit_code(conclusion.exit_code)
+    return recording.exit_code(reporting.tell(audited, words))
 
 
 def _client(

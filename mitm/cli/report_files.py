@@ -1,0 +1,128 @@
+"""How a report of an audit is told: in a table or as JSON, and in files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mitm.audit import Report
+from mitm.audit.baseline import load_baseline
+from mitm.audit.conclusion import conclude
+from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
+from mitm.cli import audit_table
+from mitm.cli.recording import must_differ
+from mitm.cli.report import console
+from mitm.errors import UserError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+_OPTIONS = (
+    click.option("--strict", is_flag=True, help="Count what good clients do, and too strict ones."),
+    click.option("--json", "json_", is_flag=True, help="One JSON object in place of the table."),
+    click.option("--junit", type=_FILE, help="Write a JUnit report."),
+    click.option("--sarif", type=_FILE, help="Write a SARIF 2.1.0 report."),
+    click.option(
+        "--baseline",
+        type=_FILE,
+        help="The JSON report of an earlier audit: only what is new fails.",
+    ),
+)
+
+
+def report_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of a report; it is called with a `Reporting` of them."""
+
+    @wraps(command)
+    def told(
+        *words: Any,
+        strict: bool,
+        json_: bool,
+        junit: Path | None,
+        sarif: Path | None,
+        baseline: Path | None,
+        **options: Any,
+    ) -> int:
+        reporting = Reporting(
+            strict=strict, json_=json_, junit=junit, sarif=sarif, baseline=baseline
+        )
+        return command(*words, reporting=reporting, **options)
+
+    for option in reversed(_OPTIONS):
+        told = option(told)
+    return told
+
+
+class Reporting:
+    """How the report is to be told, by the options of a command.
+
+    Args:
+        strict: what counts, see `Finding.fails`.
+        json_: whether JSON is printed in place of the table.
+        junit, sarif: files to write; None for none.
+        baseline: the JSON report of an earlier audit; None for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        strict: bool,
+        json_: bool,
+        junit: Path | None,
+        sarif: Path | None,
+        baseline: Path | None,
+    ) -> None:
+        self._strict = strict
+        self._json = json_
+        self._junit = junit
+        self._sarif = sarif
+        self._baseline = baseline
+
+    def prepare(self, others: Mapping[str, Path | None]) -> None:
+        """Make sure that all can be told in the end, before anything begins that takes its time.
+
+        Args:
+            others: files that the command writes besides, by their options.
+
+        Raises:
+            UserError: a file cannot be written, or is two of them; the baseline is none.
+        """
+        self._known = load_baseline(self._baseline) if self._baseline else None
+        must_differ({"--junit": self._junit, "--sarif": self._sarif, **others})
+        self._junit_file = ReportFile("--junit", self._junit) if self._junit else None
+        self._sarif_file = ReportFile("--sarif", self._sarif) if self._sarif else None
+
+    def tell(self, report: Report, words: Sequence[str]) -> int:
+        """Say what a report comes to, write its files and print it.
+
+        Args:
+            report: of the audit.
+            words: the client's command line, as far as it is known.
+
+        Returns:
+            The exit code that it comes to.
+
+        Raises:
+            UserError: a file could not be written. All else has been told.
+        """
+        known = {"baseline": self._known} if self._known else {}
+        conclusion = conclude(report, strict=self._strict, **known)
+        # What one file cannot take is no reason to keep the rest from anybody.
+        refusals = []
+        for file, text in (
+            (self._junit_file, partial(as_junit, report, conclusion)),
+            (self._sarif_file, partial(as_sarif, report, conclusion, words, strict=self._strict)),
+        ):
+            try:
+                if file:
+                    file.write(text())
+            except UserError as error:
+                refusals.append(error)
+        if self._json:
+            click.echo(as_json(report, conclusion))
+        else:
+            audit_table.show(console(), report, conclusion)
+        for refusal in refusals:
+            raise refusal
+        return conclusion.exit_code
