@@ -2,11 +2,13 @@
 
 import json
 import os
+import random
 import select
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,3 +146,12 @@ def gone(*pids: int) -> bool:
         finally:
             os.close(descriptor)
     return True
+
+
+def free_port() -> str:
+    """A port that stays free: one that no kernel gives to whoever asks for any (ip(7))."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return str(port)

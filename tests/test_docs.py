@@ -1,14 +1,12 @@
 """Every command that the documentation shows does what it says."""
 
 import os
-import random
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from mitm.lab.scenario import load_scenario, scenarios
 from mitm.proxy.greeting import HANDSHAKE_SECONDS
 from mitm.wire.grpc import MAX_MESSAGE_SIZE
 from mitm.wire.http2 import MAX_STREAMS
-from tests.programs import LIMIT, MITM_DEMO, NOWHERE, mitm_demo, run, running
+from tests.programs import LIMIT, MITM_DEMO, NOWHERE, free_port, mitm_demo, run, running
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -66,7 +64,7 @@ def test_the_commands_of_a_block_work_one_after_the_other(
     # A client under audit may be mitm-demo itself.
     monkeypatch.setenv("PATH", f"{Path(MITM_DEMO).parent}{os.pathsep}{os.environ['PATH']}")
     ports = {"50051", *re.findall(r"\b50\d\d\d\b", block)}
-    free = {port: _free_port() for port in ports}
+    free = {port: free_port() for port in ports}
     with ExitStack() as stack:
         for line in filter(str.strip, block.splitlines()):
             command, _, comment = line.partition(" #")
@@ -96,15 +94,6 @@ def _end(process: "subprocess.Popen[str]") -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=LIMIT)
     assert process.returncode in (0, 130), err
-
-
-def _free_port() -> str:
-    """A port that stays free: one that no kernel gives to whoever asks for any (ip(7))."""
-    while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return str(port)
 
 
 def _assert_target(target: str) -> None:
