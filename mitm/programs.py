@@ -153,19 +153,16 @@ class _Child:
             self._end.set_result(code)
 
 
-class Program:
+class _Running:
     """A program that runs.
 
     Attributes:
         pid: of the process, which leads a group of its own.
-        stdout, stderr: what it writes.
     """
 
-    def __init__(self, process: _Child, stdout: Output, stderr: Output) -> None:
+    def __init__(self, process: _Child) -> None:
         self._process = process
         self.pid = process.pid
-        self.stdout = stdout
-        self.stderr = stderr
 
     @property
     def code(self) -> int | None:
@@ -193,6 +190,19 @@ class Program:
             os.killpg(self.pid, number)
 
 
+class Program(_Running):
+    """A program that runs, and whose outputs are read.
+
+    Attributes:
+        stdout, stderr: what it writes.
+    """
+
+    def __init__(self, process: _Child, stdout: Output, stderr: Output) -> None:
+        super().__init__(process)
+        self.stdout = stdout
+        self.stderr = stderr
+
+
 @contextlib.asynccontextmanager
 async def started(command: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Program]:
     """Start a program; when the block ends, so does it, with its children.
@@ -210,24 +220,65 @@ async def started(command: Sequence[str], environment: Mapping[str, str]) -> Asy
             stack.callback(output.close)
         stdout, stderr = outputs
         try:
-            files = (subprocess.DEVNULL, stdout.write_end, stderr.write_end)
-            process = _Child(command, environment, files)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise UserError(f"cannot start {command[0]}: {reason}") from None
+            process = _start(command, environment, stdout.write_end, stderr.write_end)
         finally:
             for output in outputs:
                 os.close(output.write_end)
         program = Program(process, stdout, stderr)
-        watch = None
-        try:
-            watch = _Watch.over(program.pid)
+        async with _held(program):
             yield program
-        finally:
-            await asyncio.shield(_end(program, watch))
 
 
-async def _end(program: Program, watch: "_Watch | None") -> None:
+async def run_openly(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    seconds: float | None = None,
+    *,
+    stdout: int = 1,
+) -> int | None:
+    """Run a program that writes to this one's own outputs; then its group of processes is ended.
+
+    Args:
+        command: program and arguments.
+        environment: the whole environment.
+        seconds: that it is given; None for as long as it takes.
+        stdout: the descriptor of its standard output.
+
+    Returns:
+        Its exit code, negative if a signal ended it; None if its time was up.
+
+    Raises:
+        UserError: the program cannot be started.
+    """
+    program = _Running(_start(command, environment, stdout, 2))
+    async with _held(program):
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(program.wait(), seconds)
+    return None
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], stdout: int, stderr: int
+) -> _Child:
+    try:
+        return _Child(command, environment, (subprocess.DEVNULL, stdout, stderr))
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise UserError(f"cannot start {command[0]}: {reason}") from None
+
+
+@contextlib.asynccontextmanager
+async def _held(program: _Running) -> AsyncIterator[None]:
+    """While the block lasts, somebody watches over a program; then it is ended."""
+    watch = None
+    try:
+        watch = _Watch.over(program.pid)
+        yield
+    finally:
+        await asyncio.shield(_end(program, watch))
+
+
+async def _end(program: _Running, watch: "_Watch | None") -> None:
     try:
         await program.end()
     finally:

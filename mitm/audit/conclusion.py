@@ -77,6 +77,8 @@ def _exit_code(
             3,
             f"inconclusive: nothing can be said of {_count(undecided)}: {listed(undecided)}",
         )
+    if report.problem:
+        return 3, f"inconclusive: {report.problem}"
     if report.findings and report.count("unsupported") == len(report.findings):
         return 3, "inconclusive: none of the certificates can be presented here"
     untried = report.count("unsupported") + report.count("not-exercised")

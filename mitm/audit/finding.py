@@ -114,12 +114,14 @@ class Report(msgspec.Struct, frozen=True):
             crash that it caused, if it did.
         subject: who was audited.
         doubts: what may be wrong with how the client was run, if a control failed.
+        problem: why the audit is not whole, whatever came of the certificates; "" if it is.
     """
 
     controls: tuple[Finding, ...]
     findings: tuple[Finding, ...]
     subject: Subject
     doubts: tuple[str, ...] = ()
+    problem: str = ""
 
     @property
     def conclusive(self) -> bool:

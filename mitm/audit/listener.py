@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import msgspec
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -115,6 +115,17 @@ class Upstream(msgspec.Struct, frozen=True):
     tls: bool
 
 
+class Seen(NamedTuple):
+    """What was seen of a client on one address, from the first step of a play on.
+
+    Attributes:
+        complete: whether the client has come to the last step.
+    """
+
+    observer: Observer
+    complete: bool
+
+
 class Listener:
     """A case that is played on a port of its own, for `async with`.
 
@@ -129,6 +140,9 @@ class Listener:
             elsewhere.
         setting: how the client comes here, and whom its machine trusts.
         on_refused: called each time that the client has left a connection, and may try again.
+        folder: the files for the client are made in a folder of this; None for the usual place.
+        ready: what is ready to be presented, by the names of the chains; shared by the listeners
+            of one suite, since a rehearsal takes its time.
 
     Attributes:
         endpoint: what the client is to be told.
@@ -149,6 +163,8 @@ class Listener:
         positions_covered: bool = False,
         setting: Setting = USUAL,
         on_refused: Callable[[], None] = lambda: None,
+        folder: Path | None = None,
+        ready: dict[str, pki.Presentation] | None = None,
     ) -> None:
         self.enough = asyncio.Event()
         self._case = case
@@ -164,6 +180,8 @@ class Listener:
         self._positions_covered = positions_covered
         self._setting = setting
         self._on_refused = on_refused
+        self._folder = folder
+        self._ready = ready
         self._observer = Observer(spared=self._spared)
         self._change = asyncio.Event()
         self._earlier = 0  # rejections before the last stage
@@ -177,7 +195,7 @@ class Listener:
             pki.Unsupported: OpenSSL refuses to.
         """
         resumable = self._case.attack is not None and self._case.attack.resume
-        self._script = Script(self._play, resumable=resumable)
+        self._script = Script(self._play, resumable=resumable, ready=self._ready)
         host = self._setting.dialled(self._chain)
         self._interceptor = Interceptor(
             listen=self._setting.listening(self._chain),
@@ -193,7 +211,9 @@ class Listener:
             intercept=() if self._setting.mode == "reverse" else (host,),
         )
         async with AsyncExitStack() as stack:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="mitm-demo-")))
+            folder = Path(
+                stack.enter_context(TemporaryDirectory(prefix="mitm-demo-", dir=self._folder))
+            )
             ca_file, pin_file = folder / "ca.pem", folder / "pin.pem"
             self._tell(pin_file, self._pin_pem)
             system_ca_file = None
@@ -249,10 +269,7 @@ class Listener:
         Args:
             client: what is known of its run.
         """
-        # A client that has come and gone may still be in the listen queue.
-        await self._interceptor.drain(0)
-        if client.over or client.killed:
-            await self._settle(client)
+        await self.settle(client)
         observer, self._observer = self._observer, Observer(spared=self._spared)
         return judge(
             self._case,
@@ -263,6 +280,28 @@ class Listener:
             positions_covered=self._positions_covered,
             complete=self._script.complete,
         )
+
+    def begin_anew(self) -> "Seen":
+        """Play it from its first step again.
+
+        Returns:
+            What was seen until now. Connections that are open go on: they are seen to their ends
+            by whoever comes next, too.
+        """
+        observer, self._observer = self._observer, self._observer.rest()
+        seen = Seen(observer, self._script.complete)
+        self._script.rewind()
+        return seen
+
+    @property
+    def tried(self) -> bool:
+        """Whether a client has connected since it was begun."""
+        return self._observer.news
+
+    @property
+    def step(self) -> int:
+        """The step that the next connection comes to, from 1."""
+        return self._script.step
 
     async def called(self, client: ClientRun) -> bool:
         """The client has been called once, and will be again: go on to what it is to meet then.
@@ -276,16 +315,23 @@ class Listener:
             Whether it is to be called again: it has come back, and if it was to get through, it
             has.
         """
-        await self._interceptor.drain(0)
         if client.over:
-            await self._settle(client)
+            await self.settle(client)
         got_through = self._observer.spoken or not self._script.genuine
         self._script.called()
         await self._interceptor.hang_up()
         return client.over and got_through
 
-    async def _settle(self, client: ClientRun) -> None:
-        """Wait until nothing more is to be expected of its connections."""
+    async def settle(self, client: ClientRun) -> None:
+        """Wait until nothing more is to be expected of a client's connections.
+
+        Args:
+            client: what is known of its run, which is over.
+        """
+        # A client that has come and gone may still be in the listen queue.
+        await self._interceptor.drain(0)
+        if not (client.over or client.killed):
+            return
         loop = asyncio.get_running_loop()
         begun = loop.time()
         while (until := begun + self._patience(client)) > loop.time():

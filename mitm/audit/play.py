@@ -169,6 +169,7 @@ class Script:
     Args:
         play: what is played.
         resumable: whether sessions may be resumed.
+        ready: what is ready to be presented, by the names of the chains; see `Listener`.
 
     Attributes:
         complete: a connection has come to the last stage.
@@ -177,14 +178,17 @@ class Script:
         pki.Unsupported: OpenSSL refuses to present one of the chains.
     """
 
-    def __init__(self, play: Play, *, resumable: bool = False) -> None:
+    def __init__(
+        self,
+        play: Play,
+        *,
+        resumable: bool = False,
+        ready: dict[str, pki.Presentation] | None = None,
+    ) -> None:
         self._play = play
-        self._at = 0
-        self._count = 0
-        self._seen: Counter[Offer] = Counter()
-        self._ready: dict[str, pki.Presentation] = {}
+        self._ready = {} if ready is None else ready
         self._resumable: pki.Presentation | None = None
-        self.complete = len(play.stages) == 1 or play.position is not None
+        self.rewind()
         chains = [stage.chain for stage in play.stages if stage.chain]
         for chain in chains:
             self._presentation(chain)
@@ -192,6 +196,18 @@ class Script:
             if len({chain.key_kind for chain in chains}) > 1:
                 raise pki.Unsupported("sessions are resumed between keys of one kind alone")
             self._resumable = pki.Presentation(chains[0], resumable=True)
+
+    def rewind(self) -> None:
+        """Begin with the first stage again."""
+        self._at = 0
+        self._count = 0
+        self._seen: Counter[Offer] = Counter()
+        self.complete = len(self._play.stages) == 1 or self._play.position is not None
+
+    @property
+    def step(self) -> int:
+        """The stage that the next connection comes to, from 1."""
+        return self._at + 1
 
     def treat(self, hello: Hello) -> Treatment:
         """Say what the next connection meets."""

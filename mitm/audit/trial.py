@@ -134,7 +134,7 @@ async def try_case(
                     break
                 if finding.outcome == "not-exercised":
                     idle.add(play.group)
-        return _with_untried(of_plays(case, findings))
+        return with_untried(of_plays(case, findings))
     except pki.Unsupported as error:
         return Finding(case, "unsupported", str(error))
 
@@ -145,7 +145,7 @@ def _was_raced(finding: Finding) -> bool:
     return finding.outcome in ("not-exercised", "inconclusive") and bool(seen and seen.raced)
 
 
-def _with_untried(finding: Finding) -> Finding:
+def with_untried(finding: Finding) -> Finding:
     """The same, with a word on what would have had to be planted for it."""
     case = finding.case
     fault = case.attack and case.attack.ca

@@ -31,12 +31,14 @@ from mitm.audit.case import Tls, names_under_test
 from mitm.audit.command import trust_setting
 from mitm.audit.limbo import load_limbo
 from mitm.audit.program import program_of
+from mitm.audit.session import run_session
 from mitm.audit.setting import LONG_NAME, NAME_BEHIND_PROXY, ROOTS, WAYS, Roots, Setting, Way
 from mitm.audit.slots import WAITING
 from mitm.audit.stack import stack_of_command
 from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server, plaintext_server
 from mitm.cli import completion
+from mitm.cli import session as sessions
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, capture_options
 from mitm.cli.report_files import Reporting, report_options
@@ -48,6 +50,9 @@ from mitm.lab.clients import load_client
 from mitm.proxy.tap import Tap
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+
+# For one run of a client.
+_SECONDS = 10.0
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -69,6 +74,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="POLICY",
     help="How that client is to decide whom to trust.",
     shell_complete=completion.policy_names,
+)
+@click.option(
+    "--session",
+    is_flag=True,
+    help="Run COMMAND once, your tests: they find all cases by MITM_SESSION (docs/sessions.md).",
 )
 @click.option(
     "--name",
@@ -136,10 +146,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--timeout",
     type=Seconds(),
-    default=10.0,
-    show_default=True,
     metavar="SECONDS",
-    help="Time that the client is given for each run.",
+    help="Time that the client is given for each run.  [10; none with --session]",
 )
 @report_options
 @capture_options
@@ -147,6 +155,7 @@ def audit(
     command: tuple[str, ...],
     client: str | None,
     policy: str | None,
+    session: bool,
     name: str | None,
     roots: Roots,
     mode: Way,
@@ -163,7 +172,7 @@ def audit(
     authority: Path | None,
     authority_key: Path | None,
     jobs: int | None,
-    timeout: float,
+    timeout: float | None,
     pcap: Path | None,
     keylog: Path | None,
     reporting: Reporting,
@@ -186,6 +195,7 @@ def audit(
     mitm-demo audit --only expired --pcap expired.pcapng -- ./my-client {target} {ca}
     mitm-demo audit --authority ca.pem --authority-key ca.key -- ./my-client {target}
     mitm-demo audit --client python --policy ca-file
+    mitm-demo audit --session -- go test ./...
 
     The client is run once for each certificate; it should connect, make a call, and end. In its
     command these are filled in, and stand in its environment as MITM_TARGET and so on:
@@ -200,7 +210,11 @@ def audit(
     Exit code: 0 nothing found, 1 a forged certificate was accepted, 2 wrong input, 3 inconclusive:
     the client did not get through with the genuine certificate, say.
     """
-    subject, run_client, words = _client(command, client, policy, timeout)
+    if session:
+        unfit = {"--client": client, "--jobs": jobs, "--listen": listen, "--limbo": limbo}
+        unfit |= {"--mode connect": mode == "connect", "--roots system": roots == "system"}
+        sessions.must_fit(command, [option for option, given in unfit.items() if given])
+    subject, run_client, words = _client(command, client, policy, timeout or _SECONDS)
     if ca and not upstream:
         raise UserError(
             "--ca is for --upstream; the client's own options stand behind its command: "
@@ -227,26 +241,42 @@ def audit(
     here = guard(parse(listen), allow_host) if listen else None
     setting = Setting(roots, mode, here)
     reporting.prepare({"--pcap": pcap, "--keylog": keylog})
-    under_test = name or _default_name(run_client, mode)
+    under_test = name or (LOCALHOST if session else _default_name(run_client, mode))
     suite = _suite(
         limbo, under_test, tls, _words(only), _words(exclude), (authority, authority_key)
     )
-    suite = suite.unfaulted(_untold(run_client, compiled_in=bool(authority)))
-    suite = suite.unplanted(_trust_setting(command, policy, suite if authority else None))
-    told_host = run_client.told_host if isinstance(run_client, Command) else True
-    suite = setting.fitted(suite, told_host=told_host)
+    if not session:
+        suite = suite.unfaulted(_untold(run_client, compiled_in=bool(authority)))
+        suite = suite.unplanted(_trust_setting(command, policy, suite if authority else None))
+        told_host = run_client.told_host if isinstance(run_client, Command) else True
+        suite = setting.fitted(suite, told_host=told_host)
 
     async def play(on_finding: Callable[[Finding], None], tap: Tap | None) -> Report:
-        audit_by = partial(
-            run_audit,
+        in_session = partial(
+            run_session,
             suite,
-            run_client,
+            command,
             subject=subject,
-            jobs=jobs or (1 if here else _cores()),
-            on_finding=on_finding,
+            fails=reporting.counts,
             tap=tap,
-            setting=setting,
-            waiting=0 if jobs or here else WAITING,
+            time_limit=timeout,
+            # So that JSON is alone on standard output.
+            stdout=2 if reporting.in_json else 1,
+        )
+        audit_by = (
+            in_session
+            if session
+            else partial(
+                run_audit,
+                suite,
+                run_client,
+                subject=subject,
+                jobs=jobs or (1 if here else _cores()),
+                on_finding=on_finding,
+                tap=tap,
+                setting=setting,
+                waiting=0 if jobs or here else WAITING,
+            )
         )
         if upstream:
             address = guard(parse(upstream), allow_host)
@@ -258,7 +288,7 @@ def audit(
 
     with (
         Recording(None, pcap, keylog) as recording,
-        _progress(len(suite.cases) + 2) as on_finding,
+        _progress(0 if session else len(suite.cases) + 2) as on_finding,
     ):
         audited = in_loop(play(on_finding, recording.tap))
     return recording.exit_code(reporting.tell(audited, words))
@@ -354,7 +384,11 @@ def _cores() -> int:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[Finding], None]]:
-    """A progress bar on a terminal, and nothing anywhere else."""
+    """A progress bar on a terminal, and nothing anywhere else.
+
+    Args:
+        total: findings that there will be; 0 for no bar.
+    """
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -362,7 +396,7 @@ def _progress(total: int) -> Iterator[Callable[[Finding], None]]:
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=not total or not sys.stderr.isatty(),
     )
     with bar:
         task = bar.add_task("certificates", total=total)

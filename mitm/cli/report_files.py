@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mitm.audit import Report
+from mitm.audit import Finding, Report
 from mitm.audit.baseline import load_baseline
 from mitm.audit.conclusion import conclude
 from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
@@ -62,6 +62,9 @@ class Reporting:
         json_: whether JSON is printed in place of the table.
         junit, sarif: files to write; None for none.
         baseline: the JSON report of an earlier audit; None for none.
+
+    Attributes:
+        in_json: the same as `json_`.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class Reporting:
         baseline: Path | None,
     ) -> None:
         self._strict = strict
-        self._json = json_
+        self.in_json = json_
         self._junit = junit
         self._sarif = sarif
         self._baseline = baseline
@@ -92,6 +95,12 @@ class Reporting:
         must_differ({"--junit": self._junit, "--sarif": self._sarif, **others})
         self._junit_file = ReportFile("--junit", self._junit) if self._junit else None
         self._sarif_file = ReportFile("--sarif", self._sarif) if self._sarif else None
+
+    def counts(self, finding: Finding) -> bool:
+        """Whether a finding is one that a build fails for, and new."""
+        if self._known and self._known.knows(finding):
+            return False
+        return finding.fails(strict=self._strict)
 
     def tell(self, report: Report, words: Sequence[str]) -> int:
         """Say what a report comes to, write its files and print it.
@@ -119,7 +128,7 @@ class Reporting:
                     file.write(text())
             except UserError as error:
                 refusals.append(error)
-        if self._json:
+        if self.in_json:
             click.echo(as_json(report, conclusion))
         else:
             audit_table.show(console(), report, conclusion)

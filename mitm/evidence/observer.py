@@ -90,6 +90,28 @@ class Observer:
         self._secrets: set[str] = set()
         self._altered: list[Altered] = []
         self._relayed: list[str] = []
+        self._carried: set[int] = set()  # connections that another observer has seen begin
+        self._told: set[int] = set()  # those of them on which all was seen by that
+
+    def rest(self) -> "Observer":
+        """One for what comes after this.
+
+        Connections that are open go on in both: what comes of them still is held against the client
+        by whoever has seen them begin. Those on which it has sent data already are no news to the
+        other, unless it makes another call there.
+        """
+        rest = Observer(self.noun, self._spared)
+        rest._connections = {n: each for n, each in self._connections.items() if not each.closed}
+        rest._carried = set(rest._connections)
+        rest._told = {n for n, each in rest._connections.items() if each.over_the_line}
+        return rest
+
+    @property
+    def news(self) -> bool:
+        """Whether a client has connected, or has sent data, since this was begun."""
+        return any(
+            each.number not in self._carried or each.over_the_line for each in self._counted()
+        )
 
     def __call__(self, event: Event) -> None:
         """Take the next event."""
@@ -100,6 +122,8 @@ class Observer:
             if connection is None:
                 connection = self._connections[event.connection] = SeenConnection(event.connection)
             connection.see(event)
+            if event.connection in self._told and _is_call(event):
+                self._told.discard(event.connection)
             if take := _TAKE.get(type(event)):
                 take(self, event)
         except Exception as error:
@@ -174,9 +198,13 @@ class Observer:
         """Whether there is a connection that the client is judged by."""
         return bool(self._judged())
 
+    def _counted(self) -> list[SeenConnection]:
+        """The connections that are not told of elsewhere."""
+        return [each for number, each in self._connections.items() if number not in self._told]
+
     def _judged(self) -> list[SeenConnection]:
         """The connections that the client is judged by."""
-        connections = list(self._connections.values())
+        connections = self._counted()
         if not self._spared:
             return connections
         raced = self._raced()
@@ -190,22 +218,22 @@ class Observer:
 
     def _raced(self) -> list[SeenConnection]:
         """The connections that were given up for a faster one to the same host."""
-        connections = self._connections.values()
+        connections = self._counted()
         return [each for each in connections if any(map(each.lost_to, connections))]
 
     @property
     def turned_away(self) -> bool:
         """Whether the client was given no handshake on one of its connections."""
-        return any(connection.turned_away for connection in self._connections.values())
+        return any(connection.turned_away for connection in self._counted())
 
     @property
     def spoken(self) -> bool:
         """Whether the client has sent data, be it on a connection that does not count."""
-        return any(connection.over_the_line for connection in self._connections.values())
+        return any(connection.over_the_line for connection in self._counted())
 
     def open(self) -> list[SeenConnection]:
         """The connections that have not ended."""
-        return [each for each in self._connections.values() if not each.closed]
+        return [each for each in self._counted() if not each.closed]
 
     def observation(self, run: ClientRun, control: Observation | None = None) -> Observation:
         """Say what the client did.
@@ -217,7 +245,7 @@ class Observer:
         run = run.without_secrets(self._secrets).shortened()
         if self._missed:
             run = structs.replace(run, problem=self._missed)
-        connections = list(self._connections.values())
+        connections = self._counted()
         judged = self._judged()
         turned_away = [each for each in connections if each.turned_away and each not in judged]
         raced = self._raced()
@@ -259,6 +287,10 @@ class Observer:
             tuple(each.ending(run.until) for each in connections),
             tuple(self._altered),
         )
+
+
+def _is_call(event: Event) -> bool:
+    return isinstance(event, events.Headers | events.Message) and event.direction == "client"
 
 
 # By type, as for a connection.

@@ -1,0 +1,74 @@
+"""A session around a command: somebody's test suite, which is run once."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+
+from msgspec import structs
+
+from mitm.audit.case import Suite
+from mitm.audit.finding import Finding, Report, Subject
+from mitm.audit.listener import Upstream
+from mitm.audit.session.index import Index
+from mitm.audit.session.presented import Session
+from mitm.programs import run_openly
+from mitm.proxy.tap import Tap
+from mitm.surroundings import straight
+
+# Where the command finds the index.
+VARIABLE = "MITM_SESSION"
+
+
+async def run_session(
+    suite: Suite,
+    command: Sequence[str],
+    upstream: Upstream,
+    *,
+    subject: Subject,
+    fails: Callable[[Finding], bool] = Finding.fails,
+    tap: Tap | None = None,
+    time_limit: float | None = None,
+    stdout: int = 1,
+) -> Report:
+    """Present all cases of a suite while a command runs, and report what came of them.
+
+    Args:
+        suite: control and cases.
+        command: program and arguments; it finds the address of the index in `MITM_SESSION`.
+        upstream: the server behind the cases.
+        subject: who is audited.
+        fails: whether a finding fails the audit.
+        tap: is shown what passes on the sockets.
+        time_limit: seconds that the command is given; None for as long as it takes.
+        stdout: the descriptor that it writes its standard output to.
+
+    Raises:
+        UserError: the command cannot be started.
+    """
+    async with Session(suite, upstream, tap=tap, fails=fails) as session, Index(session) as index:
+        hosts = {
+            host
+            for case in session.cases.values()
+            for host in (case.endpoint.host, case.endpoint.name)
+        }
+        environment = straight(os.environ, *sorted(hosts)) | {VARIABLE: index.url}
+        problem = ""
+        try:
+            code = await run_openly(command, environment, time_limit, stdout=stdout)
+        except asyncio.CancelledError:
+            # What was judged so far is not lost.
+            task = asyncio.current_task()
+            assert task
+            task.uncancel()
+            problem = "interrupted"
+        else:
+            problem = _problem(code, time_limit)
+        report = await session.report(subject)
+    return structs.replace(report, problem=problem)
+
+
+def _problem(code: int | None, time_limit: float | None) -> str:
+    """Why a command counts for nothing; "" if it has ended well."""
+    if code is None:
+        return f"the command was still running after {time_limit:g} s, and was ended"
+    return f"the command failed: exit code {code}" if code else ""
