@@ -90,6 +90,29 @@ class Output:
         os.close(self._read_end)
 
 
+class Input:
+    """What a program is told on its standard input, a line at a time."""
+
+    def __init__(self) -> None:
+        self.read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
+
+    def write(self, line: bytes) -> bool:
+        """Write a line; whether all of it was taken.
+
+        A program that has read what came before has room for some 64 KiB; one that has not, or that
+        has gone, takes no more.
+        """
+        try:
+            return os.write(self._write_end, line) == len(line)
+        except (BlockingIOError, BrokenPipeError):
+            return False
+
+    def close(self) -> None:
+        """Say that there is no more."""
+        os.close(self._write_end)
+
+
 class _Child:
     """A process that was started, and is waited for; for whatever event loop.
 
@@ -98,7 +121,11 @@ class _Child:
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], files: Sequence[int]
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        files: Sequence[int],
+        folder: Path | None = None,
     ) -> None:
         stdin, stdout, stderr = files
         self._process = subprocess.Popen(
@@ -107,6 +134,7 @@ class _Child:
             stdout=stdout,
             stderr=stderr,
             env=environment,
+            cwd=folder,
             # Ctrl-C on the terminal reaches the lab alone, which then ends things in order.
             start_new_session=True,
         )
@@ -195,21 +223,33 @@ class Program(_Running):
 
     Attributes:
         stdout, stderr: what it writes.
+        stdin: what it reads; None if it is given nothing.
     """
 
-    def __init__(self, process: _Child, stdout: Output, stderr: Output) -> None:
+    def __init__(
+        self, process: _Child, stdout: Output, stderr: Output, stdin: Input | None
+    ) -> None:
         super().__init__(process)
         self.stdout = stdout
         self.stderr = stderr
+        self.stdin = stdin
 
 
 @contextlib.asynccontextmanager
-async def started(command: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Program]:
+async def started(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    folder: Path | None = None,
+    asked: bool = False,
+) -> AsyncIterator[Program]:
     """Start a program; when the block ends, so does it, with its children.
 
     Args:
         command: program and arguments.
         environment: the whole environment.
+        folder: where it is started; None for where this is.
+        asked: whether it is to be told something on its standard input.
 
     Raises:
         UserError: the program cannot be started.
@@ -219,12 +259,17 @@ async def started(command: Sequence[str], environment: Mapping[str, str]) -> Asy
         for output in outputs:
             stack.callback(output.close)
         stdout, stderr = outputs
+        stdin = stack.enter_context(contextlib.closing(Input())) if asked else None
         try:
-            process = _start(command, environment, stdout.write_end, stderr.write_end)
+            read_end = stdin.read_end if stdin else subprocess.DEVNULL
+            files = read_end, stdout.write_end, stderr.write_end
+            process = _start(command, environment, files, folder)
         finally:
             for output in outputs:
                 os.close(output.write_end)
-        program = Program(process, stdout, stderr)
+            if stdin:
+                os.close(stdin.read_end)
+        program = Program(process, stdout, stderr, stdin)
         async with _held(program):
             yield program
 
@@ -250,7 +295,7 @@ async def run_openly(
     Raises:
         UserError: the program cannot be started.
     """
-    program = _Running(_start(command, environment, stdout, 2))
+    program = _Running(_start(command, environment, (subprocess.DEVNULL, stdout, 2)))
     async with _held(program):
         with contextlib.suppress(TimeoutError):
             return await asyncio.wait_for(program.wait(), seconds)
@@ -258,10 +303,13 @@ async def run_openly(
 
 
 def _start(
-    command: Sequence[str], environment: Mapping[str, str], stdout: int, stderr: int
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    files: Sequence[int],
+    folder: Path | None = None,
 ) -> _Child:
     try:
-        return _Child(command, environment, (subprocess.DEVNULL, stdout, stderr))
+        return _Child(command, environment, files, folder)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise UserError(f"cannot start {command[0]}: {reason}") from None
@@ -401,6 +449,7 @@ async def run(
     environment: Mapping[str, str],
     seconds: float,
     enough: asyncio.Event | None = None,
+    folder: Path | None = None,
 ) -> Ended:
     """Run a program to its end, or to that of its time; then its group of processes is ended.
 
@@ -411,13 +460,14 @@ async def run(
         environment: the whole environment.
         seconds: that it is given.
         enough: when this is set, it need not go on: it is given a moment to end by itself.
+        folder: where it is started; None for where this is.
 
     Raises:
         UserError: the program cannot be started.
     """
     mark = secrets.token_hex(8)
     before = _processes()
-    async with started(command, {**environment, _MARK: mark}) as program:
+    async with started(command, {**environment, _MARK: mark}, folder=folder) as program:
         waiting = asyncio.ensure_future(program.wait())
         stopping = asyncio.ensure_future(enough.wait()) if enough else None
         try:

@@ -1,15 +1,19 @@
 """A gRPC client in Python. How it decides whom to trust is one short function a policy.
 
-Contract: ../README.md. Output is one JSON line; exit code 0, 1 if the call failed, 2 wrong usage.
+Contract: ../README.md. Output is one JSON line; exit code 0, 1 if the call failed, 2 wrong usage, 4
+if grpcio cannot do what the policy says. With --batch it is asked, and answers, line by line.
 """
 
 import argparse
 import json
 import os
+import platform
 import ssl
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 # The C core's own log lines are not meant for the person at the terminal.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -26,6 +30,15 @@ try:
 except ModuleNotFoundError as missing:
     print(f"client: {missing}; set MITM_PROTO to the folder proto of mitm-demo", file=sys.stderr)
     sys.exit(2)
+
+
+class Usage(Exception):  # noqa: N818
+    """The options are wrong, and how."""
+
+
+class Unsupported(Exception):  # noqa: N818
+    """grpcio cannot do what a policy says, and why."""
+
 
 # --- whom to trust ------------------------------------------------------------------------------
 
@@ -77,6 +90,10 @@ POLICIES = {
     "pinned": pinned,
 }
 
+# Channels to one target share their connections, unless told not to: in a batch, a call would go
+# over one that an earlier call has verified.
+OWN_CONNECTIONS = ("grpc.use_local_subchannel_pool", 1)
+
 # --- the call -----------------------------------------------------------------------------------
 
 
@@ -86,9 +103,9 @@ def get_user(arguments: argparse.Namespace) -> User:
     credentials = POLICIES[arguments.policy](arguments)
     target, options = dialled(arguments.target, arguments.server_name)
     if credentials:
-        channel = grpc.secure_channel(target, credentials, options)
+        channel = grpc.secure_channel(target, credentials, [*options, OWN_CONNECTIONS])
     else:
-        channel = grpc.insecure_channel(target, options)
+        channel = grpc.insecure_channel(target, [*options, OWN_CONNECTIONS])
     metadata = [("authorization", f"Bearer {arguments.token}")] if arguments.token else []
     with channel:
         user: User = UserServiceStub(channel).GetUser(
@@ -113,21 +130,19 @@ def dialled(target: str, server_name: str | None) -> tuple[str, list[tuple[str, 
 
 
 def read(path: Path | None, option: str) -> bytes:
-    """A PEM file that holds a certificate; on a mistake, says which and exits."""
+    """A PEM file that holds a certificate."""
     if not path:
-        sys.exit(usage(f"this policy needs {option} FILE"))
+        raise Usage(f"this policy needs {option} FILE")
     try:
         pem = path.read_bytes()
     except OSError as error:
-        sys.exit(usage(f"{option}: cannot read {path}: {error.strerror}"))
+        raise Usage(f"{option}: cannot read {path}: {error.strerror}") from None
     if b"-----BEGIN CERTIFICATE-----" not in pem:
-        sys.exit(usage(f"{option}: {path} holds no PEM certificate"))
+        raise Usage(f"{option}: {path} holds no PEM certificate")
     return pem
 
 
-def usage(message: str) -> int:
-    print(f"client: {message}", file=sys.stderr)
-    return 2
+# --- how it is asked ----------------------------------------------------------------------------
 
 
 def target(text: str) -> str:
@@ -149,9 +164,17 @@ def seconds(text: str) -> float:
     return number
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        "client", description="A gRPC client for users.v1.UserService.", usage=argparse.SUPPRESS
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Usage(message)
+
+
+def options() -> Parser:
+    parser = Parser(
+        "client",
+        description="A gRPC client for users.v1.UserService.",
+        usage="client --target HOST:PORT --policy POLICY [options] | --batch | --version",
+        allow_abbrev=False,
     )
     parser.add_argument("--target", required=True, type=target, metavar="HOST:PORT")
     parser.add_argument("--policy", required=True, choices=POLICIES, help="whom to trust")
@@ -161,22 +184,71 @@ def main() -> int:
     parser.add_argument("--id", type=user_id, default=1, metavar="N", help="user to ask for")
     parser.add_argument("--token", metavar="T", help="sent as `authorization: Bearer T`")
     parser.add_argument("--timeout", type=seconds, default=5.0, metavar="S", help="seconds, in all")
-    arguments = parser.parse_args()
-    answer: dict[str, dict[str, object]]
+    return parser
+
+
+def answered(words: Sequence[str]) -> dict[str, dict[str, object]]:
+    """Make the call that the options ask for, and say what came of it."""
     try:
+        arguments = options().parse_args(words)
         user = get_user(arguments)
+    except Usage as wrong:
+        return {"usage": {"message": " ".join(str(wrong).split())}}
+    except Unsupported as error:
+        return {"unsupported": {"policy": arguments.policy, "reason": str(error)}}
     except grpc.RpcError as error:
-        answer = {"error": {"code": error.code().name, "message": error.details()}}
+        return {"error": {"code": error.code().name, "message": error.details()}}
     except OSError as error:
         # The certificate that skip-verify wants to trust could not be fetched.
-        answer = {"error": {"code": "UNAVAILABLE", "message": str(error)}}
-    except KeyboardInterrupt:
-        return 130
+        return {"error": {"code": "UNAVAILABLE", "message": str(error)}}
+    return {"user": {"id": user.id, "name": user.name, "email": user.email}}
+
+
+def words_of(line: bytes) -> list[str]:
+    """The options that a line of --batch stands for: a JSON object, keys as the options' names."""
+    try:
+        asked = json.loads(line)
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict):
+        raise Usage("a line of --batch is a JSON object")
+    for name, value in asked.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise Usage(f"{name}: {json.dumps(value)} is neither text nor a number")
+    return [f"--{name}={value}" for name, value in asked.items()]
+
+
+def batch() -> int:
+    """Answer line by line, until there are no more."""
+    for line in sys.stdin.buffer:
+        try:
+            answer = answered(words_of(line))
+        except Usage as wrong:
+            answer = {"usage": {"message": str(wrong)}}
+        print(json.dumps(answer), flush=True)
+    return 0
+
+
+EXIT_CODES = {"user": 0, "error": 1, "usage": 2, "unsupported": 4}
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    if words == ["--version"]:
+        print(f"grpcio {grpc.__version__}, Python {platform.python_version()}")
+        return 0
+    if words == ["--batch"]:
+        return batch()
+    (kind, what), *_ = (answer := answered(words)).items()
+    if kind == "usage":
+        print(f"client: {what['message']}", file=sys.stderr)
     else:
-        answer = {"user": {"id": user.id, "name": user.name, "email": user.email}}
-    print(json.dumps(answer))
-    return 0 if "user" in answer else 1
+        print(json.dumps(answer))
+    return EXIT_CODES[kind]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

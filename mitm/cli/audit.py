@@ -39,6 +39,8 @@ from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server, plaintext_server
 from mitm.cli import completion
 from mitm.cli import session as sessions
+from mitm.cli.building import made_ready
+from mitm.cli.client_options import clients_option
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, capture_options
 from mitm.cli.report_files import Reporting, report_options
@@ -69,6 +71,7 @@ _SECONDS = 10.0
     help="A client of the lab, or its folder, in place of a command.",
     shell_complete=completion.client_names,
 )
+@clients_option
 @click.option(
     "--policy",
     metavar="POLICY",
@@ -154,6 +157,7 @@ _SECONDS = 10.0
 def audit(
     command: tuple[str, ...],
     client: str | None,
+    clients: tuple[Path, ...],
     policy: str | None,
     session: bool,
     name: str | None,
@@ -214,7 +218,7 @@ def audit(
         unfit = {"--client": client, "--jobs": jobs, "--listen": listen, "--limbo": limbo}
         unfit |= {"--mode connect": mode == "connect", "--roots system": roots == "system"}
         sessions.must_fit(command, [option for option, given in unfit.items() if given])
-    subject, run_client, words = _client(command, client, policy, timeout or _SECONDS)
+    subject, run_client, words = _client(command, client, clients, policy, timeout or _SECONDS)
     if ca and not upstream:
         raise UserError(
             "--ca is for --upstream; the client's own options stand behind its command: "
@@ -295,7 +299,11 @@ def audit(
 
 
 def _client(
-    command: Sequence[str], name: str | None, policy: str | None, timeout: float
+    command: Sequence[str],
+    name: str | None,
+    folders: Sequence[Path],
+    policy: str | None,
+    timeout: float,
 ) -> tuple[Subject, RunClient, Sequence[str]]:
     """Who is audited, how it is run, and by which words it is started."""
     if name is None:
@@ -312,10 +320,11 @@ def _client(
         )
     if command:
         raise UserError("--client takes no command: the client's folder says how it is started")
-    described = load_client(name)
+    described = load_client(name, *folders)
     if policy is None:
         raise UserError(f"name a policy with --policy: {', '.join(described.policies)}")
-    audited = AuditedClient(described, policy, timeout)
+    described.must_know(policy)
+    audited = AuditedClient(made_ready(described), policy, timeout)
     return audited.subject, audited, described.command
 
 

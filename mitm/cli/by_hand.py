@@ -14,6 +14,7 @@ import click
 from mitm import content
 from mitm.address import Address, guard, is_loopback, parse
 from mitm.cli import completion
+from mitm.cli.client_options import clients_option
 from mitm.cli.modes import allow_host_option
 from mitm.cli.seconds import Seconds
 from mitm.errors import UserError
@@ -74,11 +75,13 @@ def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[st
     help="Client program, or its folder.",
     shell_complete=completion.client_names,
 )
+@clients_option
 @allow_host_option
 def call(
     target: str,
     policy: str,
     client: str,
+    clients: tuple[Path, ...],
     id_: int | None,
     allow_host: tuple[str, ...],
     **options: object,
@@ -89,9 +92,13 @@ def call(
     mitm-demo call --policy insecure --target localhost:50051
     mitm-demo call --policy ca-file --ca lab/ca.pem --target localhost:50052
     """
-    chosen = load_client(client)
+    chosen = load_client(client, *clients)
     chosen.must_know(policy)
     address = guard(parse(target), allow_host)
+    if chosen.requires or chosen.build:
+        from mitm.cli.building import made_ready
+
+        chosen = made_ready(chosen)
     command = [*chosen.command, "--target", str(address), "--policy", policy]
     for name, value in (options | {"id": id_}).items():
         if value is not None:

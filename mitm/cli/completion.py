@@ -49,6 +49,15 @@ def _selectors() -> list[str]:
     return [*_to_try(), *severities, *(f"CWE-{number}" for number in weaknesses)]
 
 
+def client_names(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a client, by those of `--clients` as well, or the path of its folder."""
+    of_group = context.parent.params if context.parent else {}
+    folders = (*of_group.get("clients", ()), *context.params.get("clients", ()))
+    return _names(lambda: clients(*folders), "dir")(context, parameter, incomplete)
+
+
 def words(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -68,6 +77,5 @@ def files(
 
 scenario_names = _names(_scenarios, "file")
 certificate_names = _names(_certificates, "file")
-client_names = _names(clients, "dir")
 policy_names = _names(lambda: POLICIES)
 lesson_names = _names(lambda: [*_scenarios(), *_to_try()], "file")

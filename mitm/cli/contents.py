@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import click
 import msgspec
@@ -14,7 +15,7 @@ from mitm import content
 from mitm.audit import Attack, Entry, OfferRule, catalogue
 from mitm.audit.case import loader_of, plain_name
 from mitm.cli import report
-from mitm.lab.clients import clients, load_client
+from mitm.lab.clients import all_clients
 from mitm.lab.scenario import Scenario, load_scenario, scenarios
 from mitm.masking import plain
 
@@ -27,15 +28,16 @@ _TRIED = {"certs": "Certificates", "attacks": "Attacks", "offers": "Rules about 
 _WIDE = 100
 
 
-def print_list(kind: str | None, *, as_json: bool) -> None:
+def print_list(kind: str | None, folders: Sequence[Path], *, as_json: bool) -> None:
     """Print what there is of a kind, or of all.
 
     Args:
         kind: which; None for an overview.
+        folders: of further clients.
         as_json: one object a line, for programs.
     """
     if as_json:
-        for about in _all():
+        for about in _all(folders):
             if kind in (None, about["kind"]):
                 click.echo(json.dumps(about, ensure_ascii=False))
         return
@@ -46,12 +48,12 @@ def print_list(kind: str | None, *, as_json: bool) -> None:
         case "certs" | "attacks" | "offers":
             console.print(_to_try(console, kind))
         case "clients":
-            console.print(_clients())
+            console.print(_clients(folders))
         case _:
-            console.print(_overview())
+            console.print(_overview(folders))
 
 
-def _all() -> Iterator[dict[str, object]]:
+def _all(folders: Sequence[Path]) -> Iterator[dict[str, object]]:
     """What there is, for programs."""
     for scenario in _in_order():
         yield {
@@ -76,13 +78,13 @@ def _all() -> Iterator[dict[str, object]]:
             "rule": recipe.rule,
             "fix": recipe.fix,
         }
-    for client in map(load_client, clients()):
+    for client in all_clients(*folders):
         yield {
             "kind": "clients",
             "name": client.name,
             "title": client.title,
             "policies": client.policies,
-            "requires": client.requires,
+            "requires": [each.program for each in client.requires],
         }
 
 
@@ -94,7 +96,7 @@ def _by_place() -> list[Entry]:
     return sorted(catalogue(), key=lambda recipe: recipe.place)
 
 
-def _overview() -> Table:
+def _overview(folders: Sequence[Path]) -> Table:
     """All of it on one screen: certificates are too many to be named."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
@@ -107,7 +109,7 @@ def _overview() -> Table:
     counts = ", ".join(f"{family} {sum(1 for _ in recipes)}" for family, recipes in families)
     grid.add_row("", counts)
     grid.add_row(Text("Clients", style="bold"), "mitm-demo list clients")
-    for client in map(load_client, clients()):
+    for client in all_clients(*folders):
         grid.add_row(f"  {client.name}", client.title)
     grid.add_row(Text("A lesson", style="bold"), "mitm-demo show NAME")
     grid.add_row(Text("For programs", style="bold"), "mitm-demo list --json")
@@ -142,9 +144,9 @@ def _to_try(console: Console, kind: str) -> Table:
     return table
 
 
-def _clients() -> Table:
+def _clients(folders: Sequence[Path]) -> Table:
     table = _table("Clients", "name", "title", "policies")
-    for client in map(load_client, clients()):
+    for client in all_clients(*folders):
         table.add_row(client.name, client.title, ", ".join(client.policies))
     return table
 

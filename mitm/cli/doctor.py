@@ -10,7 +10,9 @@ import click
 from rich.text import Text
 
 from mitm.cli import report
-from mitm.lab.clients import clients, load_client
+from mitm.cli.loop import in_loop
+from mitm.lab.builds import tools_of
+from mitm.lab.clients import all_clients
 from mitm.masking import plain
 from mitm.surroundings import proxies
 
@@ -58,11 +60,14 @@ def doctor() -> int:
     for name, purpose in _OPTIONAL.items():
         _package(name, purpose, "yellow")
     programs = dict(_PROGRAMS)
-    for client in map(load_client, clients()):
-        programs |= dict.fromkeys(client.requires, f"the client {client.name}")
     for name, purpose in programs.items():
         path = shutil.which(name)
         _tell(name, path or "missing", purpose, "" if path else "yellow")
+    for client in all_clients():
+        for tool in in_loop(tools_of(client)):
+            purpose = f"the client {client.name}" + (f": {tool.missing}" if tool.missing else "")
+            style = "yellow" if tool.missing else ""
+            _tell(tool.needed.program, tool.found or "missing", purpose, style)
     if named := proxies(os.environ):
         _tell("proxy", ", ".join(named), "clients under test dial past it", "yellow")
     others = sorted({*packages_distributions().get("mitm", ())} - {_NAME})

@@ -23,6 +23,11 @@ COMMANDS = {
         "List scenarios, certificates, attacks and clients, or those of one kind with more about "
         "each.",
     ),
+    "clients": (
+        "mitm.cli.clients:clients",
+        "List the clients of the lab, with what each needs and whether that is here; or build "
+        "them.",
+    ),
     "show": ("mitm.cli.lessons:show", "Show the lesson of a scenario or a certificate."),
     "proxy": (
         "mitm.cli.proxy:proxy",

@@ -1,8 +1,11 @@
 """`mitm-demo list` and `mitm-demo show`: what there is to play, and the lessons behind it."""
 
+from pathlib import Path
+
 import click
 
 from mitm.cli import completion
+from mitm.cli.client_options import clients_option
 from mitm.cli.loading import loading
 
 
@@ -12,8 +15,9 @@ from mitm.cli.loading import loading
     type=click.Choice(["scenarios", "certs", "attacks", "offers", "clients"]),
     required=False,
 )
+@clients_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, of all kinds.")
-def list_content(kind: str | None, as_json: bool) -> None:
+def list_content(kind: str | None, clients: tuple[Path, ...], as_json: bool) -> None:
     """List scenarios, certificates, attacks and clients, or those of one kind with more about each.
 
     \b
@@ -26,7 +30,7 @@ def list_content(kind: str | None, as_json: bool) -> None:
     with loading():
         from mitm.cli import contents
 
-    contents.print_list(kind, as_json=as_json)
+    contents.print_list(kind, clients, as_json=as_json)
 
 
 @click.command()

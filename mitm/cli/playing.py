@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from mitm.cli import report
+from mitm.cli.building import made_ready
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording
 from mitm.cli.scenario_view import ScenarioView
 from mitm.events import Event
+from mitm.lab.client_run import PolicyUnsupported
 from mitm.lab.clients import Client, load_client
 from mitm.lab.play import Played, play
 from mitm.lab.scenario import Scenario, load_scenario, scenarios
@@ -20,6 +22,7 @@ from mitm.masking import as_json
 def play_scenarios(
     names: Sequence[str],
     client: str,
+    folders: Sequence[Path],
     timeout: float,
     files: tuple[Path | None, Path | None, Path | None],
     *,
@@ -30,6 +33,7 @@ def play_scenarios(
     Args:
         names: which, or the paths of files; none for all that come with the project.
         client: the name of a client, or its folder.
+        folders: of further clients.
         timeout: seconds that it is given for each leg.
         files: where events, packets and secrets are written; see `Recording`.
         as_lines: print one JSON object for each, and nothing else.
@@ -43,44 +47,81 @@ def play_scenarios(
     loaded = [load_scenario(name) for name in names or scenarios()]
     if not names:
         loaded.sort(key=lambda s: s.order)
-    chosen = load_client(client)
-    playable = [each for each in loaded if each.policy in chosen.policies]
-    others = [each for each in loaded if each not in playable]
-    if not playable:
-        chosen.must_know(loaded[0].policy)
-    show = None if as_lines else ScenarioView(report.console())
+    described = load_client(client, *folders)
+    if not any(each.policy in described.policies for each in loaded):
+        described.must_know(loaded[0].policy)
+    chosen = made_ready(described)
     with Recording(*files) as recording:
-        outcomes = in_loop(_play_all(playable, chosen, timeout, show, recording))
-    if show:
-        show.close()
-        report.not_played(report.console(), others, chosen)
-    else:
-        for each in others:
-            click.echo(as_json(report.not_played_as_json(each, chosen)))
+        outcomes, whole = in_loop(_Playing(chosen, timeout, recording, as_lines=as_lines)(loaded))
     if not all(outcome.matched for outcome in outcomes):
         return 1
-    return recording.exit_code(3 if names and others else 0)
+    return recording.exit_code(3 if names and not whole else 0)
 
 
-async def _play_all(
-    loaded: list[Scenario],
-    client: Client,
-    timeout: float,
-    show: ScenarioView | None,
-    recording: Recording,
-) -> list[Played]:
-    def on_event(event: Event) -> None:
-        recording(event)
-        if show:
-            show(event)
+class _Playing:
+    """Plays scenarios, and prints what comes of each.
 
-    outcomes = []
-    for scenario in loaded:
-        outcome = await play(
-            scenario, client, timeout=timeout, on_event=on_event, tap=recording.tap
-        )
-        outcomes.append(outcome)
-        if not show:
-            click.echo(as_json(report.as_json(outcome)))
-            sys.stdout.flush()
-    return outcomes
+    Args:
+        client: ready to be run.
+        timeout: seconds that it is given for each leg.
+        recording: is told every event.
+        as_lines: print one JSON object for each, and nothing else.
+    """
+
+    def __init__(
+        self, client: Client, timeout: float, recording: Recording, *, as_lines: bool
+    ) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._recording = recording
+        self._show = None if as_lines else ScenarioView(report.console())
+
+    async def __call__(self, loaded: Sequence[Scenario]) -> tuple[list[Played], bool]:
+        """Play them.
+
+        Returns:
+            What came of those that could be played, and whether that were all.
+        """
+        outcomes = []
+        others: list[tuple[str, str]] = []
+        for scenario in loaded:
+            outcome = await self._play(scenario)
+            if isinstance(outcome, str):
+                others.append((scenario.name, outcome))
+                if not self._show:
+                    _print(report.not_played_as_json(scenario, self._client, outcome))
+                continue
+            outcomes.append(outcome)
+            if not self._show:
+                _print(report.as_json(outcome))
+        if self._show:
+            self._show.close()
+            for name, reason in others:
+                report.not_played(report.console(), name, reason)
+        return outcomes, not others
+
+    async def _play(self, scenario: Scenario) -> Played | str:
+        """What came of a scenario, or why it could not be played."""
+        name = self._client.name
+        if scenario.policy not in self._client.policies:
+            return f"the client {name} does not know the policy {scenario.policy}"
+        try:
+            return await play(
+                scenario,
+                self._client,
+                timeout=self._timeout,
+                on_event=self._see,
+                tap=self._recording.tap,
+            )
+        except PolicyUnsupported as error:
+            return str(error)
+
+    def _see(self, event: Event) -> None:
+        self._recording(event)
+        if self._show:
+            self._show(event)
+
+
+def _print(outcome: dict[str, object]) -> None:
+    click.echo(as_json(outcome))
+    sys.stdout.flush()

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from mitm.cli import completion
+from mitm.cli.client_options import clients_option
 from mitm.cli.loading import loading
 from mitm.cli.recording import recording_options
 from mitm.cli.seconds import Seconds
@@ -19,6 +20,7 @@ from mitm.cli.seconds import Seconds
     help="Client program, or its folder.",
     shell_complete=completion.client_names,
 )
+@clients_option
 @click.option(
     "--timeout",
     type=Seconds(),
@@ -32,6 +34,7 @@ from mitm.cli.seconds import Seconds
 def run(
     scenario: tuple[str, ...],
     client: str,
+    clients: tuple[Path, ...],
     timeout: float,
     json_: bool,
     events: Path | None,
@@ -50,7 +53,8 @@ def run(
 
     --pcap and --keylog take the leg under attack, from both sides of the interceptor.
 
-    What needs a policy that the client does not know is not played, and told.
+    What needs a policy that the client does not know, or its stack cannot do, is not played, and
+    told. A client that is to be built is built when it is first used: mitm-demo clients.
 
     Exit code: 0 if every verdict was the expected one, 1 if not, 2 for wrong input, 3 if a scenario
     that was named could not be played.
@@ -59,4 +63,6 @@ def run(
     with loading():
         from mitm.cli.playing import play_scenarios
 
-    return play_scenarios(scenario, client, timeout, (events, pcap, keylog), as_lines=json_)
+    return play_scenarios(
+        scenario, client, clients, timeout, (events, pcap, keylog), as_lines=json_
+    )

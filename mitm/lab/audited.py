@@ -1,13 +1,14 @@
 """A client of the lab under audit: described by its README, it needs no placeholders."""
 
 import asyncio
+from typing import NamedTuple
 
 from mitm.address import Address
 from mitm.audit import Endpoint, Subject
 from mitm.evidence import ClientRun
-from mitm.lab.client_run import run_client
+from mitm.lab.client_run import must_be_supported, run_client
 from mitm.lab.clients import Client
-from mitm.lab.policies import Trust
+from mitm.lab.policies import TOLD_TRUST, Trust
 
 # A credential to be stolen; it opens nothing.
 _TOKEN = "demo-token-of-the-audit"  # noqa: S105
@@ -17,7 +18,7 @@ class AuditedClient:
     """Runs a client of the lab once against each certificate.
 
     Args:
-        client: which one.
+        client: which one, ready to be run.
         policy: how it is to decide whom to trust.
         time_limit: seconds that one run may take.
 
@@ -30,28 +31,57 @@ class AuditedClient:
         self._client = client
         self._policy = client.must_know(policy)
         self._time_limit = time_limit
+        self._is_control = True
 
     @property
     def told_trust(self) -> bool:
         """Whether it is told whom to trust, by its policy."""
-        return self._policy in ("ca-file", "pinned")
+        return self._policy in TOLD_TRUST
 
     async def __call__(self, endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
         """Run it to its end, or until it has done enough to be judged.
 
+        The first call is taken for the control: there its word that it does not support the policy
+        is enough. Later it is one witness among others.
+
         Raises:
             UserError: it cannot be started.
+            PolicyUnsupported: its stack cannot do what the policy says.
         """
-        more = ["--token", _TOKEN]
-        if endpoint.name != endpoint.host:
-            more += ["--server-name", endpoint.name]
+        is_control, self._is_control = self._is_control, False
+        run = await self._run(endpoint, enough)
+        return must_be_supported(self._client, self._policy, run) if is_control else run
+
+    async def _run(self, endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
+        asked = asked_of(endpoint)
         return await run_client(
             self._client,
             self._policy,
-            Address(endpoint.host, endpoint.port),
-            Trust(endpoint.ca_file, endpoint.pin_file),
+            asked.target,
+            asked.trust,
             timeout=self._time_limit,
-            more=more,
+            more=asked.more,
             enough=enough,
             planted=endpoint.surroundings,
         )
+
+
+class Asked(NamedTuple):
+    """What a client is asked for at an endpoint.
+
+    Attributes:
+        more: options of client/README.md besides, by their names.
+    """
+
+    target: Address
+    trust: Trust
+    more: dict[str, str]
+
+
+def asked_of(endpoint: Endpoint) -> Asked:
+    """What a client is to be asked for, so that it connects to an endpoint."""
+    more = {"token": _TOKEN}
+    if endpoint.name != endpoint.host:
+        more["server-name"] = endpoint.name
+    target = Address(endpoint.host, endpoint.port)
+    return Asked(target, Trust(endpoint.ca_file, endpoint.pin_file), more)

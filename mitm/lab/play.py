@@ -16,7 +16,7 @@ from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
 from mitm.events import Event, Leg, LegEnded, LegStarted, ScenarioStarted
 from mitm.evidence import ClientRun, Observer
-from mitm.lab.client_run import run_client
+from mitm.lab.client_run import must_be_supported, run_client
 from mitm.lab.clients import Client
 from mitm.lab.policies import Trust
 from mitm.lab.scenario import Scenario
@@ -180,7 +180,7 @@ class Lab:
         ca = self._directory / "trusted.pem"
         pki.write_private(ca, ca_pem)
         trust = Trust(ca, self._directory / "server.pem")
-        more = ["--token", self._token]
+        more = {"token": self._token}
         return await run_client(client, scenario.policy, target, trust, timeout=timeout, more=more)
 
 
@@ -204,6 +204,7 @@ async def play(
     Raises:
         UserError: the client does not know the scenario's policy, the certificate cannot be
             presented, or client or server cannot be started.
+        PolicyUnsupported: the client says that its stack cannot do what the policy says.
     """
     client.must_know(scenario.policy)
     script = _script(scenario, client)
@@ -214,6 +215,7 @@ async def play(
         on_event(_started(scenario, "genuine", target))
         genuine = await lab.play_genuine(scenario, client, timeout)
         on_event(_ended(scenario, "genuine", genuine))
+        must_be_supported(client, scenario.policy, genuine.client)
         intercepted = await lab.play_intercepted(
             scenario,
             client,

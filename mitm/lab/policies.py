@@ -5,8 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-Policy = Literal["insecure", "skip-verify", "no-ca", "ca-file", "system-roots", "pinned"]
+Policy = Literal[
+    "insecure",
+    "skip-verify",
+    "no-ca",
+    "ca-file",
+    "system-roots",
+    "pinned",
+    "skip-hostname",
+    "pinned-key",
+]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+# Those by which a client is given a file that says whom to trust.
+TOLD_TRUST: tuple[Policy, ...] = ("ca-file", "pinned", "skip-hostname", "pinned-key")
 
 # The variables by which TLS libraries are told of another "system" trust store: OpenSSL and Go,
 # gRPC's C core, Node.
@@ -29,16 +41,16 @@ class Trust(NamedTuple):
     pin: Path
 
 
-def arguments(policy: Policy, trust: Trust) -> list[str]:
-    """The options that tell a client to follow a policy."""
+def options(policy: Policy, trust: Trust) -> dict[str, str]:
+    """The options that tell a client to follow a policy, by their names without dashes."""
     match policy:
-        case "ca-file":
-            given = ["--ca", str(trust.ca)]
-        case "pinned":
-            given = ["--pin", str(trust.pin)]
+        case "ca-file" | "skip-hostname":
+            given = {"ca": str(trust.ca)}
+        case "pinned" | "pinned-key":
+            given = {"pin": str(trust.pin)}
         case _:
-            given = []
-    return ["--policy", policy, *given]
+            given = {}
+    return {"policy": policy, **given}
 
 
 def environment(

@@ -1,0 +1,344 @@
+"""Clients made ready: what they need is looked for, and what is to be built is built into a cache.
+
+The cache is outside the content folder, which belongs to somebody else in an installed wheel. What
+stands in it goes by its content: a change to a source, or of a tool, is built anew.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from mitm import content
+from mitm.errors import UserError
+from mitm.lab.clients import BUILD, Client, Requirement, filled, places, surroundings
+from mitm.programs import Ended, run
+
+# Seconds. `mvn --version` starts a JVM; a build fetches and compiles what others have written.
+_ASK_SECONDS = 60.0
+_BUILD_SECONDS = 3600.0
+_POLL_SECONDS = 0.1
+
+# What tools leave in a folder of sources: neither built from, nor copied.
+_PRODUCTS = {"node_modules", "target", "build", "__pycache__", ".git", ".gradle", ".idea", ".venv"}
+
+# In each entry of the cache: the folder that it was built from.
+_BUILT_FROM = ".built-from"
+
+_VERSION = re.compile(r"\d+(?:\.\d+)+|\d+")
+
+_VERSIONED = re.compile(r"\d+(?:\.\d+)+")
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """Something that a client needs, and what of it is here.
+
+    Attributes:
+        said: what it says of its version, "" if it was not asked.
+        found: its version, or where it is; "" if it is missing.
+        missing: what is missing, and how one comes by it, in a line; "" if it will do.
+    """
+
+    needed: Requirement
+    said: str = ""
+    found: str = ""
+    missing: str = ""
+
+
+class ToolMissing(UserError):  # noqa: N818
+    """Something that a client needs is not here."""
+
+
+class NotBuilt(UserError):  # noqa: N818
+    """A client is not built."""
+
+
+class BuildFailed(UserError):  # noqa: N818
+    """A client could not be built.
+
+    Attributes:
+        output: what the tool that failed has printed.
+    """
+
+    def __init__(self, message: str, output: str) -> None:
+        super().__init__(message)
+        self.output = output
+
+
+async def tools_of(client: Client) -> list[Tool]:
+    """Look for what a client needs."""
+    return list(await asyncio.gather(*map(_look_for, client.requires)))
+
+
+async def _look_for(needed: Requirement) -> Tool:
+    hint = f": {needed.install}" if needed.install else ""
+    least = f"{needed.program} {needed.version}".strip()
+    absent = Tool(needed, missing=f"{least} is not installed{hint}")
+    path = shutil.which((needed.ask or (needed.program,))[0])
+    if not path:
+        return absent
+    if not needed.ask:
+        return Tool(needed, found=path)
+    try:
+        ended = await run([path, *needed.ask[1:]], os.environ, _ASK_SECONDS)
+    except UserError:
+        return absent
+    if ended.code != 0:
+        return absent
+    # `java -version` tells it on stderr.
+    said = " ".join((ended.stdout + ended.stderr).decode(errors="replace").split())
+    version = _VERSIONED.search(said) or _VERSION.search(said)
+    found = version[0] if version else said
+    if needed.version and _numbers(found) < _numbers(needed.version):
+        here = f"{needed.program} {found} is here, {needed.version} is needed"
+        return Tool(needed, said, missing=f"{here}{hint}")
+    return Tool(needed, said, found)
+
+
+def _numbers(version: str) -> list[int]:
+    # 17 is no less than 17.0.
+    numbers = [int(part) for part in version.split(".") if part.isdigit()]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return numbers
+
+
+async def ready(
+    client: Client, on_step: Callable[[str], None] = lambda step: None, *, build: bool = True
+) -> Client:
+    """Make a client ready to be run: see that what it needs is here, and build it if it must be.
+
+    Args:
+        client: as it was loaded.
+        on_step: told what is being done, in a few words, before something that takes long.
+        build: False to leave it at what has been built before.
+
+    Returns:
+        The client, with all placeholders of its commands filled in.
+
+    Raises:
+        ToolMissing: something that it needs is not here.
+        NotBuilt: it is not, and is not to be.
+        UserError: the cache cannot be written.
+        BuildFailed: a command of its build has failed.
+    """
+    tools = await tools_of(client)
+    if missing := "; ".join(tool.missing for tool in tools if tool.missing):
+        raise ToolMissing(f"the client {client.name} cannot be run here: {missing}")
+    if not client.build:
+        return client
+    entry = _cache() / f"{client.name}-{_digest(client, tools)}"
+    try:
+        if not _hold(entry):
+            if not build:
+                raise NotBuilt(
+                    f"the client {client.name} is not built: mitm-demo clients build {client.name}"
+                )
+            await _make(client, entry, on_step)
+    except OSError as error:
+        where = error.filename or entry
+        raise UserError(
+            f"the client {client.name} cannot be built: {where}: {error.strerror}; another place "
+            "for what is built is named by XDG_CACHE_HOME"
+        ) from None
+    here = places(client.folder, str(entry))
+    return msgspec.structs.replace(
+        client, command=filled(client.command, here), version=filled(client.version, here)
+    )
+
+
+async def version_of(client: Client) -> str:
+    """What a client says of its library and runtime, in a line; "" if it cannot be asked.
+
+    Args:
+        client: made ready.
+
+    Raises:
+        UserError: it does not tell.
+    """
+    if not client.version:
+        return ""
+    ended = await run(client.version, surroundings(os.environ), _ASK_SECONDS)
+    lines = ended.stdout.decode(errors="replace").split("\n")
+    if ended.code != 0 or not lines[0].strip():
+        raise UserError(f"the client {client.name} does not tell its version: {ended.said}")
+    return lines[0].strip()
+
+
+def _cache() -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    # A relative path is to be ignored (XDG Base Directory Specification).
+    return (home if home.is_absolute() else Path.home() / ".cache") / "mitm-demo" / "clients"
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    """The files that a client is built from, but for the text that describes it."""
+    for path in sorted(folder.iterdir()):
+        if path.name in _PRODUCTS or path == folder / "README.md":
+            continue
+        if path.is_dir():
+            yield from _sources(path)
+        elif path.is_file():
+            yield path
+
+
+def _digest(client: Client, tools: list[Tool]) -> str:
+    """What a client is made of, in short."""
+    made_of = hashlib.sha256()
+    words = [word for command in client.build for word in command]
+    facts: list[object] = [client.build, sys.platform, platform.machine()]
+    facts += [(tool.needed.program, tool.said) for tool in tools]
+    if any("{python}" in word for word in words):
+        facts.append([sys.executable, sys.version])
+    made_of.update(json.dumps(facts).encode())
+    for root in (client.folder, content.PROTO / "users"):
+        for path in _sources(root):
+            if root == client.folder or path.suffix == ".proto":
+                data = path.read_bytes()
+                head = f"\0{path.relative_to(root)}\0{len(data)}\0{_is_program(path)}\0"
+                made_of.update(head.encode() + data)
+    return made_of.hexdigest()[:16]
+
+
+def _is_program(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o100)
+
+
+# The entries that this process uses, each with the descriptor that says so: a shared lock on its
+# folder, which the system lets go of when the process ends.
+_held: dict[Path, int] = {}
+
+
+def _hold(entry: Path) -> bool:
+    """Use an entry of the cache, so that nobody removes it; False if there is none."""
+    if entry in _held and entry.exists():
+        return True
+    try:
+        descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    if not entry.exists():
+        # It was removed in between.
+        os.close(descriptor)
+        return False
+    _held[entry] = descriptor
+    return True
+
+
+async def _make(client: Client, entry: Path, on_step: Callable[[str], None]) -> None:
+    """Build an entry of the cache, unless somebody else does so meanwhile."""
+    entry.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Of one name there is one build at a time, so that what a build that was killed has left behind
+    # is known as that.
+    beside = entry.parent / f"{client.name}.building"
+    async with _locked(entry.parent / f"{client.name}.lock", client, on_step):
+        if _hold(entry):
+            return
+        _remove(beside)
+        try:
+            _copy(client.folder, beside)
+            await _build(client, beside, on_step)
+            (beside / _BUILT_FROM).write_text(str(client.folder))
+            beside.rename(entry)
+        finally:
+            _remove(beside)
+        _hold(entry)
+        _remove_earlier(client, entry, beside)
+
+
+@contextlib.asynccontextmanager
+async def _locked(
+    path: Path, client: Client, on_step: Callable[[str], None]
+) -> AsyncIterator[None]:
+    with path.open("w") as file:
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not told:
+                    on_step(f"waiting for {client.name}, which is being built elsewhere")
+                told = True
+                # Not in a thread, which Ctrl-C could not end.
+                await asyncio.sleep(_POLL_SECONDS)
+        yield
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """Copy the sources; what may not be written there may be in the copy."""
+    to.mkdir(mode=0o700)
+    for path in _sources(folder):
+        copy = to / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        if _is_program(path):
+            copy.chmod(0o700)
+
+
+async def _build(client: Client, where: Path, on_step: Callable[[str], None]) -> None:
+    environment = {**os.environ, "MITM_PROTO": str(content.PROTO)}
+    for words in client.build:
+        command = filled(words, places(client.folder, str(where)))
+        shown = " ".join(words)
+        on_step(f"building {client.name}: {shown}")
+        ended = await run(command, environment, _BUILD_SECONDS, folder=where)
+        if ended.code != 0:
+            raise BuildFailed(
+                f"the client {client.name} could not be built: {shown}: {ended.said}",
+                _printed(ended),
+            )
+    program = client.command[0]
+    if program.startswith(BUILD) and not shutil.which(program.replace(BUILD, str(where))):
+        raise BuildFailed(
+            f"the client {client.name} could not be built: there is no {program} afterwards", ""
+        )
+
+
+def _printed(ended: Ended) -> str:
+    return b"\n".join(filter(None, (ended.stdout, ended.stderr))).decode(errors="replace")
+
+
+def _remove_earlier(client: Client, entry: Path, beside: Path) -> None:
+    """Remove what the same folder was built into before, unless somebody still uses it."""
+    for other in entry.parent.glob(f"{client.name}-*"):
+        try:
+            built_from = Path((other / _BUILT_FROM).read_text())
+        except OSError:
+            continue
+        if other == entry or (built_from != client.folder and built_from.exists()):
+            continue
+        if other in _held:
+            os.close(_held.pop(other))
+        descriptor = os.open(other, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # In one go, so that what is half removed is not taken for whole.
+            other.rename(beside)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
+        _remove(beside)
+
+
+def _remove(folder: Path) -> None:
+    # Go's module cache, say, is read-only.
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder, onerror=_writable)
+
+
+def _writable(function: Callable[[str], object], path: str, _: object) -> None:
+    Path(path).parent.chmod(0o700)
+    function(path)
