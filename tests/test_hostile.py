@@ -24,7 +24,7 @@ from mitm import events, masking
 from mitm.audit import Report
 from mitm.audit.conclusion import Conclusion, conclude
 from mitm.audit.explanation import explain, explain_control, explain_failure, remarks
-from mitm.audit.reports import as_json, as_junit, as_sarif
+from mitm.audit.reports import as_json, as_junit, as_sarif, source_of_command
 from mitm.capture import EventPrinter, JsonLines, read_events
 from mitm.cli import audit_table, report
 from mitm.cli.scenario_view import ScenarioView
@@ -223,7 +223,11 @@ def _finding(finding: Any, texts: Iterator[str]) -> Any:
 def test_every_report_is_whole_and_harmless(data: st.DataObject) -> None:
     audited, conclusion = _audited(data)
     assert_is_json(as_json(audited, conclusion))
-    assert_is_json(as_sarif(audited, conclusion, ["./client", next(_texts(data))], strict=True))
+    assert_is_json(
+        as_sarif(
+            audited, conclusion, source_of_command(["./client", next(_texts(data))]), strict=True
+        )
+    )
     xml = as_junit(audited, conclusion)
     assert_harmless(xml)
     ElementTree.fromstring(xml)  # noqa: S314

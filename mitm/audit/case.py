@@ -12,6 +12,7 @@ from mitm import content, pki
 from mitm.address import LOCALHOST, must_be_a_name
 from mitm.audit.attack import GENUINE, Attack, load_attack
 from mitm.audit.offer import OfferRule, load_offer_rule, offer_rules
+from mitm.audit.scope import Scope, catalogue_digest, digest_of, shard
 from mitm.errors import UserError
 from mitm.pki.recipe import Family, Severity, read_recipe
 
@@ -93,14 +94,24 @@ class Suite(msgspec.Struct, frozen=True):
         control: the genuine certificate: a client that does not get through with it proves nothing
             by rejecting the others.
         cases: what the client is tried with.
+        whole: the suite that these are a shard of; None if that is this one.
+        shards, of: which of its shards, and how many there are.
     """
 
     control: Case
     cases: tuple[Case, ...]
+    whole: "Suite | None" = None
+    shards: tuple[int, ...] = (1,)
+    of: int = 1
 
     @property
     def attacks_each_position(self) -> bool:
-        """Whether each connection of a client that makes several is attacked by itself."""
+        """Whether each connection of a client that makes several is attacked by itself.
+
+        Another shard may do it: who judges by all of them misses nothing.
+        """
+        if self.whole:
+            return self.whole.attacks_each_position
         return any(
             case.attack is not None and case.attack.each_position and not case.unsupported
             for case in self.cases
@@ -111,6 +122,45 @@ class Suite(msgspec.Struct, frozen=True):
         """The genuine leaf, for clients that pin it."""
         assert self.control.chain is not None
         return self.control.chain.leaf_pem
+
+    def shard(self, number: int, of: int) -> "Suite":
+        """One of the parts that a suite is split into, so that several hosts share the work.
+
+        Args:
+            number: of the part, from 1 on.
+            of: how many parts there are.
+
+        Raises:
+            UserError: there would be parts with nothing in them.
+        """
+        count = len(self.cases)
+        if of > count:
+            raise UserError(
+                f"--shard {number}/{of}: there is nothing in some of these, as there are only "
+                f"{count} certificates and attacks to try: make no more shards than that"
+            )
+        names = shard((case.name for case in self.cases), number, of)
+        cases = tuple(case for case in self.cases if case.name in names)
+        return Suite(self.control, cases, self, (number,), of)
+
+    def scope(self, roots: str, mode: str) -> Scope:
+        """What a report about this suite is about.
+
+        Args:
+            roots, mode: of the setting.
+        """
+        whole = self.whole or self
+        told = sorted((case.name, case.expect, case.severity, case.lesson) for case in whole.cases)
+        return Scope(
+            name=self.control.dialled.server_name,
+            roots=roots,
+            mode=mode,
+            catalogue=catalogue_digest(),
+            suite=digest_of(told),
+            certificates=len(whole.cases),
+            shards=self.shards,
+            of=self.of,
+        )
 
     def without(self, obstacle: Callable[["Case"], str]) -> "Suite":
         """The same, without some that are not played with this client.
@@ -367,6 +417,24 @@ def forge_suite(
     return Suite(control, cases)
 
 
+def described(entry: Entry) -> Case:
+    """The case of a file as it is told in reports, with nothing to present."""
+    return Case(
+        name=entry.name,
+        title=entry.title,
+        expect=entry.expect,
+        severity=entry.severity,
+        cwe=entry.cwe,
+        rule=entry.rule,
+        fix=entry.fix,
+        lesson=entry.lesson,
+        chain=None,
+        family=entry.family,
+        attack=entry if isinstance(entry, Attack) else None,
+        offer=entry if isinstance(entry, OfferRule) else None,
+    )
+
+
 class _Forge:
     """Makes the cases of a suite; a chain that several of them need is made once."""
 
@@ -388,22 +456,12 @@ class _Forge:
                 if isinstance(made, pki.Chain):
                     chains[name] = made
             made = made if isinstance(made, str) and len(chains) == 1 else ""
-        return Case(
-            name=entry.name,
-            title=entry.title,
-            expect=entry.expect,
-            severity=entry.severity,
-            cwe=entry.cwe,
-            rule=entry.rule,
-            fix=entry.fix,
-            lesson=entry.lesson,
+        return msgspec.structs.replace(
+            described(entry),
             chain=made if isinstance(made, pki.Chain) else None,
             unsupported=made if isinstance(made, str) else "",
-            family=entry.family,
-            attack=entry if isinstance(entry, Attack) else None,
             chains=chains,
             not_exercised=_obstacle(entry),
-            offer=entry if isinstance(entry, OfferRule) else None,
         )
 
     def _chain(self, recipe: pki.Recipe) -> pki.Chain | str:

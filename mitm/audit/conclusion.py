@@ -7,6 +7,7 @@ import msgspec
 
 from mitm.audit.baseline import Baseline
 from mitm.audit.finding import Finding, Report
+from mitm.audit.scope import Scope
 
 ExitCode = Literal[0, 1, 3]
 
@@ -37,7 +38,11 @@ class Conclusion(msgspec.Struct, frozen=True):
 
 
 def conclude(
-    report: Report, *, strict: bool = False, baseline: Baseline = _NO_BASELINE
+    report: Report,
+    *,
+    strict: bool = False,
+    baseline: Baseline = _NO_BASELINE,
+    whole: bool = False,
 ) -> Conclusion:
     """Say what a report comes to.
 
@@ -48,14 +53,20 @@ def conclude(
         report: of the audit.
         strict: what counts, see `Finding.fails`.
         baseline: what is known already.
+        whole: whether all shards of the suite are to be here; one by itself is judged by what it
+            has tried.
     """
     wrong = report.failing(strict=strict)
     failing = tuple(f.case.name for f in wrong if not baseline.knows(f))
     known = tuple(f.case.name for f in wrong if baseline.knows(f))
     fixed = tuple(f.case.name for f in report.findings if baseline.fixed(f))
     code, reason = _exit_code(report, failing, known)
+    if report.scope and report.scope.missing:
+        if whole and code == 0:
+            code, reason = 3, "inconclusive: not all was tried"
+        reason += _of_shards(report.scope, whole=whole)
     failed = next((c for c in report.controls if c.outcome != "pass"), None)
-    advice = report.doubts + _advice(failed) if failed else ()
+    advice = report.doubts + advice_on(failed) if failed else ()
     return Conclusion(code, reason, advice, failing, known, fixed)
 
 
@@ -93,6 +104,17 @@ def _exit_code(
     return 0, "every certificate that could be presented was treated as it should be"
 
 
+def _of_shards(scope: Scope, *, whole: bool) -> str:
+    """What is not in a report of some shards, in words behind its reason."""
+    if not whole:
+        return f" (of shard {_numbers(scope.shards)} of {scope.of} alone)"
+    return f"; missing: shard {_numbers(scope.missing)} of {scope.of}"
+
+
+def _numbers(shards: Sequence[int]) -> str:
+    return listed([str(number) for number in shards])
+
+
 def listed(names: Sequence[str], most: int = _MOST) -> str:
     """Names in a sentence; of many, the first ones and how many more there are."""
     if len(names) <= most + 1:
@@ -104,7 +126,7 @@ def _count(names: tuple[str, ...]) -> str:
     return f"{len(names)} certificate{'s' if len(names) != 1 else ''}"
 
 
-def _advice(control: Finding) -> tuple[str, ...]:
+def advice_on(control: Finding) -> tuple[str, ...]:
     """Likely reasons why a client does not get through with the genuine certificate."""
     if control.evidence is None:
         return (control.reason,)

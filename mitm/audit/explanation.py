@@ -8,7 +8,7 @@ from mitm import content
 from mitm.audit.case import Case, plain_name
 from mitm.audit.cause import Cause, causes_of, find_causes
 from mitm.audit.conclusion import conclude, listed
-from mitm.audit.finding import OUTCOMES, Finding, Report
+from mitm.audit.finding import CRASH, OUTCOMES, Finding, Report
 from mitm.audit.setting import LONG_NAME
 from mitm.audit.stack import user_agent
 from mitm.masking import plain
@@ -170,7 +170,7 @@ def _remedied(reason: str, longer_name: str) -> str:
 
 def _lesson_of(case: Case) -> str:
     """The command that shows the lesson; "" for what is not of the catalogue."""
-    name = plain_name(case.name.removesuffix(":crash"))
+    name = plain_name(case.name.removesuffix(CRASH))
     return f"mitm-demo show {name}" if name in content.to_try() else ""
 
 

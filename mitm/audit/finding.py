@@ -9,6 +9,7 @@ from mitm.audit.attack import Attack
 from mitm.audit.case import CONTROL, Case
 from mitm.audit.offer import OfferRule, judge_offers
 from mitm.audit.play import Play, Position
+from mitm.audit.scope import Scope
 from mitm.evidence import (
     ClientRun,
     Ending,
@@ -30,6 +31,8 @@ Outcome = Literal[
     "inconclusive",
     "crashed",
 ]
+# What stands behind the name of a certificate that the client has crashed of.
+CRASH = ":crash"
 # The crash of a library that does not come back.
 HUNG = "hanging"
 
@@ -115,6 +118,7 @@ class Report(msgspec.Struct, frozen=True):
         subject: who was audited.
         doubts: what may be wrong with how the client was run, if a control failed.
         problem: why the audit is not whole, whatever came of the certificates; "" if it is.
+        scope: what was tried; None if nobody says.
     """
 
     controls: tuple[Finding, ...]
@@ -122,6 +126,7 @@ class Report(msgspec.Struct, frozen=True):
     subject: Subject
     doubts: tuple[str, ...] = ()
     problem: str = ""
+    scope: Scope | None = None
 
     @property
     def conclusive(self) -> bool:
@@ -402,7 +407,7 @@ def _crash(case: Case, crash: str) -> Case:
         )
     return msgspec.structs.replace(
         case,
-        name=f"{case.name}:crash",
+        name=f"{case.name}{CRASH}",
         title=f"A crash, shown: {case.title[:1].lower()}{case.title[1:]}",
         expect="reject",
         severity="should",

@@ -214,13 +214,14 @@ async def run_audit(
         if second.outcome == "pass":
             suite = with_root
             first = structs.replace(second, reason=f"{second.reason}, {_ROOT_SENT}")
+    scope = suite.scope(setting.roots, setting.mode)
     subject = structs.replace(subject, stack=stack_said(first.observation, subject.stack))
     if first.outcome != "pass":
         reached = first.evidence is not None and bool(first.evidence.connections)
         doubts = client.doubts(reached=reached) if isinstance(client, Command) else ()
         if setting.mode == "connect" and not reached:
             doubts = (_BY_PROXY, *doubts)
-        return Report((first,), (), subject, doubts)
+        return Report((first,), (), subject, doubts, scope=scope)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(attempt(case, first.observation)) for case in suite.cases]
@@ -229,4 +230,4 @@ async def run_audit(
     # A service that goes on after its call need not be waited for again.
     last = await attempt(suite.control, first.observation)
     findings = with_crashes((task.result() for task in tasks), first.crash)
-    return Report((first, last), tuple(findings), subject)
+    return Report((first, last), tuple(findings), subject, scope=scope)

@@ -31,6 +31,7 @@ from mitm.audit.case import Tls, names_under_test
 from mitm.audit.command import trust_setting
 from mitm.audit.limbo import load_limbo
 from mitm.audit.program import program_of
+from mitm.audit.reports import source_of_command
 from mitm.audit.session import run_session
 from mitm.audit.setting import LONG_NAME, NAME_BEHIND_PROXY, ROOTS, WAYS, Roots, Setting, Way
 from mitm.audit.slots import WAITING
@@ -45,6 +46,7 @@ from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording, capture_options
 from mitm.cli.report_files import Reporting, report_options
 from mitm.cli.seconds import Seconds
+from mitm.cli.shard import shard_option
 from mitm.cli.signing import authority_options, own_authority
 from mitm.errors import UserError
 from mitm.lab.audited import AuditedClient
@@ -139,6 +141,7 @@ _SECONDS = 10.0
 @click.option(
     "--limbo", type=_FILE, help="Try test cases of x509-limbo's in their place: docs/limbo.md."
 )
+@shard_option
 @authority_options
 @click.option(
     "--jobs",
@@ -173,6 +176,7 @@ def audit(
     exclude: tuple[str, ...],
     tls: Tls | None,
     limbo: Path | None,
+    shard: tuple[int, int] | None,
     authority: Path | None,
     authority_key: Path | None,
     jobs: int | None,
@@ -196,6 +200,7 @@ def audit(
     mitm-demo audit --junit audit.xml --sarif audit.sarif -- ./my-client {target} {ca}
     mitm-demo audit --json -- ./my-client {target} {ca} > known.json
     mitm-demo audit --baseline known.json -- ./my-client {target} {ca}
+    mitm-demo audit --shard 1/3 --json -- ./my-client {target} {ca} > 1.json
     mitm-demo audit --only expired --pcap expired.pcapng -- ./my-client {target} {ca}
     mitm-demo audit --authority ca.pem --authority-key ca.key -- ./my-client {target}
     mitm-demo audit --client python --policy ca-file
@@ -254,6 +259,8 @@ def audit(
         suite = suite.unplanted(_trust_setting(command, policy, suite if authority else None))
         told_host = run_client.told_host if isinstance(run_client, Command) else True
         suite = setting.fitted(suite, told_host=told_host)
+    if shard:
+        suite = suite.shard(*shard)
 
     async def play(on_finding: Callable[[Finding], None], tap: Tap | None) -> Report:
         in_session = partial(
@@ -295,7 +302,7 @@ def audit(
         _progress(0 if session else len(suite.cases) + 2) as on_finding,
     ):
         audited = in_loop(play(on_finding, recording.tap))
-    return recording.exit_code(reporting.tell(audited, words))
+    return recording.exit_code(reporting.tell(audited, source_of_command(words)))
 
 
 def _client(

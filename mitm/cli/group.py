@@ -18,6 +18,10 @@ COMMANDS = {
         "mitm.cli.audit:audit",
         "Try every forged certificate on your own client, in whatever language it is written.",
     ),
+    "merge": (
+        "mitm.cli.merge:merge",
+        "Make one report of those of several hosts, each of which has tried a shard.",
+    ),
     "list": (
         "mitm.cli.lessons:list_content",
         "List scenarios, certificates, attacks and clients, or those of one kind with more about "

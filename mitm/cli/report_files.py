@@ -1,6 +1,6 @@
 """How a report of an audit is told: in a table or as JSON, and in files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ import click
 from mitm.audit import Finding, Report
 from mitm.audit.baseline import load_baseline
 from mitm.audit.conclusion import conclude
-from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
-from mitm.cli import audit_table
+from mitm.audit.reports import ReportFile, Source, as_json, as_junit, as_sarif, source_at
+from mitm.cli import audit_table, completion
 from mitm.cli.recording import must_differ
 from mitm.cli.report import console
 from mitm.errors import UserError
@@ -23,6 +23,12 @@ _OPTIONS = (
     click.option("--json", "json_", is_flag=True, help="One JSON object in place of the table."),
     click.option("--junit", type=_FILE, help="Write a JUnit report."),
     click.option("--sarif", type=_FILE, help="Write a SARIF 2.1.0 report."),
+    click.option(
+        "--source",
+        metavar="FILE[:LINE]",
+        help="Where the client's code stands, for SARIF.  [the client's program]",
+        shell_complete=completion.files,
+    ),
     click.option(
         "--baseline",
         type=_FILE,
@@ -41,11 +47,17 @@ def report_options(command: Callable[..., int]) -> Callable[..., int]:
         json_: bool,
         junit: Path | None,
         sarif: Path | None,
+        source: str | None,
         baseline: Path | None,
         **options: Any,
     ) -> int:
         reporting = Reporting(
-            strict=strict, json_=json_, junit=junit, sarif=sarif, baseline=baseline
+            strict=strict,
+            json_=json_,
+            junit=junit,
+            sarif=sarif,
+            source=source,
+            baseline=baseline,
         )
         return command(*words, reporting=reporting, **options)
 
@@ -61,6 +73,7 @@ class Reporting:
         strict: what counts, see `Finding.fails`.
         json_: whether JSON is printed in place of the table.
         junit, sarif: files to write; None for none.
+        source: where the client's code stands, as the user says; None if they do not.
         baseline: the JSON report of an earlier audit; None for none.
 
     Attributes:
@@ -74,12 +87,14 @@ class Reporting:
         json_: bool,
         junit: Path | None,
         sarif: Path | None,
+        source: str | None,
         baseline: Path | None,
     ) -> None:
         self._strict = strict
         self.in_json = json_
         self._junit = junit
         self._sarif = sarif
+        self._source = source
         self._baseline = baseline
 
     def prepare(self, others: Mapping[str, Path | None]) -> None:
@@ -89,8 +104,10 @@ class Reporting:
             others: files that the command writes besides, by their options.
 
         Raises:
-            UserError: a file cannot be written, or is two of them; the baseline is none.
+            UserError: a file cannot be written, or is two of them; the baseline is none, or there
+                is no such source.
         """
+        self._place = source_at(self._source) if self._source else None
         self._known = load_baseline(self._baseline) if self._baseline else None
         must_differ({"--junit": self._junit, "--sarif": self._sarif, **others})
         self._junit_file = ReportFile("--junit", self._junit) if self._junit else None
@@ -102,12 +119,13 @@ class Reporting:
             return False
         return finding.fails(strict=self._strict)
 
-    def tell(self, report: Report, words: Sequence[str]) -> int:
+    def tell(self, report: Report, source: Source, *, whole: bool = False) -> int:
         """Say what a report comes to, write its files and print it.
 
         Args:
             report: of the audit.
-            words: the client's command line, as far as it is known.
+            source: where the client's code stands, if the user does not say.
+            whole: see `conclude`.
 
         Returns:
             The exit code that it comes to.
@@ -116,12 +134,13 @@ class Reporting:
             UserError: a file could not be written. All else has been told.
         """
         known = {"baseline": self._known} if self._known else {}
-        conclusion = conclude(report, strict=self._strict, **known)
+        conclusion = conclude(report, strict=self._strict, whole=whole, **known)
+        source = self._place or source
         # What one file cannot take is no reason to keep the rest from anybody.
         refusals = []
         for file, text in (
             (self._junit_file, partial(as_junit, report, conclusion)),
-            (self._sarif_file, partial(as_sarif, report, conclusion, words, strict=self._strict)),
+            (self._sarif_file, partial(as_sarif, report, conclusion, source, strict=self._strict)),
         ):
             try:
                 if file:
@@ -129,7 +148,7 @@ class Reporting:
             except UserError as error:
                 refusals.append(error)
         if self.in_json:
-            click.echo(as_json(report, conclusion))
+            click.echo(as_json(report, conclusion, source))
         else:
             audit_table.show(console(), report, conclusion)
         for refusal in refusals:

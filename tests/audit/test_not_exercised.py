@@ -12,7 +12,7 @@ from mitm.audit import Report
 from mitm.audit.baseline import load_baseline
 from mitm.audit.conclusion import conclude
 from mitm.audit.explanation import explain_failure, remarks
-from mitm.audit.reports import as_json, as_junit, as_sarif
+from mitm.audit.reports import Source, as_json, as_junit, as_sarif
 from mitm.cli import audit_table
 from tests.audit.findings import finding, report
 
@@ -60,7 +60,7 @@ def test_junit_skips_it_with_its_reason() -> None:
 
 
 def test_sarif_notes_it_and_makes_no_result_of_it() -> None:
-    run = json.loads(as_sarif(SOME, conclude(SOME), ["client"], strict=True))["runs"][0]
+    run = json.loads(as_sarif(SOME, conclude(SOME), Source("client"), strict=True))["runs"][0]
     assert run["results"] == []
     notes = run["invocations"][0]["toolExecutionNotifications"]
     assert [note["level"] for note in notes] == ["note", "note"]

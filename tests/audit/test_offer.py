@@ -16,7 +16,7 @@ from mitm.audit import find_causes
 from mitm.audit.conclusion import conclude
 from mitm.audit.explanation import explain_failure
 from mitm.audit.offer import OfferRule, judge_offers, load_offer_rule, offer_rules
-from mitm.audit.reports import as_json, as_junit, as_sarif
+from mitm.audit.reports import Source, as_json, as_junit, as_sarif
 from mitm.errors import UserError
 from mitm.evidence import Offer
 from mitm.tls import read_client_hello
@@ -344,7 +344,7 @@ def test_a_finding_about_an_offer_is_told_as_any_other() -> None:
     for told in (
         as_json(report, conclusion),
         as_junit(report, conclusion),
-        as_sarif(report, conclusion, ["client"], strict=True),
+        as_sarif(report, conclusion, Source("client"), strict=True),
     ):
         assert "offers-null" in told
 

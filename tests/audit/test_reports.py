@@ -14,12 +14,12 @@ import pytest
 
 from mitm.audit import Report
 from mitm.audit.conclusion import conclude
-from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif
+from mitm.audit.reports import ReportFile, as_json, as_junit, as_sarif, source_of_command
 from mitm.errors import UserError
 from tests.audit.findings import MIXED, SECRET, finding, report
 
 SCHEMA = Path(__file__).parent / "data" / "sarif-2.1.0-rtm.5.json"
-WORDS = ("./client", "--token", SECRET, "{target}")
+SOURCE = source_of_command(("./client", "--token", SECRET, "{target}"))
 REPORTS = {
     "mixed": MIXED,
     "clean": report(finding("wrong-host", "pass")),
@@ -32,7 +32,7 @@ REPORTS = {
 
 def sarif(audited: Report, *, strict: bool = False) -> dict[str, Any]:
     log: dict[str, Any] = json.loads(
-        as_sarif(audited, conclude(audited, strict=strict), WORDS, strict=strict)
+        as_sarif(audited, conclude(audited, strict=strict), SOURCE, strict=strict)
     )
     return log
 
@@ -90,7 +90,7 @@ def test_no_report_holds_the_command_line_or_a_message(audited: Report) -> None:
     for text in (
         as_json(audited, conclusion),
         as_junit(audited, conclusion),
-        as_sarif(audited, conclusion, WORDS, strict=True),
+        as_sarif(audited, conclusion, SOURCE, strict=True),
     ):
         assert SECRET not in text
         assert "deadbeef" not in text
@@ -216,7 +216,9 @@ def test_sarif_points_at_the_file_that_was_run(
     audited = report(finding("attacker-ca", "vulnerable"))
 
     def uri(*words: str) -> str:
-        log = json.loads(as_sarif(audited, conclude(audited), words, strict=False))
+        log = json.loads(
+            as_sarif(audited, conclude(audited), source_of_command(words), strict=False)
+        )
         (location,) = log["runs"][0]["results"][0]["locations"]
         found = location["physicalLocation"]["artifactLocation"]["uri"]
         assert isinstance(found, str)

@@ -4,5 +4,17 @@ from mitm.audit.reports.as_json import as_json
 from mitm.audit.reports.as_junit import as_junit
 from mitm.audit.reports.as_sarif import as_sarif
 from mitm.audit.reports.files import ReportFile
+from mitm.audit.reports.source import Source, source_at, source_of_command
+from mitm.audit.reports.told import Told, load_report
 
-__all__ = ["ReportFile", "as_json", "as_junit", "as_sarif"]
+__all__ = [
+    "ReportFile",
+    "Source",
+    "Told",
+    "as_json",
+    "as_junit",
+    "as_sarif",
+    "load_report",
+    "source_at",
+    "source_of_command",
+]

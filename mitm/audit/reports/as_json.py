@@ -5,33 +5,51 @@ out or marked (`mitm.audit.steady`).
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from importlib.metadata import version
 
 import msgspec
 
-from mitm import masking
+from mitm import content, masking
+from mitm.audit.case import Case, plain_name
 from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
-from mitm.audit.finding import OUTCOMES, Finding, Report
+from mitm.audit.explanation import further_lines
+from mitm.audit.finding import CRASH, OUTCOMES, Finding, Report
+from mitm.audit.reports.source import Source
 from mitm.audit.steady import steady, steady_metadata, steady_reason
-from mitm.evidence import Ending, Evidence, method_of
+from mitm.evidence import Ending, Evidence, Observation, method_of
 
 
-def as_json(report: Report, conclusion: Conclusion) -> str:
-    """The report, indented, so that two of them can be compared line by line."""
-    varying = _varying(report)
+def as_json(report: Report, conclusion: Conclusion, source: Source | None = None) -> str:
+    """The report, indented, so that two of them can be compared line by line.
+
+    It can be read again, by `mitm.audit.reports.told`.
+
+    Args:
+        report: of an audit.
+        conclusion: what it comes to.
+        source: where the client's code stands, if that is known.
+    """
+    varying, known = _varying(report), content.to_try()
     return masking.as_json(
         {
             "tool": {"name": "mitm-demo", "version": version("mitm-demo")},
             "client": report.subject.name,
             "subject": msgspec.to_builtins(report.subject),
+            "source": msgspec.to_builtins(source),
+            "scope": msgspec.to_builtins(report.scope),
             "exit_code": conclusion.exit_code,
             "reason": conclusion.reason,
             "advice": conclusion.advice,
+            "problem": report.problem,
             "causes": [_cause(cause) for cause in find_causes(report)],
-            "controls": [_finding(control, varying) for control in report.controls],
-            "findings": [_finding(finding, varying) for finding in report.findings],
+            "controls": [
+                _finding(control, varying, known)
+                | {"last_lines": [steady(line) for line in further_lines(control)]}
+                for control in report.controls
+            ],
+            "findings": [_finding(finding, varying, known) for finding in report.findings],
             "summary": {outcome: report.count(outcome) for outcome in OUTCOMES},
             "failing": conclusion.failing,
             "known": conclusion.known,
@@ -62,7 +80,7 @@ def _cause(cause: Cause) -> dict[str, object]:
     }
 
 
-def _finding(finding: Finding, varying: frozenset[str]) -> dict[str, object]:
+def _finding(finding: Finding, varying: frozenset[str], known: Container[str]) -> dict[str, object]:
     case = finding.case
     return {
         "certificate": case.name,
@@ -76,12 +94,25 @@ def _finding(finding: Finding, varying: frozenset[str]) -> dict[str, object]:
         "fix": finding.fix,
         "client_said": steady(finding.said),
         "crash": finding.crash,
-        "evidence": _evidence(finding.evidence, varying) if finding.evidence else None,
+        "evidence": _evidence(finding.observation, varying) if finding.observation else None,
+        "own": None if plain_name(case.name.removesuffix(CRASH)) in known else _own(case),
     }
 
 
-def _evidence(evidence: Evidence, varying: frozenset[str]) -> dict[str, object]:
+def _own(case: Case) -> dict[str, object]:
+    """What is known of a file of one's own to nobody else; of the catalogue everybody knows it."""
     return {
+        "family": case.family,
+        "fix": case.fix,
+        "lesson": case.lesson,
+        "attack": msgspec.to_builtins(case.attack),
+    }
+
+
+def _evidence(observation: Observation, varying: frozenset[str]) -> dict[str, object]:
+    evidence = observation.evidence
+    return {
+        "plaintext": observation.act == "exposed",
         "reached": evidence.reached,
         "calls": _distinct(
             # What the messages hold is left out: a login's password, for example.

@@ -9,6 +9,7 @@ from mitm.audit.conclusion import Conclusion
 from mitm.audit.explanation import further_lines
 from mitm.audit.finding import Finding, Report
 from mitm.masking import plain
+from mitm.pki.recipe import Severity
 
 _SUITE = "mitm-demo audit"
 
@@ -24,11 +25,11 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
     _add_properties(suite, report, causes)
     why = {finding.case.name: cause for cause in causes for finding in cause.findings}
     for control, when in zip(report.controls, ("first", "last"), strict=False):
-        test = _test(suite, control, f"control: {control.case.name}, {when}")
+        test = _test(suite, report, control, f"control: {control.case.name}, {when}")
         if control.outcome != "pass":
             _say(test, "error", control, more=[*further_lines(control), *conclusion.advice])
     for finding in report.findings:
-        test = _test(suite, finding, finding.case.name)
+        test = _test(suite, report, finding, finding.case.name)
         if finding.case.name in conclusion.failing:
             _say(test, "failure", finding, why.get(finding.case.name))
         elif finding.case.name in conclusion.known:
@@ -42,6 +43,10 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
         elif finding.outcome != "pass":
             text = f"{finding.outcome}, severity {finding.case.severity}: {finding.reason}"
             SubElement(test, "system-out").text = plain(text)
+    if conclusion.exit_code == 3 and suite.find("testcase/error") is None:
+        # A shard is missing, say: who reads nothing but this is not to take it for a pass.
+        whole = SubElement(suite, "testcase", classname=_class(report, "must"), name="the whole")
+        SubElement(whole, "error", type="inconclusive", message=plain(conclusion.reason))
     for counted, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(name, str(len(suite.findall(f"testcase/{counted}"))))
     suite.set("tests", str(len(suite.findall("testcase"))))
@@ -51,8 +56,14 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
 
 
-def _test(suite: Element, finding: Finding, name: str) -> Element:
-    classname = f"mitm-demo.{finding.case.severity}"
+def _class(report: Report, severity: Severity) -> str:
+    """By which services tell tests of one name apart: those of two clients, in one build."""
+    parts = ("mitm-demo", report.subject.name, report.subject.policy, severity)
+    return plain(".".join(part for part in parts if part))
+
+
+def _test(suite: Element, report: Report, finding: Finding, name: str) -> Element:
+    classname = _class(report, finding.case.severity)
     return SubElement(suite, "testcase", classname=classname, name=plain(name))
 
 

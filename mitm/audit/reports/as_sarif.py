@@ -1,17 +1,14 @@
 """The report as SARIF 2.1.0 (OASIS), which code scanning services read."""
 
-import os
 import re
-from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from urllib.parse import quote
 
 from mitm.audit.case import Case
 from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import Finding, Report
-from mitm.audit.program import program_of
+from mitm.audit.reports.source import Source
 from mitm.audit.steady import steady_reason
 from mitm.masking import as_json
 from mitm.pki.recipe import Severity
@@ -27,20 +24,19 @@ _LEVELS: dict[Severity, str] = {"must": "error", "should": "warning", "info": "n
 _SECURITY_SEVERITY: dict[Severity, str] = {"must": "7.4", "should": "5.0", "info": "1.0"}
 
 
-def as_sarif(report: Report, conclusion: Conclusion, words: Sequence[str], *, strict: bool) -> str:
+def as_sarif(report: Report, conclusion: Conclusion, source: Source, *, strict: bool) -> str:
     """The report as a SARIF log with one run.
 
     A certificate that the client accepts wrongly is a result, and so is a crash; under `strict`,
     one that it rejects wrongly as well.
 
     Args:
-        words: the client's command line. Only the file that it runs is named: the rest may hold a
-            credential.
+        source: where the client's code stands.
         strict: whether too strict clients are told.
     """
     cases = [f.case for f in report.findings]
     index = {case.name: number for number, case in enumerate(cases)}
-    location = _location(words)
+    location = _location(source)
     why = {finding.case.name: cause for cause in find_causes(report) for finding in cause.findings}
     results = [
         _result(
@@ -62,7 +58,8 @@ def as_sarif(report: Report, conclusion: Conclusion, words: Sequence[str], *, st
                 "rules": [_rule(case) for case in cases],
             }
         },
-        "automationDetails": {"id": "mitm-demo/audit/"},
+        # Services replace the results of one category: two clients have one each.
+        "automationDetails": {"id": f"mitm-demo/audit/{_category(report, source)}/"},
         "invocations": [
             {
                 "executionSuccessful": conclusion.exit_code != 3,
@@ -75,6 +72,16 @@ def as_sarif(report: Report, conclusion: Conclusion, words: Sequence[str], *, st
         "columnKind": "unicodeCodePoints",
     }
     return as_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+
+
+def _category(report: Report, source: Source) -> str:
+    parts = (source.file, report.subject.policy)
+    return "/".join(_uri(part) for part in parts if part)
+
+
+def _uri(path: str) -> str:
+    # Names of files are bytes, of whatever encoding.
+    return quote(path.encode("utf-8", "surrogateescape"))
 
 
 def _rule(case: Case) -> dict[str, object]:
@@ -132,28 +139,13 @@ def _result(
     }
 
 
-def _location(words: Sequence[str]) -> dict[str, object]:
-    """The file that the client is run from, which services want every result to have."""
-    ran = program_of(words)
-    program = ran.name
-    for word in (ran.file, *words):
-        path = Path(word)
-        try:
-            if path.is_dir():
-                # As `go run` takes it.
-                path /= "main.go"
-            here = path.is_file() and path.resolve().is_relative_to(Path.cwd())
-            # Behind a wrapper that we do not know there may be a program.
-            if here and (word == ran.file or os.access(path, os.X_OK)):
-                program = path.resolve().relative_to(Path.cwd()).as_posix()
-                break
-        except (OSError, ValueError):
-            # Longer than a file name can be, for example.
-            continue
+def _location(source: Source) -> dict[str, object]:
+    """Where the client's code stands, which services want every result to have."""
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(program)},
-            "region": {"startLine": 1},
+            # Section 3.4.4: what is called so is for the reader to know: where it has the source.
+            "artifactLocation": {"uri": _uri(source.file), "uriBaseId": "%SRCROOT%"},
+            "region": {"startLine": source.line},
         }
     }
 

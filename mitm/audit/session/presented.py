@@ -16,6 +16,7 @@ from mitm.audit.case import CONTROL, Case, Suite
 from mitm.audit.finding import Finding, Report, Subject, judge, judge_offer, of_plays
 from mitm.audit.listener import Endpoint, Listener, Seen, Upstream
 from mitm.audit.play import Play, plays_of
+from mitm.audit.setting import USUAL
 from mitm.audit.stack import stack_said
 from mitm.audit.trial import with_untried
 from mitm.errors import UserError
@@ -315,7 +316,8 @@ class Session:
         controls = tuple(self.cases[name].finding(None) for name in (CONTROL, AGAIN))
         findings = tuple(self._finding(case, control) for case in self._suite.cases)
         subject = msgspec.structs.replace(subject, stack=stack_said(control, subject.stack))
-        return Report(controls, findings, subject)
+        scope = self._suite.scope(USUAL.roots, USUAL.mode)
+        return Report(controls, findings, subject, scope=scope)
 
     def _finding(self, case: Case, control: Observation | None) -> Finding:
         if case.offer and not (case.unsupported or case.not_exercised):
