@@ -153,7 +153,8 @@ def test_a_control_that_failed_is_told_with_its_last_words(tmp_path: Path) -> No
     failed = structs.replace(
         finding("genuine", "inconclusive"), said="exit code 1: no", last_lines=("one", "two")
     )
-    report = Report((failed,), (), SUBJECT, ("look here",), SMALL.scope("given", "reverse"))
+    scope = SMALL.scope("given", "reverse")
+    report = Report((failed,), (), SUBJECT, ("look here",), scope=scope)
     again = load_report(written(tmp_path, "failed", report)).report
     assert conclude(again).advice == conclude(report).advice
     assert conclude(again).exit_code == 3
@@ -236,6 +237,16 @@ def test_a_shard_whose_control_failed_leaves_nothing_proved(tmp_path: Path) -> N
         conclusion = conclude(merged(good, written(tmp_path, "2", report)), whole=True)
         assert conclusion.exit_code == 3
         assert "the control failed" in conclusion.reason
+
+
+def test_a_shard_that_broke_off_leaves_nothing_proved(tmp_path: Path) -> None:
+    """The command of a session, say, which was not through."""
+    parts = [played(SMALL.shard(number, 2), careless=False) for number in (1, 2)]
+    parts[1] = structs.replace(parts[1], problem="its command ended with exit code 1")
+    paths = [written(tmp_path, str(number), part) for number, part in enumerate(parts)]
+    conclusion = conclude(merged(*paths), whole=True)
+    assert conclusion.exit_code == 3
+    assert "its command ended" in conclusion.reason
 
 
 def test_a_shard_alone_is_judged_by_what_it_tried() -> None:
