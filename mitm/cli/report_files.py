@@ -107,7 +107,7 @@ class Reporting:
             UserError: a file cannot be written, or is two of them; the baseline is none, or there
                 is no such source.
         """
-        self._place = source_at(self._source) if self._source else None
+        self._place = None if self._source is None else source_at(self._source)
         self._known = load_baseline(self._baseline) if self._baseline else None
         must_differ({"--junit": self._junit, "--sarif": self._sarif, **others})
         self._junit_file = ReportFile("--junit", self._junit) if self._junit else None
