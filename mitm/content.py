@@ -20,6 +20,7 @@ OFFERS = CERTS / "offers"
 CLIENTS = ROOT / "client"
 PROTO = ROOT / "proto"
 SCENARIOS = ROOT / "scenarios"
+SESSION = ROOT / "session"
 SERVER = ROOT / "server" / "server.py"
 
 # Of more names than these, a line of them helps nobody.
@@ -42,13 +43,14 @@ def find(kind: str, known: dict[str, Path], name: str) -> Path:
     if name in known:
         return known[name]
     path = Path(name)
+    near = difflib.get_close_matches(name, known, n=1)
     if is_path(name):
         if _exists(path):
             return path
-        raise UserError(f"no {kind} file at {name}")
+        hint = f": did you mean {near[0]!r}?" if near and is_path(near[0]) else ""
+        raise UserError(f"no {kind} file at {name}{hint}")
     if _exists(path):
         raise UserError(f"unknown {kind} {name!r}: for what lies here, write .{os.sep}{name}")
-    near = difflib.get_close_matches(name, known, n=1)
     hint = f"known: {', '.join(sorted(known))}"
     if near:
         hint = f"did you mean {near[0]!r}?"
@@ -65,6 +67,11 @@ def is_path(name: str) -> bool:
 def to_try() -> dict[str, Path]:
     """The files of all that a client can be tried with, by name."""
     return {n: p for folder in (CERTS, ATTACKS, OFFERS) for n, p in markdown_files(folder).items()}
+
+
+def session_files() -> dict[str, Path]:
+    """What is copied into the tests of a client, one file a stack, by name: `session/go`."""
+    return {f"session/{path.parent.name}": path for path in sorted(SESSION.glob("*/[mM]itm.*"))}
 
 
 def _exists(path: Path) -> bool:

@@ -69,7 +69,13 @@ def test_only_mitm_is_importable(wheel: Path) -> None:
 def test_the_wheel_holds_content_and_no_rubbish(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    for name in ("certs/genuine.md", "scenarios/pinned.md", "server/server.py", "py.typed"):
+    for name in (
+        "certs/genuine.md",
+        "scenarios/pinned.md",
+        "server/server.py",
+        "py.typed",
+        "session/go/mitm.go",
+    ):
         assert any(n.endswith(name) for n in names)
     assert not [n for n in names if "__pycache__" in n or n.startswith("tests/")]
 

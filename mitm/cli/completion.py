@@ -19,9 +19,10 @@ def _names(known: Callable[[], Iterable[str]], path: str = "") -> Complete:
     def complete(
         context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        if path and (incomplete.startswith(".") or os.sep in incomplete):
+        found = [CompletionItem(name) for name in known() if name.startswith(incomplete)]
+        if path and not found and (incomplete.startswith(".") or os.sep in incomplete):
             return [CompletionItem(incomplete, type=path)]
-        return [CompletionItem(name) for name in known() if name.startswith(incomplete)]
+        return found
 
     return complete
 
@@ -78,4 +79,4 @@ def files(
 scenario_names = _names(_scenarios, "file")
 certificate_names = _names(_certificates, "file")
 policy_names = _names(lambda: POLICIES)
-lesson_names = _names(lambda: [*_scenarios(), *_to_try()], "file")
+lesson_names = _names(lambda: [*_scenarios(), *_to_try(), *content.session_files()], "file")

@@ -112,6 +112,9 @@ def _overview(folders: Sequence[Path]) -> Table:
     for client in all_clients(*folders):
         grid.add_row(f"  {client.name}", client.title)
     grid.add_row(Text("A lesson", style="bold"), "mitm-demo show NAME")
+    first, *others = content.session_files()
+    stacks = ", ".join(name.removeprefix("session/") for name in others)
+    grid.add_row(Text("For your tests", style="bold"), f"mitm-demo show {first} ({stacks})")
     grid.add_row(Text("For programs", style="bold"), "mitm-demo list --json")
     return grid
 
@@ -152,7 +155,7 @@ def _clients(folders: Sequence[Path]) -> Table:
 
 
 def print_lesson(name: str) -> None:
-    """Print the lesson of a scenario, certificate or attack.
+    """Print the lesson of a scenario, certificate or attack, or a file to copy into one's tests.
 
     Args:
         name: of one that comes with the project, or the path of one's own file.
@@ -163,9 +166,13 @@ def print_lesson(name: str) -> None:
     # Of both kinds, so that the nearest is suggested whichever was meant.
     path = content.find(
         "scenario, certificate or attack",
-        content.to_try() | scenarios(),
+        content.to_try() | scenarios() | content.session_files(),
         plain_name(name),
     )
+    if path in content.session_files().values():
+        # As it is, to be kept in a file.
+        click.echo(path.read_text(encoding="utf-8"), nl=False)
+        return
     # A script is what is nothing else.
     if load := loader_of(path):
         _show_certificate(load(str(path)))

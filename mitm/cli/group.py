@@ -32,7 +32,10 @@ COMMANDS = {
         "List the clients of the lab, with what each needs and whether that is here; or build "
         "them.",
     ),
-    "show": ("mitm.cli.lessons:show", "Show the lesson of a scenario or a certificate."),
+    "show": (
+        "mitm.cli.lessons:show",
+        "Show the lesson of a scenario or certificate, or a file for your tests.",
+    ),
     "proxy": (
         "mitm.cli.proxy:proxy",
         "Intercept between any client and its server, and log what is read, until Ctrl-C.",

@@ -36,12 +36,13 @@ def list_content(kind: str | None, clients: tuple[Path, ...], as_json: bool) -> 
 @click.command()
 @click.argument("name", shell_complete=completion.lesson_names)
 def show(name: str) -> None:
-    """Show the lesson of a scenario or a certificate.
+    """Show the lesson of a scenario or certificate, or a file for your tests.
 
     \b
     mitm-demo show skip-verify
     mitm-demo show attacker-ca
     mitm-demo show ./mine.md
+    mitm-demo show session/go > mitm.go
     """
     with loading():
         from mitm.cli import contents

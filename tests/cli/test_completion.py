@@ -43,7 +43,7 @@ CERTS = {*content.markdown_files(content.CERTS)}
         ("mitm-demo call --policy ", {*POLICIES}),
         ("mitm-demo proxy --cert ", CERTS),
         ("mitm-demo certs --only ", CERTS),
-        ("mitm-demo show ", {*content.to_try(), *scenarios()}),
+        ("mitm-demo show ", {*content.to_try(), *scenarios(), *content.session_files()}),
         ("mitm-demo list ", {"scenarios", "certs", "attacks", "offers", "clients"}),
     ],
 )
@@ -57,6 +57,7 @@ def test_an_empty_word_is_completed_by_every_name(line: str, known: set[str]) ->
         ("mitm-demo ca", {"call"}),
         ("mitm-demo run ski", {"skip-verify"}),
         ("mitm-demo show skip-v", {"skip-verify"}),
+        ("mitm-demo show session/r", {"session/rust"}),
         ("mitm-demo call --policy ca", {"ca-file"}),
         ("mitm-demo run ./skip", {"file,./skip"}),
         ("mitm-demo run --client ./my", {"dir,./my"}),

@@ -24,7 +24,14 @@ def test_list_fits_a_screen_and_says_how_to_see_more() -> None:
     assert max(map(len, lines)) <= 80
     for name in (*scenarios(), *clients()):
         assert f" {name} " in result.out
-    for more in ("list scenarios", "list certs", "list clients", "show NAME", "list --json"):
+    for more in (
+        "list scenarios",
+        "list certs",
+        "list clients",
+        "show NAME",
+        "list --json",
+        "show session/cpp",
+    ):
         assert f"mitm-demo {more} " in result.out
 
 
@@ -146,6 +153,13 @@ def test_show_tells_a_certificates_rule_and_how_to_fix_who_accepts_it(tmp_path: 
 def test_show_suggests_the_nearest_name_of_either_kind() -> None:
     assert "did you mean 'attacker-ca'?" in refused(mitm_demo("show", "atacker-ca"))
     assert "did you mean 'skip-verify'?" in refused(mitm_demo("show", "skip-verfy"))
+
+
+def test_show_prints_a_file_for_ones_tests_as_it_is() -> None:
+    for name, path in content.session_files().items():
+        assert mitm_demo("show", name) == (0, path.read_text(), "")
+    assert "did you mean 'session/rust'?" in refused(mitm_demo("show", "session/rst"))
+    assert "did you mean" not in refused(mitm_demo("show", "./rust"))
 
 
 def test_doctor_tells_what_is_here_and_what_is_missing() -> None:
