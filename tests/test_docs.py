@@ -20,7 +20,7 @@ from tests.programs import LIMIT, MITM_DEMO, NOWHERE, free_port, mitm_demo, run,
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "client/**/*.md", "certs/README.md")
+    for pattern in ("*.md", "docs/*.md", "client/**/*.md", "certs/README.md", "session/README.md")
     for path in ROOT.glob(pattern)
 )
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
