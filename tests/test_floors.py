@@ -36,6 +36,7 @@ FLOORS = [
     "mitm.verdict",
     "mitm.audit",
     "mitm.lab",
+    "mitm.matrix",
     "mitm.cli",
     "mitm.__main__",
     "mitm.pytest_plugin",

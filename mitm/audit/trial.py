@@ -166,6 +166,7 @@ async def run_audit(
     tap: Tap | None = None,
     setting: Setting = USUAL,
     waiting: int = 0,
+    slots: Slots | None = None,
 ) -> Report:
     """Try every certificate of a suite on a client.
 
@@ -182,6 +183,7 @@ async def run_audit(
         tap: is shown what passes on the sockets of the interceptors.
         setting: how the client comes to each, and whom its machine trusts.
         waiting: how many more runs there may be of a client that has been refused and tries again.
+        slots: room that is shared with other audits, in place of what `jobs` and `waiting` say.
 
     Returns:
         The report, its findings in the order of the suite whatever ran first.
@@ -189,7 +191,7 @@ async def run_audit(
     Raises:
         UserError: the client cannot be started.
     """
-    slots = Slots(jobs, waiting)
+    slots = slots or Slots(jobs, waiting)
 
     async def attempt(case: Case, control: Observation | None = None) -> Finding:
         finding = await try_case(

@@ -22,6 +22,10 @@ COMMANDS = {
         "mitm.cli.merge:merge",
         "Make one report of those of several hosts, each of which has tried a shard.",
     ),
+    "matrix": (
+        "mitm.cli.matrix:matrix",
+        "Try everything on every client and policy, and hold it against what the policy promises.",
+    ),
     "list": (
         "mitm.cli.lessons:list_content",
         "List scenarios, certificates, attacks and clients, or those of one kind with more about "

@@ -31,7 +31,7 @@ def as_json(report: Report, conclusion: Conclusion, source: Source | None = None
         conclusion: what it comes to.
         source: where the client's code stands, if that is known.
     """
-    varying, known = _varying(report), content.to_try()
+    varying, known = varying_metadata(report), content.to_try()
     return masking.as_json(
         {
             "tool": {"name": "mitm-demo", "version": version("mitm-demo")},
@@ -59,7 +59,7 @@ def as_json(report: Report, conclusion: Conclusion, source: Source | None = None
     )
 
 
-def _varying(report: Report) -> frozenset[str]:
+def varying_metadata(report: Report) -> frozenset[str]:
     """Names of metadata that differ between the controls: they say nothing of a certificate."""
     seen: dict[str, set[str]] = {}
     for control in report.controls:
@@ -94,7 +94,7 @@ def _finding(finding: Finding, varying: frozenset[str], known: Container[str]) -
         "fix": finding.fix,
         "client_said": steady(finding.said),
         "crash": finding.crash,
-        "evidence": _evidence(finding.observation, varying) if finding.observation else None,
+        "evidence": evidence_told(finding.observation, varying) if finding.observation else None,
         "own": None if plain_name(case.name.removesuffix(CRASH)) in known else _own(case),
     }
 
@@ -109,7 +109,13 @@ def _own(case: Case) -> dict[str, object]:
     }
 
 
-def _evidence(observation: Observation, varying: frozenset[str]) -> dict[str, object]:
+def evidence_told(observation: Observation, varying: frozenset[str]) -> dict[str, object]:
+    """What was seen of a client, as it is told: without what hangs on the clock, or on chance.
+
+    Args:
+        observation: of one certificate.
+        varying: names of metadata whose values are of one call alone.
+    """
     evidence = observation.evidence
     return {
         "plaintext": observation.act == "exposed",

@@ -1,0 +1,102 @@
+"""`mitm-demo matrix`: every client and policy, and everything that can be presented."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mitm.cli import completion
+from mitm.cli.loading import loading
+from mitm.cli.seconds import Seconds
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.option(
+    "--clients",
+    multiple=True,
+    metavar="NAME",
+    help="Clients, by name or folder.  [all]",
+    shell_complete=completion.client_names,
+)
+@click.option(
+    "--policies",
+    multiple=True,
+    metavar="POLICY",
+    help="Policies.  [all]",
+    shell_complete=completion.policy_names,
+)
+@click.option(
+    "--certs",
+    multiple=True,
+    metavar="WORD",
+    help="What is presented, by name, severity (must), weakness (CWE-297) or file.  [everything]",
+    shell_complete=completion.words,
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many runs of clients at once.  [the cores]",
+)
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time that a client is given for each run.",
+)
+@click.option(
+    "--json", "json_", type=_FILE, help="Write it as JSON; - for stdout, in place of the table."
+)
+@click.option("--html", type=_FILE, help="Write it as a page, for any browser.")
+@click.option("--continue", "go_on", is_flag=True, help="Try no row again that --json holds.")
+@click.option("--against", type=_FILE, help="An earlier --json: tell what has changed since.")
+def matrix(
+    clients: tuple[str, ...],
+    policies: tuple[str, ...],
+    certs: tuple[str, ...],
+    jobs: int | None,
+    timeout: float,
+    json_: Path | None,
+    html: Path | None,
+    go_on: bool,
+    against: Path | None,
+) -> int:
+    """Try everything on every client and policy, and hold it against what the policy promises.
+
+    \b
+    mitm-demo matrix                                  all clients, all policies
+    mitm-demo matrix --clients go,java --policies ca-file,pinned
+    mitm-demo matrix --certs must,no-san
+    mitm-demo matrix --json matrix.json --html matrix.html
+    mitm-demo matrix --json matrix.json --continue    after Ctrl-C
+    mitm-demo matrix --against matrix.json            what an update has changed
+
+    A client that is not built, or whose tools are missing, is told and not tried.
+
+    Exit code: 0 as the policies promise, 1 something is not, 2 wrong input, 3 nothing is proved.
+    With --against: 0 nothing got worse, 1 something did, 3 something is not proved any more.
+    """
+    # Completion, `--help` and mistakes do without.
+    with loading():
+        from mitm.cli.matrix_run import run
+
+    return run(
+        _words(clients),
+        _words(policies),
+        _words(certs),
+        jobs=jobs,
+        timeout=timeout,
+        json_file=json_,
+        html_file=html,
+        go_on=go_on,
+        against=against,
+    )
+
+
+def _words(options: Sequence[str]) -> list[str]:
+    """What stands in options that may be repeated, and hold several words each."""
+    return [word for option in options for word in option.split(",") if word]

@@ -1,0 +1,200 @@
+"""How the command `matrix` goes on, once its options are read."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mitm.audit import Finding, catalogue, forge_suite, select, with_own
+from mitm.audit.reports import ReportFile
+from mitm.audit.setting import LONG_NAME
+from mitm.audit.slots import WAITING
+from mitm.cli import matrix_table, streams
+from mitm.cli.loop import in_loop
+from mitm.cli.recording import must_differ
+from mitm.cli.report import console
+from mitm.errors import UserError
+from mitm.lab.clients import clients, load_client
+from mitm.lab.policies import POLICIES
+from mitm.matrix.against import compare
+from mitm.matrix.conclusion import conclude
+from mitm.matrix.entries import entries_of
+from mitm.matrix.page import as_html
+from mitm.matrix.record import Matrix, Row, load_matrix
+from mitm.matrix.run import Entry, Listeners, count_of, run_matrix
+
+_STDOUT = Path("-")
+
+
+def run(
+    client_names: Sequence[str],
+    policies: Sequence[str],
+    words: Sequence[str],
+    *,
+    jobs: int | None,
+    timeout: float,
+    json_file: Path | None,
+    html_file: Path | None,
+    go_on: bool,
+    against: Path | None,
+) -> int:
+    """Try the matrix, and tell of it; the exit code.
+
+    Args:
+        client_names: by name or folder; empty for all.
+        policies: empty for all.
+        words: what is presented, as for `audit --only`; empty for everything.
+        jobs: how many runs of clients at once; None for one a core.
+        timeout: seconds that a client is given for each run.
+        json_file: to write; `-` for stdout.
+        html_file: to write.
+        go_on: whether rows are taken from the JSON that is there.
+        against: the JSON of an earlier run, to compare with.
+
+    Raises:
+        UserError: there is no such client, policy or certificate, or a file cannot be read or
+            written.
+    """
+    for policy in policies:
+        if policy not in POLICIES:
+            raise UserError(f"no policy is called {policy!r}: {', '.join(POLICIES)}")
+    to_try = [load_client(name) for name in dict.fromkeys(client_names or clients())]
+    chosen = select(with_own(catalogue(), words), words)
+    suite = forge_suite(sorted(chosen, key=lambda each: each.place), LONG_NAME)
+    entries = entries_of(to_try, policies, timeout)
+    old = load_matrix("--against", against) if against else None
+    files = _Files(json_file, html_file)
+    known = _known(files.json_path, go_on, entries, [case.name for case in suite.cases])
+    with _progress(count_of(entries, suite, known)) as on_finding:
+        try:
+            made = in_loop(
+                run_matrix(
+                    entries,
+                    suite,
+                    LONG_NAME,
+                    jobs=jobs or _cores(),
+                    waiting=0 if jobs else WAITING,
+                    known=known,
+                    listeners=Listeners(on_finding, files.keep),
+                )
+            )
+        except KeyboardInterrupt:
+            _tell_of_rest(files, len(entries))
+            raise
+    refusal = files.write(made)
+    if json_file == _STDOUT:
+        click.echo(made.as_json(), nl=False)
+        told = Console(stderr=True)
+    else:
+        told = console()
+    conclusion = conclude(made)
+    if json_file != _STDOUT:
+        matrix_table.show(told, made, conclusion)
+    if refusal:
+        raise refusal
+    if old is None:
+        return conclusion.exit_code
+    comparison = compare(old, made, {case.name for case in made.cases})
+    matrix_table.show_changes(told, comparison)
+    return comparison.exit_code
+
+
+class _Files:
+    """Where it is written: JSON each time that a row is done, the page in the end.
+
+    Args:
+        json_file: `-` for stdout, which is written by somebody else; None for none.
+        html_file: None for none.
+
+    Raises:
+        UserError: one of them cannot be written, or they are one.
+    """
+
+    def __init__(self, json_file: Path | None, html_file: Path | None) -> None:
+        self.json_path = None if json_file == _STDOUT else json_file
+        must_differ({"--json": self.json_path, "--html": html_file})
+        self._json = ReportFile("--json", self.json_path) if self.json_path else None
+        self._html = ReportFile("--html", html_file) if html_file else None
+        # What is no file takes it once, whole.
+        self._grows = self.json_path is not None and (
+            self.json_path.is_file() or not self.json_path.exists()
+        )
+        self.rows_kept = 0
+
+    def keep(self, matrix: Matrix) -> None:
+        """Write what there is, so that it can be gone on with, whatever happens."""
+        if self._json and self._grows:
+            self._json.write(matrix.as_json())
+            self.rows_kept = len(matrix.rows)
+
+    def write(self, matrix: Matrix) -> UserError | None:
+        """Write all of it; what cannot be written is no reason to keep the rest from anybody."""
+        refusal = None
+        for file, text in ((self._json, matrix.as_json), (self._html, partial(as_html, matrix))):
+            try:
+                if file:
+                    file.write(text())
+            except UserError as error:
+                refusal = error
+        return refusal
+
+
+def _known(
+    path: Path | None, go_on: bool, entries: Sequence[Entry], cases: Sequence[str]
+) -> list[Row]:
+    """The rows that an earlier run has finished, and that would come to the same now."""
+    if not go_on:
+        return []
+    if path is None:
+        raise UserError("--continue goes on with a file: name it with --json FILE")
+    if not path.exists():
+        return []
+    earlier = load_matrix("--json", path)
+    if [case.name for case in earlier.cases[1:]] != [*cases]:
+        raise UserError(
+            f"--continue: {path} is of other certificates: give the same --certs, or another file"
+        )
+    versions = {entry.row.key: entry.row.version for entry in entries}
+    return [
+        row
+        for row in earlier.rows
+        if row.state in ("tried", "unsupported") and versions.get(row.key) == row.version
+    ]
+
+
+def _tell_of_rest(files: _Files, rows: int) -> None:
+    if files.json_path:
+        streams.tell(
+            f"interrupted: {files.rows_kept} of {rows} rows are in {files.json_path}; "
+            "the same command goes on with --continue"
+        )
+
+
+def _cores() -> int:
+    """The cores that this process may use, which in a container are not all that there are."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Finding], None]]:
+    """A progress bar on a terminal, and nothing anywhere else."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("cells", total=total)
+        yield lambda finding: bar.advance(task)

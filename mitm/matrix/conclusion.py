@@ -1,0 +1,58 @@
+"""What a matrix comes to: the exit code, and why."""
+
+from typing import Literal, NamedTuple
+
+from mitm.matrix.record import Matrix
+
+
+class Conclusion(NamedTuple):
+    """What a matrix comes to.
+
+    Attributes:
+        exit_code: 0 all is as the policies promise, 1 it is not, 3 nothing can be said.
+        reason: in one sentence.
+    """
+
+    exit_code: Literal[0, 1, 3]
+    reason: str
+
+
+def conclude(matrix: Matrix) -> Conclusion:
+    """Say what a matrix comes to.
+
+    What was seen to be taken comes first. A client that is not here, or a policy that a stack
+    cannot express, is told and no failure; nor is `no-ca` without a control: where the roots are
+    compiled in, there can be none.
+    """
+    cells = [cell for row in matrix.rows for cell in row.cells]
+    broken = [cell for cell in cells if cell.kept == "broken" and cell.binding]
+    if broken:
+        rows = sum(any(cell in broken for cell in row.cells) for row in matrix.rows)
+        return Conclusion(
+            1, f"{_count(len(broken), 'cell')} in {_count(rows, 'row')} not as the policy promises"
+        )
+    if not any(row.state == "tried" for row in matrix.rows):
+        return Conclusion(3, "inconclusive: no client was tried to its end")
+    if failed := [r for r in matrix.rows if r.state == "no-control" and r.policy != "no-ca"]:
+        names = ", ".join(f"{row.client} {row.policy}" for row in failed)
+        return Conclusion(3, f"inconclusive: the control failed: {names}")
+    undecided = [
+        cell
+        for row in matrix.rows
+        if row.state == "tried"
+        for cell in row.cells
+        if cell.kept == "undecided" and cell.binding
+    ]
+    if undecided:
+        return Conclusion(
+            3, f"inconclusive: nothing can be said of {_count(len(undecided), 'cell')}"
+        )
+    lesser = sum(cell.kept in ("broken", "crashed") for cell in cells)
+    if lesser:
+        more = f"; {_count(lesser, 'cell')} not as good clients do"
+        return Conclusion(0, f"every client keeps what its policy promises{more}")
+    return Conclusion(0, "every client keeps what its policy promises")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"

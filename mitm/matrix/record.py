@@ -1,0 +1,141 @@
+"""What a matrix is made of, as it stands in its JSON: cells, rows, and the cases they are of."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from mitm import masking
+from mitm.audit.finding import Outcome
+from mitm.errors import UserError
+from mitm.matrix.promise import Promised
+
+# Of a cell. `crashed`: what was shown has ended the client's program, or hung it. `open`: nothing
+# was promised of it. `untried`: it could not be presented, or does not apply. `undecided`: it was
+# tried, and nothing is proved.
+Kept = Literal["broken", "crashed", "undecided", "open", "kept", "untried"]
+
+# Of a row. `no-control`: the client did not get through with the genuine certificate, so that
+# nothing is proved. `unsupported`: the stack cannot express the policy. `missing`: the client
+# cannot be started here.
+State = Literal["tried", "no-control", "unsupported", "missing"]
+
+Did = Literal["took", "refused", ""]
+
+
+class ShownCase(msgspec.Struct, frozen=True):
+    """What was presented, the same for all rows.
+
+    Attributes:
+        presented: the subjects of the chain, leaf first; of an attack, what it is played with.
+        issuer: of the leaf.
+    """
+
+    name: str
+    title: str
+    family: str
+    expect: str
+    severity: str
+    rule: str
+    presented: tuple[str, ...] = ()
+    issuer: str = ""
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """What a client of a policy did with a case.
+
+    Attributes:
+        case: its name.
+        promise: what the policy says of it.
+        binding: see `Promise`.
+        did: whether the client took what it was shown, or refused; "" if neither is proved.
+        kept: the one held against the other.
+        outcome: as an audit has it.
+        reason: in one sentence.
+        code, message: the client's own words, by the contract.
+        crash: what ended the client in the place of its own code.
+        evidence: as in an audit's JSON.
+    """
+
+    case: str
+    promise: Promised
+    binding: bool
+    did: Did
+    kept: Kept
+    outcome: Outcome
+    reason: str
+    code: str = ""
+    message: str = ""
+    crash: str = ""
+    evidence: dict[str, Any] | None = None
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A client of one policy.
+
+    Attributes:
+        client: its name; with a version, if several of its versions are tried: `grpcio 1.60.1`.
+        title: what it is made of.
+        version: of its library and its runtime, by its own word.
+        stack: what it has called itself on the wire.
+        reason: for a state other than `tried`, in one sentence.
+    """
+
+    client: str
+    title: str
+    policy: str
+    state: State
+    version: str = ""
+    stack: str = ""
+    reason: str = ""
+    cells: tuple[Cell, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """By which rows are told apart."""
+        return self.client, self.policy
+
+    def count(self, kept: Kept) -> int:
+        """How many cells came to this."""
+        return sum(cell.kept == kept for cell in self.cells)
+
+    @property
+    def differing(self) -> list[Cell]:
+        """The cells that are not as the policy promises."""
+        return [cell for cell in self.cells if cell.kept in ("broken", "crashed")]
+
+
+class Matrix(msgspec.Struct, frozen=True):
+    """Rows over the same cases.
+
+    Attributes:
+        tool: name and version of what has made it.
+        name: that clients were to expect in a certificate.
+    """
+
+    tool: dict[str, str]
+    name: str
+    cases: tuple[ShownCase, ...]
+    rows: tuple[Row, ...]
+
+    def as_json(self) -> str:
+        """For programs, and for `--against` and `--continue`."""
+        return masking.as_json(msgspec.to_builtins(self), indent=1) + "\n"
+
+
+def load_matrix(option: str, path: Path) -> Matrix:
+    """Read what an earlier run has written.
+
+    Args:
+        option: that named it, for error messages.
+        path: of its JSON.
+
+    Raises:
+        UserError: it cannot be read, or is none.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Matrix)
+    except OSError as error:
+        raise UserError(f"{option}: cannot read {path}: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{option}: {path} is no JSON of 'mitm-demo matrix': {error}") from None
