@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mitm import content
 from mitm.audit import Finding, catalogue, forge_suite, select, with_own
 from mitm.audit.reports import ReportFile
 from mitm.audit.setting import LONG_NAME
@@ -20,7 +21,7 @@ from mitm.cli.loop import in_loop
 from mitm.cli.recording import must_differ
 from mitm.cli.report import console
 from mitm.errors import UserError
-from mitm.lab.clients import clients, load_client
+from mitm.lab.clients import Client, clients, load_client
 from mitm.lab.policies import POLICIES
 from mitm.matrix.against import compare
 from mitm.matrix.conclusion import conclude
@@ -64,10 +65,10 @@ def run(
     for policy in policies:
         if policy not in POLICIES:
             raise UserError(f"no policy is called {policy!r}: {', '.join(POLICIES)}")
-    to_try = [load_client(name) for name in dict.fromkeys(client_names or clients())]
+    to_try = [client for name in dict.fromkeys(client_names or clients()) for client in _load(name)]
     chosen = select(with_own(catalogue(), words), words)
     suite = forge_suite(sorted(chosen, key=lambda each: each.place), LONG_NAME)
-    entries = entries_of(to_try, policies, timeout)
+    entries = in_loop(entries_of(to_try, policies, timeout))
     old = load_matrix("--against", against) if against else None
     files = _Files(json_file, html_file)
     known = _known(files.json_path, go_on, entries, [case.name for case in suite.cases])
@@ -103,6 +104,18 @@ def run(
     comparison = compare(old, made, {case.name for case in made.cases})
     matrix_table.show_changes(told, comparison)
     return comparison.exit_code
+
+
+def _load(name: str) -> list[Client]:
+    """A client, or all of those in a folder of such.
+
+    Raises:
+        UserError: there is none, or its README is not well-formed.
+    """
+    found = sorted(Path(name).glob("*/README.md")) if content.is_path(name) else []
+    if found and not Path(name, "README.md").exists():
+        return [load_client(str(readme.parent)) for readme in found]
+    return [load_client(name)]
 
 
 class _Files:

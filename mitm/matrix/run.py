@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from mitm.audit import Finding, Suite, stand_in
 from mitm.audit.listener import Upstream
 from mitm.audit.slots import Slots
-from mitm.audit.trial import RunClient
 from mitm.errors import UserError
+from mitm.lab.batch import BatchClient
+from mitm.lab.client_run import PolicyUnsupported
 from mitm.matrix.record import Matrix, Row
 from mitm.matrix.trial import fitted, shown, try_row
 
@@ -26,7 +29,7 @@ class Entry(NamedTuple):
     """
 
     row: Row
-    start: Callable[[], RunClient] | None
+    start: Callable[[], BatchClient] | None
 
 
 class Listeners(NamedTuple):
@@ -83,9 +86,12 @@ async def run_matrix(
     async def work(upstream: Upstream) -> None:
         for row, start in to_try:
             assert start is not None
-            done[row.key] = await try_row(
-                row, suite, start(), upstream, slots, listeners.on_finding
-            )
+            try:
+                async with start() as client:
+                    tried = await try_row(row, suite, client, upstream, slots, listeners.on_finding)
+            except PolicyUnsupported as error:
+                tried = replace(row, state="unsupported", reason=error.reason)
+            done[row.key] = tried
             listeners.on_rows(so_far())
 
     async with stand_in() as upstream:

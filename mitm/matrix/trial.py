@@ -1,8 +1,10 @@
 """One row: an ordinary audit of a client of one policy, and what its findings are as cells."""
 
+import contextlib
 import re
 from collections.abc import Callable
 
+import msgspec
 from msgspec.structs import replace
 
 from mitm.audit import CONTROL, Case, Finding, Report, Subject, Suite, run_audit
@@ -17,6 +19,8 @@ from mitm.pki import Chain, load_recipe
 
 # What a client by its contract says of a call that failed: `UNAVAILABLE: connection refused`.
 _ANSWER = re.compile(r"([A-Z][A-Z_]+): (.*)", re.DOTALL)
+# The same of one that is started for each call, and prints it.
+_PRINTED = re.compile(r"exit code \d+: (\{.*\})", re.DOTALL)
 
 _UNTOLD = "by its policy it is not given a CA"
 _MEANT_TO = "by its policy it trusts what its machine trusts"
@@ -133,9 +137,7 @@ def _cell(
     promise = promise_of(policy, case, genuine)
     did = _did(finding)
     crash = finding.crash if finding.crash != usual_crash else ""
-    code, message = "", steady(finding.said)
-    if answer := _ANSWER.fullmatch(message):
-        code, message = answer[1], answer[2]
+    code, message = _words(finding.said)
     return Cell(
         case=case.name,
         promise=promise.what,
@@ -145,10 +147,30 @@ def _cell(
         outcome=finding.outcome,
         reason=steady_reason(finding.reason, finding.said),
         code=code,
-        message=message,
+        message=steady(message),
         crash=crash,
         evidence=evidence_told(finding.evidence, varying) if finding.evidence else None,
     )
+
+
+def _words(said: str) -> tuple[str, str]:
+    """Code and message of a client's last words; no code, if they are not by the contract."""
+    if printed := _PRINTED.fullmatch(said):
+        with contextlib.suppress(msgspec.DecodeError):
+            answer = msgspec.json.decode(printed[1], type=_Answer)
+            return (answer.error.code, answer.error.message) if answer.error else ("", "")
+    if answered := _ANSWER.fullmatch(said):
+        return answered[1], answered[2]
+    return "", said
+
+
+class _Error(msgspec.Struct):
+    code: str
+    message: str
+
+
+class _Answer(msgspec.Struct):
+    error: _Error | None = None
 
 
 def _did(finding: Finding) -> Did:

@@ -18,7 +18,7 @@ CLIENTS = Path(__file__).parent / "clients"
 CAREFUL, CARELESS = CLIENTS / "careful", CLIENTS / "careless"
 
 # Of each kind one: who signed it, whose name, a sound one, an attack, a fault of the configuration.
-SOME = "attacker-ca,wrong-host,mixed-case,first-connection,ca-missing"
+SOME = "attacker-ca,wrong-host,mixed-case,handshake-reset,ca-missing"
 
 
 def matrix(*words: str | Path, certs: str = SOME, **environment: str) -> Result:
@@ -44,7 +44,7 @@ def test_two_clients_and_all_their_policies(tmp_path: Path) -> None:
     assert result.code == 1, result
     told = json.loads(file.read_text())
     found = cells(told)
-    forgeries = ("attacker-ca", "wrong-host", "first-connection")
+    forgeries = ("attacker-ca", "wrong-host", "handshake-reset")
     turned_away = dict.fromkeys(forgeries, "refused kept")
     assert found["careful", "ca-file"] == {
         "genuine": "took kept",
@@ -69,7 +69,7 @@ def test_two_clients_and_all_their_policies(tmp_path: Path) -> None:
     assert "Python's ssl takes no leaf for a root" in unsupported["reason"]
     assert states["careless", "pinned"]["state"] == "unsupported"
     assert len(states) == len(told["rows"])
-    assert [case["name"] for case in told["cases"]][0] == "genuine"
+    assert told["cases"][0]["name"] == "genuine"
     assert "Exit code 1" in result.out
     assert "took wrong-host" in result.out
     assert "Python's ssl takes no leaf for a root" in result.out
@@ -144,11 +144,11 @@ def test_an_interrupted_matrix_keeps_whole_rows_and_goes_on(tmp_path: Path) -> N
     program = other / "client.py"
     program.write_text(f"import signal, sys\nopen({str(fifo)!r}, 'w').close()\nsignal.pause()\n")
     (other / "README.md").write_text(
-        '---\ntitle: Waits\ncommand: ["{python}", "{folder}/client.py"]\npolicies: [ca-file]\n---\n\nWaits.\n'
+        '---\ntitle: Waits\ncommand: ["{python}", "{folder}/client.py"]\n'
+        "policies: [ca-file]\n---\n\nWaits.\n"
     )
     words = ("matrix", "--certs", SOME, "--policies", "ca-file", "--timeout", "60")
-    words = (*words, "--json", str(file))
-    with running(MITM_DEMO, *words, *clients(CAREFUL, other)) as process:
+    with running(MITM_DEMO, *words, "--json", file, *clients(CAREFUL, other)) as process:
         with fifo.open():
             pass
         while not file.exists() or not json.loads(file.read_text())["rows"]:
@@ -163,7 +163,7 @@ def test_an_interrupted_matrix_keeps_whole_rows_and_goes_on(tmp_path: Path) -> N
     assert row["client"] == "careful"
     # Whoever is asked again would find nobody at home.
     program.write_text("raise SystemExit('never again')\n")
-    result = mitm_demo(*words, "--continue", *clients(CAREFUL))
+    result = mitm_demo(*words, "--json", file, "--continue", *clients(CAREFUL))
     assert result.code == 0
     assert json.loads(file.read_text())["rows"] == [row]
 

@@ -22,8 +22,8 @@ def of(policy: str, case: Case) -> Promise:
 
 
 # Worked out from client/README.md, case by case of different kinds.
-# insecure, skip-verify, no-ca, ca-file, system-roots, pinned, skip-hostname, pinned-key: to Take, to
-# Refuse, or - either.
+# insecure, skip-verify, no-ca, ca-file, system-roots, pinned, skip-hostname, pinned-key: to Take,
+# to Refuse, or - either.
 TABLE = {
     "genuine": "T T R T T T T T",
     "attacker-ca": "- - R R R R R R",
