@@ -149,7 +149,7 @@ def _cell(
         code=code,
         message=steady(message),
         crash=crash,
-        evidence=evidence_told(finding.evidence, varying) if finding.evidence else None,
+        evidence=evidence_told(finding.observation, varying) if finding.observation else None,
     )
 
 
