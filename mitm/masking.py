@@ -93,6 +93,24 @@ def plain(text: str) -> str:
     return text
 
 
+# What Markdown (CommonMark, GitHub's tables, links, mentions and formulas) or HTML would obey.
+_MARKUP = re.compile(r"[\\`*_~|<>&\[\]#$@!{}]|:(?=//)|(?<=www)\.|:(?=[\w+-]+:)", re.IGNORECASE)
+
+
+def in_markdown(text: str) -> str:
+    """Foreign text within a line of Markdown, or a cell of a table: nothing in it is markup.
+
+    Characters are written as references, which stand for no structure (CommonMark 0.31 section
+    2.5).
+    """
+    return _MARKUP.sub(lambda m: f"&#{ord(m[0])};", plain(text))
+
+
+def as_code(text: str) -> str:
+    """Foreign text as code within a line of Markdown: GitHub makes no links or mentions in it."""
+    return f"<code>{in_markdown(text)}</code>" if text.strip() else ""
+
+
 def _spelled(character: str) -> str:
     return character.encode("unicode_escape").decode()
 

@@ -1,8 +1,12 @@
 """What all tests share."""
 
+import os
 import signal
 
 pytest_plugins = ["pytester"]
+
+# What the tests audit is none of the summary of the job that they run in.
+os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 # Programs that a script starts with & ignore SIGINT (POSIX, "Asynchronous Lists"), and so would all
 # that the tests start: none of them could be ended as Ctrl-C ends it.

@@ -24,7 +24,7 @@ from mitm import events, masking
 from mitm.audit import Report
 from mitm.audit.conclusion import Conclusion, conclude
 from mitm.audit.explanation import explain, explain_control, explain_failure, remarks
-from mitm.audit.reports import as_json, as_junit, as_sarif, source_of_command
+from mitm.audit.reports import as_json, as_junit, as_markdown, as_sarif, source_of_command
 from mitm.capture import EventPrinter, JsonLines, read_events
 from mitm.cli import audit_table, report
 from mitm.cli.scenario_view import ScenarioView
@@ -228,6 +228,8 @@ def test_every_report_is_whole_and_harmless(data: st.DataObject) -> None:
             audited, conclusion, source_of_command(["./client", next(_texts(data))]), strict=True
         )
     )
+    page = as_markdown(audited, conclusion)
+    assert_harmless(page)
     xml = as_junit(audited, conclusion)
     assert_harmless(xml)
     ElementTree.fromstring(xml)  # noqa: S314

@@ -1,5 +1,6 @@
 """How a report of an audit is told: in a table or as JSON, and in files."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from pathlib import Path
@@ -9,12 +10,26 @@ import click
 
 from mitm.audit import Finding, Report
 from mitm.audit.baseline import load_baseline
-from mitm.audit.conclusion import conclude
-from mitm.audit.reports import ReportFile, Source, as_json, as_junit, as_sarif, source_at
+from mitm.audit.conclusion import Conclusion, conclude
+from mitm.audit.reports import (
+    LONGEST,
+    AddedTo,
+    ReportFile,
+    Source,
+    as_json,
+    as_junit,
+    as_markdown,
+    as_sarif,
+    source_at,
+)
 from mitm.cli import audit_table, completion
 from mitm.cli.recording import must_differ
 from mitm.cli.report import console
+from mitm.cli.streams import tell
 from mitm.errors import UserError
+
+# The file of a job's summary, by which GitHub's runner is told of it.
+_JOB = "GITHUB_STEP_SUMMARY"
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -23,6 +38,11 @@ _OPTIONS = (
     click.option("--json", "json_", is_flag=True, help="One JSON object in place of the table."),
     click.option("--junit", type=_FILE, help="Write a JUnit report."),
     click.option("--sarif", type=_FILE, help="Write a SARIF 2.1.0 report."),
+    click.option(
+        "--summary",
+        type=_FILE,
+        help="Add a summary in Markdown to a file.  [on GitHub also to that of the job]",
+    ),
     click.option(
         "--source",
         metavar="FILE[:LINE]",
@@ -47,6 +67,7 @@ def report_options(command: Callable[..., int]) -> Callable[..., int]:
         json_: bool,
         junit: Path | None,
         sarif: Path | None,
+        summary: Path | None,
         source: str | None,
         baseline: Path | None,
         **options: Any,
@@ -56,6 +77,7 @@ def report_options(command: Callable[..., int]) -> Callable[..., int]:
             json_=json_,
             junit=junit,
             sarif=sarif,
+            summary=summary,
             source=source,
             baseline=baseline,
         )
@@ -73,6 +95,7 @@ class Reporting:
         strict: what counts, see `Finding.fails`.
         json_: whether JSON is printed in place of the table.
         junit, sarif: files to write; None for none.
+        summary: a file to add to; None for none.
         source: where the client's code stands, as the user says; None if they do not.
         baseline: the JSON report of an earlier audit; None for none.
 
@@ -87,6 +110,7 @@ class Reporting:
         json_: bool,
         junit: Path | None,
         sarif: Path | None,
+        summary: Path | None,
         source: str | None,
         baseline: Path | None,
     ) -> None:
@@ -94,6 +118,7 @@ class Reporting:
         self.in_json = json_
         self._junit = junit
         self._sarif = sarif
+        self._summary = summary
         self._source = source
         self._baseline = baseline
 
@@ -109,9 +134,12 @@ class Reporting:
         """
         self._place = None if self._source is None else source_at(self._source)
         self._known = load_baseline(self._baseline) if self._baseline else None
-        must_differ({"--junit": self._junit, "--sarif": self._sarif, **others})
+        files = {"--junit": self._junit, "--sarif": self._sarif, "--summary": self._summary}
+        must_differ({**files, **others})
         self._junit_file = ReportFile("--junit", self._junit) if self._junit else None
         self._sarif_file = ReportFile("--sarif", self._sarif) if self._sarif else None
+
+        self._summary_file = AddedTo("--summary", self._summary) if self._summary else None
 
     def counts(self, finding: Finding) -> bool:
         """Whether a finding is one that a build fails for, and new."""
@@ -141,6 +169,7 @@ class Reporting:
         for file, text in (
             (self._junit_file, partial(as_junit, report, conclusion)),
             (self._sarif_file, partial(as_sarif, report, conclusion, source, strict=self._strict)),
+            (self._summary_file, partial(as_markdown, report, conclusion)),
         ):
             try:
                 if file:
@@ -151,6 +180,19 @@ class Reporting:
             click.echo(as_json(report, conclusion, source))
         else:
             audit_table.show(console(), report, conclusion)
+        self._add_to_job(report, conclusion)
         for refusal in refusals:
             raise refusal
         return conclusion.exit_code
+
+    def _add_to_job(self, report: Report, conclusion: Conclusion) -> None:
+        """Add to the summary of a job on GitHub, if this is one; nobody has asked for it."""
+        path = os.environ.get(_JOB)
+        if not path or (self._summary and Path(path).resolve() == self._summary.resolve()):
+            return
+        try:
+            file = AddedTo(_JOB, Path(path))
+            # What is there already counts: GitHub refuses all of it if it is too long together.
+            file.write(as_markdown(report, conclusion, LONGEST - file.size))
+        except UserError as error:
+            tell(f"{error}; the job is without a summary")

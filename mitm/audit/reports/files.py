@@ -1,4 +1,4 @@
-"""A report's file, which is written whole or not at all."""
+"""Files of reports, which are written whole or not at all."""
 
 import errno
 import os
@@ -67,7 +67,64 @@ class ReportFile:
         return 0o666 & ~umask, Path(name)
 
     def _refusal(self, error: OSError) -> UserError:
-        reason = error.strerror
-        if error.errno == errno.ENXIO:
-            reason = "nobody reads from it: start its reader first"
-        return UserError(f"{self._option}: cannot write {self._path}: {reason}")
+        return _refusal(self._option, self._path, error)
+
+
+class AddedTo:
+    """A file to whose end a report is added, as GitHub has it for summaries.
+
+    Args:
+        option: that named it, for error messages.
+        path: the file; it need not be there.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+
+    def __init__(self, option: str, path: Path) -> None:
+        self._option = option
+        self._path = path.resolve()
+        try:
+            there = self._path.exists()
+            # A pipe is opened when there is something to be read.
+            if not self._path.is_fifo():
+                with self._path.open("ab"):
+                    pass
+            if not there:
+                self._path.unlink()
+        except OSError as error:
+            raise _refusal(option, self._path, error) from None
+
+    @property
+    def size(self) -> int:
+        """Bytes that are in it already."""
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
+
+    def write(self, text: str) -> None:
+        """Add the report.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            before = self.size
+            regular = not self._path.exists() or self._path.is_file()
+            try:
+                with self._path.open("ab") as file:
+                    file.write(text.encode())
+            except OSError:
+                if regular:
+                    os.truncate(self._path, before)
+                raise
+        except OSError as error:
+            raise _refusal(self._option, self._path, error) from None
+
+
+def _refusal(option: str, path: Path, error: OSError) -> UserError:
+    reason = error.strerror
+    if error.errno == errno.ENXIO:
+        reason = "nobody reads from it: start its reader first"
+    return UserError(f"{option}: cannot write {path}: {reason}")
