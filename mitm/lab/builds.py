@@ -30,7 +30,10 @@ _BUILD_SECONDS = 3600.0
 _POLL_SECONDS = 0.1
 
 # What tools leave in a folder of sources: neither built from, nor copied.
-_PRODUCTS = {"node_modules", "target", "build", "__pycache__", ".git", ".gradle", ".idea", ".venv"}
+_PRODUCTS = {
+    *("node_modules", "target", "build", "__pycache__", ".git", ".gradle", ".idea", ".venv"),
+    *(".mypy_cache", ".pytest_cache", ".ruff_cache"),
+}
 
 # In each entry of the cache: the folder that it was built from.
 _BUILT_FROM = ".built-from"
