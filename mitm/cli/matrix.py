@@ -53,6 +53,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--html", type=_FILE, help="Write it as a page, for any browser.")
 @click.option("--continue", "go_on", is_flag=True, help="Try no row again that --json holds.")
+@click.option(
+    "--versions",
+    metavar="STACK=FROM..TO",
+    help="In place of clients: past versions of grpcio, grpc-go or grpc-js.",
+)
 @click.option("--against", type=_FILE, help="An earlier --json: tell what has changed since.")
 def matrix(
     clients: tuple[str, ...],
@@ -63,6 +68,7 @@ def matrix(
     json_: Path | None,
     html: Path | None,
     go_on: bool,
+    versions: str | None,
     against: Path | None,
 ) -> int:
     """Try everything on every client and policy, and hold it against what the policy promises.
@@ -74,6 +80,10 @@ def matrix(
     mitm-demo matrix --json matrix.json --html matrix.html
     mitm-demo matrix --json matrix.json --continue    after Ctrl-C
     mitm-demo matrix --against matrix.json            what an update has changed
+    mitm-demo matrix --versions grpcio=1.60..1.85     which version mended or broke what
+
+    With --versions, each is installed in an environment of its own, by pip, Go or npm, and compared
+    with the one before it; the policy is ca-file, if none is named.
 
     A client that is not built, or whose tools are missing, is told and not tried.
 
@@ -94,6 +104,7 @@ def matrix(
         html_file=html,
         go_on=go_on,
         against=against,
+        versions=versions,
     )
 
 

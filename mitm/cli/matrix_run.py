@@ -16,7 +16,7 @@ from mitm.audit import Finding, catalogue, forge_suite, select, with_own
 from mitm.audit.reports import ReportFile
 from mitm.audit.setting import LONG_NAME
 from mitm.audit.slots import WAITING
-from mitm.cli import matrix_table, streams
+from mitm.cli import building, matrix_table, streams
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import must_differ
 from mitm.cli.report import console
@@ -25,7 +25,7 @@ from mitm.lab.clients import Client, clients, load_client
 from mitm.lab.policies import POLICIES
 from mitm.matrix.against import compare
 from mitm.matrix.conclusion import conclude
-from mitm.matrix.entries import entries_of
+from mitm.matrix.entries import entries_of, ladder_of
 from mitm.matrix.page import as_html
 from mitm.matrix.record import Matrix, Row, load_matrix
 from mitm.matrix.run import Entry, Listeners, count_of, run_matrix
@@ -44,6 +44,7 @@ def run(
     html_file: Path | None,
     go_on: bool,
     against: Path | None,
+    versions: str | None,
 ) -> int:
     """Try the matrix, and tell of it; the exit code.
 
@@ -57,6 +58,7 @@ def run(
         html_file: to write.
         go_on: whether rows are taken from the JSON that is there.
         against: the JSON of an earlier run, to compare with.
+        versions: a stack and its versions, in place of clients; None for clients.
 
     Raises:
         UserError: there is no such client, policy or certificate, or a file cannot be read or
@@ -65,12 +67,18 @@ def run(
     for policy in policies:
         if policy not in POLICIES:
             raise UserError(f"no policy is called {policy!r}: {', '.join(POLICIES)}")
+    if versions and client_names:
+        raise UserError("--versions is in place of --clients: leave one of them out")
     to_try = [client for name in dict.fromkeys(client_names or clients()) for client in _load(name)]
     chosen = select(with_own(catalogue(), words), words)
     suite = forge_suite(sorted(chosen, key=lambda each: each.place), LONG_NAME)
-    entries = in_loop(entries_of(to_try, policies, timeout))
     old = load_matrix("--against", against) if against else None
     files = _Files(json_file, html_file)
+    if versions:
+        with building.progress() as on_step:
+            entries = in_loop(ladder_of(versions, policies, timeout, on_step))
+    else:
+        entries = in_loop(entries_of(to_try, policies, timeout))
     known = _known(files.json_path, go_on, entries, [case.name for case in suite.cases])
     with _progress(count_of(entries, suite, known)) as on_finding:
         try:
@@ -97,6 +105,8 @@ def run(
     conclusion = conclude(made)
     if json_file != _STDOUT:
         matrix_table.show(told, made, conclusion)
+        if versions:
+            matrix_table.show_ladder(told, made)
     if refusal:
         raise refusal
     if old is None:

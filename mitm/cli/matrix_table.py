@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mitm.audit.conclusion import listed
 from mitm.masking import plain
-from mitm.matrix.against import Change, Comparison
+from mitm.matrix.against import Change, Comparison, compare_rows, steps_of
 from mitm.matrix.conclusion import Conclusion
 from mitm.matrix.record import Cell, Kept, Matrix, Row
 
@@ -134,6 +134,17 @@ def show_changes(console: Console, comparison: Comparison) -> None:
             console.print(Text(f"{kind} ({len(found)})", style=_STYLES.get(kind, "bold")))
             for line in lines_of(found):
                 console.print(Text(f"  {plain(line)}"))
+
+
+def show_ladder(console: Console, matrix: Matrix) -> None:
+    """Print what each version has changed against the one before it that was tried."""
+    console.print()
+    console.print(Text("What each version has changed", style="bold"))
+    for before, after in steps_of(matrix):
+        lines = lines_of(compare_rows(before, after))
+        console.print(Text(plain(f"{before.client} → {after.client}, {after.policy}")))
+        for line in lines or ["nothing"]:
+            console.print(Text(f"  {plain(line.partition(': ')[2] or line)}"))
 
 
 def lines_of(changes: Iterable[Change]) -> list[str]:

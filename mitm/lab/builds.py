@@ -140,7 +140,7 @@ async def ready(
         raise ToolMissing(f"the client {client.name} cannot be run here: {missing}")
     if not client.build:
         return client
-    entry = _cache() / f"{client.name}-{_digest(client, tools)}"
+    entry = cache("clients") / f"{client.name}-{_digest(client, tools)}"
     try:
         if not _hold(entry):
             if not build:
@@ -178,10 +178,15 @@ async def version_of(client: Client) -> str:
     return lines[0].strip()
 
 
-def _cache() -> Path:
+def cache(kind: str) -> Path:
+    """Where what is made for this program is kept, outside of all content.
+
+    Args:
+        kind: of what is made.
+    """
     home = Path(os.environ.get("XDG_CACHE_HOME") or "")
     # A relative path is to be ignored (XDG Base Directory Specification).
-    return (home if home.is_absolute() else Path.home() / ".cache") / "mitm-demo" / "clients"
+    return (home if home.is_absolute() else Path.home() / ".cache") / "mitm-demo" / kind
 
 
 def _sources(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """What has changed between two matrices: a pure function."""
 
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from mitm.matrix.record import Cell, Matrix, Row
@@ -73,6 +74,13 @@ def compare(old: Matrix, new: Matrix, tried: Collection[str] | None = None) -> C
         else:
             changes.append(Change("appeared", *row.key, "", "not tried", _row_in_words(row)))
     return Comparison(tuple(changes), versions)
+
+
+def steps_of(matrix: Matrix) -> Iterator[tuple[Row, Row]]:
+    """Of several versions of one client, each with the one before it, policy by policy."""
+    for policy in dict.fromkeys(row.policy for row in matrix.rows):
+        tried = [r for r in matrix.rows if r.policy == policy and r.state != "missing"]
+        yield from pairwise(tried)
 
 
 def compare_rows(old: Row, new: Row, tried: Collection[str] | None = None) -> Iterator[Change]:

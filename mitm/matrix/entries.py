@@ -1,7 +1,7 @@
 """Which rows there are: clients and their policies, and why some cannot be tried here."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -11,8 +11,12 @@ from mitm.lab.batch import BatchClient
 from mitm.lab.builds import ready, version_of
 from mitm.lab.clients import Client
 from mitm.lab.policies import POLICIES
+from mitm.matrix.ladder import chosen, client_with, read_range, versions_of
 from mitm.matrix.record import Row
 from mitm.matrix.run import Entry
+
+# What is asked of past versions, if nothing is said: do they verify?
+_OF_LADDER = ("ca-file",)
 
 _NOT_NAMED = "it is none of the policies that the client's README names"
 
@@ -33,6 +37,35 @@ async def entries_of(
         *(_of_client(client, policies or POLICIES, timeout) for client in clients)
     )
     return [entry for entries in of_each for entry in entries]
+
+
+async def ladder_of(
+    words: str, policies: Sequence[str], timeout: float, on_step: Callable[[str], None]
+) -> list[Entry]:
+    """The rows of several versions of a stack, the oldest first.
+
+    Args:
+        words: the stack and its versions, `grpcio=1.60..1.85`.
+        policies: which; () for `ca-file` alone.
+        timeout: seconds that a client is given for each run.
+        on_step: told what is made, before that.
+
+    Raises:
+        UserError: there is no such stack or version, or its package manager does not answer.
+    """
+    name, wanted = read_range(words)
+    entries = []
+    for version in chosen(await versions_of(name), wanted):
+        on_step(f"{name} {version}")
+        try:
+            client = await client_with(name, version)
+        except UserError as error:
+            for policy in policies or _OF_LADDER:
+                row = Row(f"{name} {version}", "", policy, "missing", reason=str(error))
+                entries.append(Entry(row, None))
+        else:
+            entries += await _of_client(client, policies or _OF_LADDER, timeout)
+    return entries
 
 
 async def _of_client(client: Client, policies: Sequence[str], timeout: float) -> list[Entry]:
