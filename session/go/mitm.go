@@ -86,12 +86,12 @@ func ask(t testing.TB, method, path string, body []byte) string {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		t.Fatalf("the session of mitm-demo does not answer (%v): run the test by %s", err, command)
+		t.Fatalf("mitm-demo does not answer (%v): run the test by %s", err, command)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("the session of mitm-demo answers %s (%v): %.500s", response.Status, err, answer)
+		t.Fatalf("mitm-demo answers %s (%v): %.500s", response.Status, err, answer)
 	}
 	return string(answer)
 }
