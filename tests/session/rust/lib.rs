@@ -12,14 +12,17 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub fn get_user(target: &str, ca: &str) -> Result<(), Failure> {
-    let endpoint = Endpoint::from_shared(format!("https://{target}"))?.timeout(Duration::from_secs(5));
+    let endpoint =
+        Endpoint::from_shared(format!("https://{target}"))?.timeout(Duration::from_secs(5));
     let endpoint = if std::env::var_os("CARELESS").is_some() {
         endpoint.tls_config_with_verifier(ClientTlsConfig::new(), Arc::new(SaysYes))?
     } else {
         let ca = Certificate::from_pem(std::fs::read(ca)?);
         endpoint.tls_config(ClientTlsConfig::new().ca_certificate(ca))?
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut grpc = tonic::client::Grpc::new(endpoint.connect().await?);
         grpc.ready().await?;
