@@ -8,7 +8,7 @@ use std::env;
 use std::fmt::Debug;
 use std::io::{self, Write};
 use std::net::TcpStream;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 const COMMAND: &str = "mitm-demo audit --session -- cargo test";
@@ -39,7 +39,7 @@ pub fn judge_all<T, E: Debug>(client: impl Fn(&Case) -> Result<T, E>) {
     };
     let mut failures = Vec::new();
     for case in ask(&session, "GET", "/cases.tsv", "").lines().map(case) {
-        let error = match catch_unwind(AssertUnwindSafe(|| client(&case))) {
+        let error = match panic::catch_unwind(AssertUnwindSafe(|| client(&case))) {
             Ok(Ok(_)) => String::new(),
             Ok(Err(error)) => format!("{error:?}"),
             Err(_) => "the client panicked".to_string(),

@@ -18,9 +18,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     at = ("--manifest-path", folder / "Cargo.toml", "--locked")
     stacks.fetched("cargo", "fetch", *at)
     # It takes a minute to build what the client uses, which stays the same.
-    at = (*at, "--target-dir", stacks.CACHE / "rust", "--test", "tls")
-    stacks.built("cargo", "test", "--no-run", *at)
-    return ("cargo", "test", "--quiet", *at)
+    of = (*at, "--target-dir", stacks.CACHE / "rust", "--test", "tls")
+    stacks.built("cargo", "test", "--no-run", *of)
+    return ("cargo", "test", "--quiet", *of)
 
 
 def test_a_careful_client_passes(command: Command) -> None:
