@@ -66,7 +66,9 @@ def conclude(
             code, reason = 3, "inconclusive: not all was tried"
         reason += _of_shards(report.scope, whole=whole)
     failed = next((c for c in report.controls if c.outcome != "pass"), None)
-    advice = report.doubts + advice_on(failed) if failed else ()
+    advice = report.doubts if failed else ()
+    if failed and not report.in_session:
+        advice += advice_on(failed)
     return Conclusion(code, reason, advice, failing, known, fixed)
 
 

@@ -48,12 +48,12 @@ def explain(finding: Finding) -> str:
         f"{finding.noun} said": _said(finding) if finding.outcome != "vulnerable" else "",
         "rule": case.rule,
         "fix": cause.fix if cause else finding.fix,
-        "lesson": _first_paragraph(case.lesson),
-        "more": _lesson_of(case),
+        "lesson": first_paragraph(case.lesson),
+        "more": lesson_of(case),
     }
     title = plain(f"{case.name}: {case.title}")
-    lines = [plain(f"{_sentence(cause.says)}."), title] if cause else [title]
-    lines += [_row(label, text) for label, text in rows.items() if text]
+    lines = [plain(f"{sentence(cause.says)}."), title] if cause else [title]
+    lines += [row(label, text) for label, text in rows.items() if text]
     return "\n".join(lines)
 
 
@@ -98,10 +98,10 @@ def _explain_cause(cause: Cause) -> str:
         "happened": f"{worst.case.name}: {worst.reason}",
         "proof": _named(cause.proof),
         "and so": _named(cause.follows),
-        "more": _lesson_of(worst.case),
+        "more": lesson_of(worst.case),
     }
-    head = _filled(f"{_sentence(cause.says)} ({proved_by(cause)}).")
-    return "\n".join([head, *(_row(label, text) for label, text in rows.items() if text)])
+    head = _filled(f"{sentence(cause.says)} ({proved_by(cause)}).")
+    return "\n".join([head, *(row(label, text) for label, text in rows.items() if text)])
 
 
 def _explain_undecided(undecided: Sequence[Finding]) -> list[str]:
@@ -111,7 +111,7 @@ def _explain_undecided(undecided: Sequence[Finding]) -> list[str]:
     return [
         explain(alike[0])
         if len(alike) == 1
-        else "\n".join([_filled(f"Undecided: {_named(alike)}"), _row("reason", alike[0].reason)])
+        else "\n".join([_filled(f"Undecided: {_named(alike)}"), row("reason", alike[0].reason)])
         for alike in groups
     ]
 
@@ -168,7 +168,7 @@ def _remedied(reason: str, longer_name: str) -> str:
     return f"{_CANNOT}{re.sub(_CLOCK, 'another clock', reason)}"
 
 
-def _lesson_of(case: Case) -> str:
+def lesson_of(case: Case) -> str:
     """The command that shows the lesson; "" for what is not of the catalogue."""
     name = plain_name(case.name.removesuffix(CRASH))
     return f"mitm-demo show {name}" if name in content.to_try() else ""
@@ -187,7 +187,7 @@ def explain_control(control: Finding, doubts: Sequence[str] = ()) -> str:
     rows += [("", line) for line in further_lines(control)]
     rows += [("fix", text) for text in doubts or (fix,)]
     head = f"Nothing is proved: the {who} does not get through with the genuine certificate."
-    return "\n".join([head, *(_row(label, text) for label, text in rows if text)])
+    return "\n".join([head, *(row(label, text) for label, text in rows if text)])
 
 
 def further_lines(control: Finding) -> tuple[str, ...]:
@@ -236,7 +236,8 @@ def describe_weight(case: Case) -> str:
     return ", ".join([case.severity, *(f"CWE-{number}" for number in case.cwe)])
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """A text as the beginning of a sentence."""
     return plain(f"{text[:1].upper()}{text[1:]}")
 
 
@@ -252,7 +253,8 @@ def _said(finding: Finding) -> str:
     return finding.said if finding.said not in finding.reason else ""
 
 
-def _row(label: str, text: str) -> str:
+def row(label: str, text: str) -> str:
+    """A line, or several, with what it is about in front."""
     indent = " " * (_LABEL + 2)
     first = f"  {plain(label):<{_LABEL}}"
     return textwrap.fill(
@@ -260,6 +262,7 @@ def _row(label: str, text: str) -> str:
     )
 
 
-def _first_paragraph(lesson: str) -> str:
+def first_paragraph(lesson: str) -> str:
+    """What a lesson begins with, in one line."""
     paragraphs = (p.strip() for p in lesson.split("\n\n"))
     return " ".join(next((p for p in paragraphs if p and not p.startswith("#")), "").split())

@@ -119,6 +119,7 @@ class Report(msgspec.Struct, frozen=True):
         doubts: what may be wrong with how the client was run, if a control failed.
         problem: why the audit is not whole, whatever came of the certificates; "" if it is.
         scope: what was tried; None if nobody says.
+        in_session: whether a test suite has run the client, and so told it what it is told.
     """
 
     controls: tuple[Finding, ...]
@@ -127,6 +128,7 @@ class Report(msgspec.Struct, frozen=True):
     doubts: tuple[str, ...] = ()
     problem: str = ""
     scope: Scope | None = None
+    in_session: bool = False
 
     @property
     def conclusive(self) -> bool:

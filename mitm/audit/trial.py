@@ -42,13 +42,14 @@ RunClient = Callable[[Endpoint, asyncio.Event], Awaitable[ClientRun]]
 
 
 @asynccontextmanager
-async def stand_in(status: int = 0) -> AsyncIterator[Upstream]:
+async def stand_in(status: int = 0, page: str = "") -> AsyncIterator[Upstream]:
     """A server that answers any call, while the block lasts.
 
     Args:
         status: the gRPC status of each answer.
+        page: a text for browsers; "" for none.
     """
-    async with StandIn(status) as server:
+    async with StandIn(status, page) as server:
         yield Upstream(server.address, tls=False)
 
 

@@ -32,7 +32,7 @@ from mitm.audit.command import trust_setting
 from mitm.audit.limbo import load_limbo
 from mitm.audit.program import program_of
 from mitm.audit.reports import source_of_command
-from mitm.audit.session import run_session
+from mitm.audit.session import INTERRUPTED, run_session
 from mitm.audit.setting import LONG_NAME, NAME_BEHIND_PROXY, ROOTS, WAYS, Roots, Setting, Way
 from mitm.audit.slots import WAITING
 from mitm.audit.stack import stack_of_command
@@ -302,7 +302,10 @@ def audit(
         _progress(0 if session else len(suite.cases) + 2) as on_finding,
     ):
         audited = in_loop(play(on_finding, recording.tap))
-    return recording.exit_code(reporting.tell(audited, source_of_command(words)))
+    code = recording.exit_code(reporting.tell(audited, source_of_command(words)))
+    if audited.problem == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code
 
 
 def _client(

@@ -26,6 +26,10 @@ COMMANDS = {
         "mitm.cli.matrix:matrix",
         "Try everything on every client and policy, and hold it against what the policy promises.",
     ),
+    "present": (
+        "mitm.cli.present:present",
+        "Present every forged certificate and attack on a port of its own, until Ctrl-C.",
+    ),
     "list": (
         "mitm.cli.lessons:list_content",
         "List scenarios, certificates, attacks and clients, or those of one kind with more about "

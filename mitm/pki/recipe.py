@@ -47,6 +47,7 @@ Family = Literal[
     "accepted",
     "own",
 ]
+FAMILIES: tuple[Family, ...] = get_args(Family)
 Version = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 # "-1h", "+1d": relative to the moment of forging.
 Offset = Annotated[str, msgspec.Meta(pattern=r"^[+-]\d{1,6}[smhd]$")]
@@ -308,7 +309,7 @@ def place(
     to be accepted; then by name.
     """
     return (
-        get_args(Family).index(family),
+        FAMILIES.index(family),
         get_args(Severity).index(severity),
         ("reject", "accept").index(expect),
         name,

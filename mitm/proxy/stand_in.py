@@ -18,7 +18,8 @@ from mitm.wire.http2 import PREFACE
 _EMPTY_MESSAGE = bytes(5)
 
 # For whatever is not HTTP/2. Many a client of something else takes it as an answer, too.
-_HTTP_1_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_HTTP_1_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%sConnection: close\r\n\r\n%s"
+_PAGE_TYPE = "text/plain; charset=utf-8"
 
 
 class StandIn:
@@ -26,16 +27,18 @@ class StandIn:
 
     Args:
         status: the gRPC status of each answer; 0, with an empty message, is success.
+        page: a text for browsers, and for whoever else speaks HTTP and no gRPC; "" for none.
     """
 
-    def __init__(self, status: int = 0) -> None:
+    def __init__(self, status: int = 0, page: str = "") -> None:
         self._status = status
+        self._page = page.encode()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Transport] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self._status, self._connections), "127.0.0.1", 0
+            lambda: _Connection(self._status, self._page, self._connections), "127.0.0.1", 0
         )
         return self
 
@@ -61,8 +64,9 @@ class StandIn:
 class _Connection(asyncio.Protocol):
     """One connection: HTTP/2 by its preface, anything else as HTTP/1.1."""
 
-    def __init__(self, status: int, connections: set[asyncio.Transport]) -> None:
+    def __init__(self, status: int, page: bytes, connections: set[asyncio.Transport]) -> None:
         self._status = status
+        self._page = page
         self._connections = connections
         self._first = b""
         self._answered = False
@@ -90,7 +94,8 @@ class _Connection(asyncio.Protocol):
                 self._receive(self._h2, self._first)
             elif not PREFACE.startswith(self._first):
                 self._answered = True
-                self._transport.write(_HTTP_1_ANSWER)
+                typed = f"Content-Type: {_PAGE_TYPE}\r\n".encode() if self._page else b""
+                self._transport.write(_HTTP_1_ANSWER % (len(self._page), typed, self._page))
                 self._transport.write_eof()
 
     def _receive(self, connection: h2.connection.H2Connection, data: bytes) -> None:
@@ -111,6 +116,8 @@ class _Connection(asyncio.Protocol):
                 answer = [(":status", "200")]
                 if self._open[stream]:
                     answer.append(("content-type", "application/grpc"))
+                elif self._page:
+                    answer.append(("content-type", _PAGE_TYPE))
                 connection.send_headers(stream, answer)
             case h2.events.DataReceived(stream_id=int(stream), flow_controlled_length=int(length)):
                 connection.acknowledge_received_data(length, stream)
@@ -128,5 +135,7 @@ class _Connection(asyncio.Protocol):
             if self._status == 0:
                 connection.send_data(stream, _EMPTY_MESSAGE)
             connection.send_headers(stream, [("grpc-status", str(self._status))], end_stream=True)
+        elif self._page:
+            connection.send_data(stream, self._page, end_stream=True)
         else:
             connection.end_stream(stream)

@@ -1,13 +1,20 @@
 """`mitm-demo audit --session`, around a test suite that finds its cases by MITM_SESSION."""
 
 import json
+import os
+import shlex
+import signal
+import ssl
 import sys
+import urllib.request
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
-from tests.cli.suite import TOKEN
-from tests.programs import Result, mitm_demo, refused
+from tests.cli.suite import TOKEN, call
+from tests.programs import MITM_DEMO, Result, alive, gone, mitm_demo, refused, running
 
 SUITE = ("--", sys.executable, Path(__file__).parent / "suite.py")
 
@@ -90,3 +97,120 @@ def test_placeholders_are_not_filled_in() -> None:
 
 def test_a_command_that_cannot_be_started_is_told() -> None:
     assert "cannot start" in refused(session("--", "./no-such-command"))
+
+
+def test_ctrl_c_ends_the_tests_and_tells_what_was_judged(tmp_path: Path) -> None:
+    fifo, temporary = tmp_path / "fifo", tmp_path / "tmp"
+    os.mkfifo(fifo)
+    temporary.mkdir()
+    # Its tests, and then it waits to be ended, with a child of its own.
+    script = f"{shlex.join(map(str, SUITE[1:]))} --careless; sleep 600 & echo $$ $! > {fifo}; wait"
+    words = ("--only", SOME, "--junit", tmp_path / "junit.xml", "--", "sh", "-c", script)
+    command = (MITM_DEMO, "audit", "--session", *words)
+    with running(*command, TMPDIR=str(temporary)) as process:
+        pids = [int(pid) for pid in fifo.read_text().split()]
+        assert all(map(alive, pids))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    assert gone(*pids)
+    assert list(temporary.iterdir()) == []
+    assert "2 certificates treated wrongly: attacker-ca, wrong-host" in out
+    assert (tmp_path / "junit.xml").exists()
+
+
+def test_a_time_limit_ends_the_tests() -> None:
+    result = session("--timeout", "5", "--", "sh", "-c", "sleep 600")
+    assert result.code == 3
+    assert "was still running after 5 s" in result.out or "the control failed" in result.out
+
+
+def test_who_never_asked_for_the_cases_is_told_where_they_are() -> None:
+    result = session("--", "true")
+    assert result.code == 3
+    assert "$MITM_SESSION/cases" in result.out
+
+
+def test_reports_and_baseline_are_those_of_every_audit(tmp_path: Path) -> None:
+    known, junit, sarif = tmp_path / "known.json", tmp_path / "a.xml", tmp_path / "a.sarif"
+    first = session("--json", "--junit", junit, "--sarif", sarif, *SUITE, "--careless")
+    assert first.code == 1
+    assert "attacker-ca" in junit.read_text()
+    assert "attacker-ca" in sarif.read_text()
+    known.write_text(first.out)
+    second = session("--baseline", known, *SUITE, "--careless")
+    # What is known fails no test either.
+    assert "--- FAIL" not in second.out
+    assert second.code == 0, second
+
+
+def test_packets_and_secrets_are_recorded(tmp_path: Path) -> None:
+    pcap, keylog = tmp_path / "all.pcapng", tmp_path / "keys"
+    result = session("--pcap", pcap, "--keylog", keylog, *SUITE)
+    assert result.code == 0, result
+    assert pcap.stat().st_size > 1000
+    assert "SERVER_TRAFFIC_SECRET_0" in keylog.read_text()
+
+
+def test_another_name_and_twins_over_tls_1_2() -> None:
+    result = session("--name", "server.lab.mitm-demo.localhost", "--tls", "1.2", *SUITE)
+    assert "--- pass: attacker-ca:tls-1.2" in result.out, result
+
+
+def test_what_only_good_clients_refuse_fails_a_test_with_strict() -> None:
+    only = "ca-without-cert-sign"
+    result = session(*SUITE, "--careless", only=only)
+    assert (result.code, "--- FAIL" in result.out) == (0, False)
+    result = session("--strict", *SUITE, "--careless", only=only)
+    assert (result.code, "--- FAIL" in result.out) == (1, True)
+
+
+# present
+
+
+def test_everything_is_presented_until_ctrl_c(tmp_path: Path) -> None:
+    with running(
+        MITM_DEMO, "present", "expired", "second-connection", TMPDIR=str(tmp_path)
+    ) as process:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        with urllib.request.urlopen(f"{url}cases") as answer:  # noqa: S310
+            cases = {case["name"]: case for case in json.load(answer)["cases"]}
+        assert {"genuine", "expired", "second-connection-3"} <= set(cases)
+        with urllib.request.urlopen(url) as answer:  # noqa: S310
+            assert b"<!doctype html>" in answer.read()
+        with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+            call(cases["expired"], careless=False)
+        call(cases["genuine"], careless=False)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    assert list(tmp_path.iterdir()) == []
+    (line,) = [line for line in out.splitlines() if line.startswith("expired ")]
+    assert cases["expired"]["target"] in line
+    assert "reject (must)" in line
+
+
+def test_a_browser_that_goes_on_finds_a_page_and_others_their_answer() -> None:
+    with running(MITM_DEMO, "present", "--json", "expired") as process:
+        assert process.stdout
+        told = json.loads(process.stdout.readline())
+        assert told["session"].startswith("http://127.0.0.1:")
+        case = told["cases"][0]
+        context = ssl.create_default_context(cafile=case["ca"])
+        with urllib.request.urlopen(f"https://{case['target']}/", context=context) as answer:
+            assert answer.headers.get_content_type() == "text/plain"
+            assert b"mitm-demo" in answer.read()
+        with grpc.secure_channel(
+            case["target"], grpc.ssl_channel_credentials(Path(case["ca"]).read_bytes())
+        ) as channel:
+            ask: Any = channel.unary_unary("/users.v1.UserService/GetUser")
+            assert ask(b"", timeout=20) == b""
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def test_a_word_that_means_nothing_is_told() -> None:
+    assert "did you mean 'expired'" in refused(mitm_demo("present", "expird"))

@@ -18,6 +18,8 @@ from mitm.surroundings import straight
 # Where the command finds the index.
 VARIABLE = "MITM_SESSION"
 
+INTERRUPTED = "it was interrupted"
+
 
 async def run_session(
     suite: Suite,
@@ -60,11 +62,11 @@ async def run_session(
             task = asyncio.current_task()
             assert task
             task.uncancel()
-            problem = "interrupted"
+            problem = INTERRUPTED
         else:
             problem = _problem(code, time_limit)
         report = await session.report(subject)
-    return structs.replace(report, problem=problem)
+    return structs.replace(report, problem=problem, doubts=_doubts(report, asked=index.asked))
 
 
 def _problem(code: int | None, time_limit: float | None) -> str:
@@ -72,3 +74,31 @@ def _problem(code: int | None, time_limit: float | None) -> str:
     if code is None:
         return f"the command was still running after {time_limit:g} s, and was ended"
     return f"the command failed: exit code {code}" if code else ""
+
+
+def _doubts(report: Report, *, asked: bool) -> tuple[str, ...]:
+    """What may be wrong with a test suite whose client does not get through.
+
+    Args:
+        report: what came of it.
+        asked: whether it has asked which cases there are.
+    """
+    failed = next((each for each in report.controls if each.outcome != "pass"), None)
+    if failed is None:
+        return ()
+    if not asked:
+        return (
+            f"The command has not asked which cases there are: ${VARIABLE}/cases tells",
+            "Has it run its tests, or kept an earlier result of them?",
+        )
+    connected = bool(failed.evidence and failed.evidence.connections)
+    if not connected:
+        return (
+            "Does the test give its client the target of the case to dial, and make a call?",
+            "Does the client take a proxy from its environment (https_proxy, grpc_proxy)?",
+        )
+    return (
+        "Does the test give its client the file of the case's CA to trust (ca), or for a client "
+        "that pins, its certificate (pin)?",
+        "Does it have it expect the case's name (server_name), and make a call?",
+    )

@@ -14,12 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
 from mitm.audit.session.listing import cases_as_json, cases_as_lines
 from mitm.audit.session.message import message
+from mitm.audit.session.page import POLICY, page
 from mitm.audit.session.presented import Judgement, Session
 from mitm.evidence import ClientRun
 from mitm.masking import as_json, without_secrets
@@ -39,7 +40,10 @@ _SECONDS = 10.0
 _AT_ONCE = 128
 
 _JSON, _TEXT = "application/json", "text/plain; charset=utf-8"
-_LINES = "text/tab-separated-values; charset=utf-8"
+_LINES, _HTML = "text/tab-separated-values; charset=utf-8", "text/html; charset=utf-8"
+
+# The address of a page holds the token, which is nobody else's.
+_OF_PAGES = (("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer"))
 
 
 class _RequestError(Exception):
@@ -107,6 +111,7 @@ class Index:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._server.closing = True
         # It waits for the thread, which may wait for this loop.
         await asyncio.to_thread(self._server.shutdown)
         self._server.server_close()
@@ -158,15 +163,41 @@ class Index:
                 _must_be(method, "POST")
                 body()
                 self._wait(self._session.reset(name))
+                if "text/html" in request.headers.get("Accept", ""):
+                    return _back_to(name)
                 return _Answer(as_json({"name": name}), _JSON)
+            case ["cases", name, "ca.pem"]:
+                self._must_be_a_case(name)
+                _must_be(method, "GET")
+                return self._ca(name)
+            case [] | [""]:
+                _must_be(method, "GET")
+                if not path:
+                    # The page's links are relative to its folder.
+                    return _elsewhere(f"/{token}/")
+                return _Answer(page(self._session), _HTML, headers=_OF_PAGES)
         raise _RequestError(HTTPStatus.NOT_FOUND, "no such path: there are cases and cases.tsv")
+
+    def _ca(self, name: str) -> _Answer:
+        """What the client of a case is to trust; some cases are about a file that is amiss."""
+        try:
+            text = self._session.cases[name].endpoint.ca_pem.decode("ascii")
+        except (OSError, UnicodeDecodeError):
+            raise _RequestError(
+                HTTPStatus.NOT_FOUND,
+                f"the file with the CA of {name!r} cannot be read, as it should be",
+            ) from None
+        disposition = (("Content-Disposition", 'attachment; filename="ca.pem"'),)
+        return _Answer(text, "application/x-pem-file", headers=disposition)
 
     def _must_be_a_case(self, name: str) -> None:
         if name not in self._session.cases:
             raise _RequestError(HTTPStatus.NOT_FOUND, f"no case of this session is called {name!r}")
 
     def _judge(self, request: "_Handler", name: str, body: bytes) -> _Answer:
-        plain = request.headers.get_content_type() == "text/plain"
+        # What names no type is text by the rules of mail, of which `http.server` has this from.
+        typed = "Content-Type" in request.headers
+        plain = typed and request.headers.get_content_type() == "text/plain"
         error = _error_text(body) if plain else _error_in_json(body)
         said = without_secrets(" ".join((error or "").split()), ())
         run = ClientRun("returned", said=said, failed=error is not None)
@@ -182,9 +213,18 @@ class Index:
         return future.result()
 
 
+def _elsewhere(path: str) -> _Answer:
+    return _Answer("", _TEXT, HTTPStatus.SEE_OTHER, (("Location", path),))
+
+
+def _back_to(name: str) -> _Answer:
+    """To the line of a case on the page, from where its form has come."""
+    return _elsewhere(f"../../#case-{quote(quote(name))}")
+
+
 def _as_object(judgement: Judgement, told: str) -> dict[str, object]:
     return {
-        "name": judgement.name,
+        "name": judgement.case.name,
         "outcome": judgement.finding.outcome,
         "fails": judgement.word == "fail",
         "reason": judgement.finding.reason,
@@ -269,18 +309,27 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RequestError(HTTPStatus.BAD_REQUEST, "the body is shorter than announced")
         return body
 
+    def version_string(self) -> str:
+        """What it calls itself: nothing that has to do with anybody's Python."""
+        return "mitm-demo"
+
     def log_message(self, *words: object) -> None:
         """Say nothing: the terminal is the test framework's."""
 
 
 class _Server(ThreadingHTTPServer):
-    """Listens on loopback, and answers so many requests at once."""
+    """Listens on loopback, and answers so many requests at once.
+
+    Attributes:
+        closing: nobody is waited for any more.
+    """
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 1024
 
     def __init__(self, handler: Callable[..., BaseHTTPRequestHandler]) -> None:
+        self.closing = False
         self._room = threading.Semaphore(_AT_ONCE)
         super().__init__((_HOST, 0), handler)
 
@@ -290,7 +339,10 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = _HOST, self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._room.acquire()
+        while not self._room.acquire(timeout=0.1):
+            if self.closing:
+                self.shutdown_request(request)
+                return
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:

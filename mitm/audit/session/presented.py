@@ -1,6 +1,7 @@
 """The cases of a session: presented all at once, judged in any order, as often as is asked."""
 
 import asyncio
+import resource
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -40,6 +41,12 @@ _CALLED_BEFORE = (
 )
 NEVER_TRIED = "never tried: nothing has connected to it"
 
+# Files of one play: a listener at each of two addresses, and a connection, which is one towards the
+# client, and two between the interceptor and the stand-in. An attack has some plays; most cases are
+# none.
+_FILES, _PLAYS = 5, 2
+_FILES_BESIDES = 128
+
 # Runs that are kept of one case. Who asks more often has shown before what the client does.
 _MOST = 50
 
@@ -54,10 +61,9 @@ class Judgement(NamedTuple):
             not be exercised.
     """
 
-    name: str
+    case: "PresentedCase"
     word: Word
     finding: Finding
-    endpoint: Endpoint
 
 
 class _Run(NamedTuple):
@@ -188,8 +194,10 @@ class Session:
         """Begin to present them.
 
         Raises:
-            UserError: the kernel has no port for one of them.
+            UserError: too few files may be open for all of them, or the genuine certificate cannot
+                be presented.
         """
+        _make_room(len(self._suite.cases))
         ready: dict[str, pki.Presentation] = {}
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="mitm-demo-")))
@@ -280,7 +288,7 @@ class Session:
         case = self.cases[name]
         run = await case.take(client, asked=True)
         finding = case.judged(run, self._control)
-        return Judgement(name, self._word(finding), finding, case.endpoint)
+        return Judgement(case, self._word(finding), finding)
 
     def _word(self, finding: Finding) -> Word:
         if finding.case.name == CONTROL:
@@ -317,7 +325,7 @@ class Session:
         findings = tuple(self._finding(case, control) for case in self._suite.cases)
         subject = msgspec.structs.replace(subject, stack=stack_said(control, subject.stack))
         scope = self._suite.scope(USUAL.roots, USUAL.mode)
-        return Report(controls, findings, subject, scope=scope)
+        return Report(controls, findings, subject, scope=scope, in_session=True)
 
     def _finding(self, case: Case, control: Observation | None) -> Finding:
         if case.offer and not (case.unsupported or case.not_exercised):
@@ -334,6 +342,25 @@ class Session:
         if case.attack is None:
             return played[0][1]
         return with_untried(of_plays(case, played))
+
+
+def _make_room(cases: int) -> None:
+    """See to it that enough files may be open, as far as this is for us to say (setrlimit(2)).
+
+    Raises:
+        UserError: it is not.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_BESIDES + _FILES * _PLAYS * cases
+    if allowed == resource.RLIM_INFINITY or allowed >= wanted:
+        return
+    given = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (given, most))
+    if given < wanted // 2:
+        raise UserError(
+            f"no more than {given} files may be open, too few for {cases} cases at once: allow "
+            f"{wanted}, with 'ulimit -n {wanted}' say, or choose fewer with --only"
+        )
 
 
 def in_words(play: Play) -> str:
