@@ -1,7 +1,6 @@
 """`mitm-demo present`: what a client can be tried with, all at once, until Ctrl-C."""
 
 import asyncio
-import sys
 
 import click
 from rich.console import Console
@@ -62,13 +61,11 @@ async def _present(suite: Suite, *, json_: bool) -> None:
             click.echo(as_json({"session": index.url, "cases": cases}))
         else:
             _show(console(), session, index)
-        sys.stdout.flush()
         await asyncio.Event().wait()
 
 
 def _show(console: Console, session: Session, index: Index) -> None:
-    """The address of the index, and a line for each case."""
-    click.echo(f"{index.url}/")
+    """The address of the index, and a line for each case; all of it at once."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for _ in range(3):
         table.add_column(no_wrap=True)
@@ -77,6 +74,9 @@ def _show(console: Console, session: Session, index: Index) -> None:
         does = f"{case.case.expect} ({case.case.severity})"
         row = (case.name, case.endpoint.target, does, case.title)
         table.add_row(*(Text(plain(cell)) for cell in row))
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
     ca = next(iter(session.cases.values())).endpoint.ca_file
-    click.echo(f"The CA to trust: {ca}; Ctrl-C ends it")
+    # Whoever reads the first line, a program, has it first; whoever looks at a terminal, last.
+    last = f"The CA to trust is in {ca}. For your browser: {index.url}/ (Ctrl-C ends it)"
+    click.echo(f"{index.url}/\n{captured.get()}{last}")
