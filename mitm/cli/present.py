@@ -79,4 +79,4 @@ def _show(console: Console, session: Session, index: Index) -> None:
     ca = next(iter(session.cases.values())).endpoint.ca_file
     # Whoever reads the first line, a program, has it first; whoever looks at a terminal, last.
     last = f"The CA to trust is in {ca}. For your browser: {index.url}/ (Ctrl-C ends it)"
-    click.echo(f"{index.url}/\n{captured.get()}{last}")
+    click.echo(f"{index.url}/\n{captured.get()}\n{last}")

@@ -174,7 +174,8 @@ def test_everything_is_presented_until_ctrl_c(tmp_path: Path) -> None:
         MITM_DEMO, "present", "expired", "second-connection", TMPDIR=str(tmp_path)
     ) as process:
         assert process.stdout
-        url = process.stdout.readline().strip()
+        lines = list(iter(process.stdout.readline, "\n"))
+        url = lines[0].strip()
         with urllib.request.urlopen(f"{url}cases") as answer:  # noqa: S310
             cases = {case["name"]: case for case in json.load(answer)["cases"]}
         assert {"genuine", "expired", "second-connection-3"} <= set(cases)
@@ -184,11 +185,11 @@ def test_everything_is_presented_until_ctrl_c(tmp_path: Path) -> None:
             call(cases["expired"], careless=False)
         call(cases["genuine"], careless=False)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err == ""
     assert list(tmp_path.iterdir()) == []
-    (line,) = [line for line in out.splitlines() if line.startswith("expired ")]
+    (line,) = [line for line in lines if line.startswith("expired ")]
     assert cases["expired"]["target"] in line
     assert "reject (must)" in line
 
