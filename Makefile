@@ -11,7 +11,12 @@ LOWEST := tests/audit/test_in_process.py tests/audit/test_upstream.py tests/cli/
   tests/pki tests/plugin tests/proxy/test_grpcio.py tests/proxy/test_rewriting_grpcio.py tests/tls \
   tests/wire tests/test_client.py tests/test_server.py
 
-.PHONY: demo test lowest lint bench proto catalogue limits picture zoo
+# What another Python may change: its ssl, asyncio and signals, and what is installed for it.
+PYTHONS := tests/audit/test_in_process.py tests/cli/test_completion.py tests/cli/test_ends.py \
+  tests/cli/test_interrupt.py tests/cli/test_run.py tests/cli/test_start.py tests/messages tests/pki \
+  tests/plugin tests/test_programs.py tests/tls tests/wire
+
+.PHONY: demo test lowest pythons constraints lint bench proto catalogue limits picture zoo
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
@@ -21,6 +26,12 @@ test: .venv/ready-dev  ## run the tests
 
 lowest: .venv/lowest/ready  ## run tests on the lowest version of everything that pyproject.toml allows
 	.venv/lowest/bin/pytest -n 2 $(LOWEST)
+
+pythons: .venv/ready-dev  ## run tests on every other Python that is here; all of them with PYTHONS=tests
+	scripts/pythons.sh $(PYTHONS)
+
+constraints:  ## write down the versions that development and CI install, with hashes (needs uv)
+	scripts/constraints.sh $(if $(UPGRADE),--upgrade)
 
 lint: .venv/ready-dev  ## check style and types
 	$(BIN)/ruff check .
@@ -50,9 +61,11 @@ picture: .venv/ready-dev  ## export the README's picture from a real run
 	$(BIN)/pip install --quiet --editable '.[server]'
 	touch $@
 
-.venv/ready-dev: pyproject.toml | python
+# What was tried is what is installed, to the byte. What a user's pip finds today is tried by .ci/run.
+.venv/ready-dev: pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --require-hashes --requirement constraints.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@ .venv/ready
 
 .venv/lowest/ready: pyproject.toml scripts/lowest.py | python
