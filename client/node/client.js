@@ -2,7 +2,7 @@
 // policies.js.
 //
 // Contract: ../README.md. Output is one JSON line; exit code 0, 1 if the call failed, 2 wrong usage,
-// 4 if Node cannot do what the policy says. With --batch it is asked, and answers, line by line.
+// 4 if grpc-js cannot do what the policy says. With --batch it is asked, and answers, line by line.
 
 import diagnostics from 'node:diagnostics_channel';
 import { once } from 'node:events';
@@ -38,16 +38,18 @@ async function answered(options, UserService) {
       const { policy } = asked;
       return { unsupported: { policy, reason: error.message } };
     }
-    // What has no such code failed on the connection that pinned-key makes beforehand.
-    const code = grpc.status[error.code] ?? 'UNAVAILABLE';
-    return { error: { code, message: error.details ?? error.message } };
+    // What is not from the call is from making credentials of a file that OpenSSL cannot read.
+    const code = grpc.status[error.code];
+    return code
+      ? { error: { code, message: error.details } }
+      : { usage: { message: error.message } };
   }
 }
 
 /** Ask the server for a user, with the token that identifies this client. */
 async function getUser(options, UserService) {
   const deadline = Date.now() + options.timeout * 1000;
-  const trust = await policies[options.policy](options);
+  const trust = policies[options.policy](options);
   const client = new UserService(options.target, trust, {
     // Channels to one target share their connections, unless told not to: in a batch, a call would
     // go over one that an earlier call has verified.

@@ -1,7 +1,5 @@
-import { createHash, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
-import { connect, createSecureContext } from 'node:tls';
+import { createSecureContext } from 'node:tls';
 
 import { ChannelCredentials } from '@grpc/grpc-js';
 
@@ -20,7 +18,7 @@ export const policies = {
 /** The options are no good: what is wrong with them. */
 export class UsageError extends Error {}
 
-/** What this version of Node cannot do. */
+/** Node or grpc-js cannot do what a policy says, and why. */
 export class UnsupportedError extends Error {}
 
 /** No encryption: everybody on the way reads along. */
@@ -64,20 +62,14 @@ function skipHostname({ ca }) {
 }
 
 /**
- * The server's key is pinned, whatever certificate it stands in. `checkServerIdentity` is no place
- * for that: it is asked only of a chain that was verified already, and, with
- * `rejectUnauthorized: false`, asked for nothing. So the certificate is fetched first, its key
- * compared, and then this certificate is the only one that the channel trusts.
+ * The server's key is pinned, whatever certificate it stands in. A `checkServerIdentity` that
+ * compares keys is no way to do that: it is asked only about a chain that was found good, and with
+ * `rejectUnauthorized: false` its answer counts for nothing.
  */
-async function pinnedKey({ target, serverName, pin, timeout }) {
-  const expected = keyHash(new X509Certificate(read('--pin', pin)));
-  const shown = await shownBy(target, serverName, timeout);
-  if (keyHash(shown) !== expected) {
-    throw new Error(`the server's key has the SHA-256 ${keyHash(shown)}, pinned is ${expected}`);
-  }
-  return ChannelCredentials.createFromSecureContext(onlyRoot(shown.toString()), {
-    checkServerIdentity: () => undefined,
-  });
+function pinnedKey() {
+  throw new UnsupportedError(
+    'grpc-js asks checkServerIdentity only about a chain that it has verified, so that a key alone cannot be pinned; pin the certificate',
+  );
 }
 
 // Where distributions keep their roots: Debian, Fedora, openSUSE, Alpine.
@@ -98,42 +90,6 @@ function onlyRoot(pem) {
     );
   }
   return createSecureContext({ ca: pem, allowPartialTrustChain: true });
-}
-
-/** The SHA-256 of a certificate's SubjectPublicKeyInfo. */
-function keyHash(certificate) {
-  const key = certificate.publicKey.export({ type: 'spki', format: 'der' });
-  return createHash('sha256').update(key).digest('hex');
-}
-
-/** The certificate that the server shows. Nothing is said to it, and nothing believed. */
-function shownBy(target, serverName, timeout) {
-  const { hostname, port } = new URL(`tcp://${target}`);
-  const host = hostname.replace(/^\[|\]$/g, '');
-  const name = serverName ?? host;
-  return new Promise((resolve, reject) => {
-    const socket = connect({
-      host,
-      port,
-      servername: isIP(name) ? '' : name,
-      ALPNProtocols: ['h2'],
-      rejectUnauthorized: false,
-    });
-    const late = setTimeout(
-      () => socket.destroy(new Error('no certificate came in time')),
-      timeout * 1000,
-    );
-    socket.once('secureConnect', () => {
-      const certificate = socket.getPeerX509Certificate();
-      if (certificate) resolve(certificate);
-      socket.destroy();
-    });
-    socket.once('error', reject);
-    socket.once('close', () => {
-      clearTimeout(late);
-      reject(new Error('the connection was closed before a certificate came'));
-    });
-  });
 }
 
 function read(option, path) {

@@ -81,6 +81,22 @@ def pinned(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(root_certificates=read(arguments.pin, "--pin"))
 
 
+def skip_hostname(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
+    """Half right: the chain is verified, but not for whom it is."""
+    raise Unsupported(
+        "grpcio has no switch for the check of the name alone: a name override has it ask for "
+        "another name, not for any"
+    )
+
+
+def pinned_key(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
+    """The server's key is pinned, whatever certificate it stands in."""
+    raise Unsupported(
+        "grpcio shows no certificate to Python before the request is sent, so that its key cannot "
+        "be compared in time; pin the certificate"
+    )
+
+
 POLICIES = {
     "insecure": insecure,
     "skip-verify": skip_verify,
@@ -88,6 +104,8 @@ POLICIES = {
     "ca-file": ca_file,
     "system-roots": system_roots,
     "pinned": pinned,
+    "skip-hostname": skip_hostname,
+    "pinned-key": pinned_key,
 }
 
 # Channels to one target share their connections, unless told not to: in a batch, a call would go
