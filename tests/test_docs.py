@@ -28,7 +28,7 @@ _LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 _EXIT_CODE = re.compile(r"exit code (\d)")
 
 # These go on until they are told to end.
-_SERVICES = ("serve", "proxy")
+_SERVICES = ("serve", "proxy", "present")
 
 
 BLOCKS = [
@@ -58,6 +58,9 @@ def test_the_commands_of_a_block_work_one_after_the_other(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my-client").write_text(MY_CLIENT)
     (tmp_path / "my-client").chmod(0o755)
+    suite = f"#!{sys.executable}\n{(ROOT / 'tests' / 'cli' / 'suite.py').read_text()}"
+    (tmp_path / "my-tests").write_text(suite)
+    (tmp_path / "my-tests").chmod(0o755)
     # As on a company's laptop, whose proxy knows nothing of what is dialled here.
     monkeypatch.setenv("https_proxy", NOWHERE)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -75,7 +78,9 @@ def test_the_commands_of_a_block_work_one_after_the_other(
             if words[0] == "make":
                 _assert_target(words[1])
             elif words[0] == "mitm-demo" and words[1] in _SERVICES:
-                listen = [] if "--listen" in words else ["--listen", f"127.0.0.1:{free['50051']}"]
+                listen = ["--listen", f"127.0.0.1:{free['50051']}"]
+                if "--listen" in words or words[1] == "present":
+                    listen = []
                 service = running(
                     MITM_DEMO, *words[1:], *listen, PYTHONUNBUFFERED="1", COLUMNS="250"
                 )
