@@ -8,6 +8,7 @@ import click
 from mitm.cli import completion
 from mitm.cli.loading import loading
 from mitm.cli.seconds import Seconds
+from mitm.cli.shard import shard_option
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -58,6 +59,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="STACK=FROM..TO",
     help="In place of clients: past versions of grpcio, grpc-go or grpc-js.",
 )
+@shard_option
 @click.option("--against", type=_FILE, help="An earlier --json: tell what has changed since.")
 def matrix(
     clients: tuple[str, ...],
@@ -70,6 +72,7 @@ def matrix(
     go_on: bool,
     versions: str | None,
     against: Path | None,
+    shard: tuple[int, int] | None,
 ) -> int:
     """Try everything on every client and policy, and hold it against what the policy promises.
 
@@ -79,6 +82,7 @@ def matrix(
     mitm-demo matrix --certs must,no-san
     mitm-demo matrix --json matrix.json --html matrix.html
     mitm-demo matrix --json matrix.json --continue    after Ctrl-C
+    mitm-demo matrix --shard 1/3 --json 1.json        on one of three hosts; then merge
     mitm-demo matrix --against matrix.json            what an update has changed
     mitm-demo matrix --versions grpcio=1.60..1.85     which version mended or broke what
 
@@ -105,6 +109,7 @@ def matrix(
         go_on=go_on,
         against=against,
         versions=versions,
+        shard=shard,
     )
 
 

@@ -27,7 +27,7 @@ from mitm.matrix.against import compare
 from mitm.matrix.conclusion import conclude
 from mitm.matrix.entries import entries_of, ladder_of
 from mitm.matrix.page import as_html
-from mitm.matrix.record import Matrix, Row, load_matrix
+from mitm.matrix.record import Matrix, Row, Share, load_matrix
 from mitm.matrix.run import Entry, Listeners, count_of, run_matrix
 
 _STDOUT = Path("-")
@@ -45,6 +45,7 @@ def run(
     go_on: bool,
     against: Path | None,
     versions: str | None,
+    shard: tuple[int, int] | None,
 ) -> int:
     """Try the matrix, and tell of it; the exit code.
 
@@ -59,6 +60,7 @@ def run(
         go_on: whether rows are taken from the JSON that is there.
         against: the JSON of an earlier run, to compare with.
         versions: a stack and its versions, in place of clients; None for clients.
+        shard: which part of the rows is tried, and of how many; None for all of them.
 
     Raises:
         UserError: there is no such client, policy or certificate, or a file cannot be read or
@@ -79,6 +81,9 @@ def run(
             entries = in_loop(ladder_of(versions, policies, timeout, on_step))
     else:
         entries = in_loop(entries_of(to_try, policies, timeout))
+    share = None
+    if shard:
+        entries, share = _shared(entries, *shard)
     known = _known(files.json_path, go_on, entries, [case.name for case in suite.cases])
     with _progress(count_of(entries, suite, known)) as on_finding:
         try:
@@ -91,6 +96,7 @@ def run(
                     waiting=0 if jobs else WAITING,
                     known=known,
                     listeners=Listeners(on_finding, files.keep),
+                    share=share,
                 )
             )
         except KeyboardInterrupt:
@@ -114,6 +120,17 @@ def run(
     comparison = compare(old, made, {case.name for case in made.cases})
     matrix_table.show_changes(told, comparison)
     return comparison.exit_code
+
+
+def _shared(entries: Sequence[Entry], number: int, of: int) -> tuple[list[Entry], Share]:
+    """The rows of one part, the same on every host; a client that is not here has rows as well."""
+    if of > len(entries):
+        raise UserError(
+            f"--shard {number}/{of}: there is nothing in some of these, as there are only "
+            f"{len(entries)} rows: make no more shards than that"
+        )
+    keys = sorted(entry.row.key for entry in entries)[number - 1 :: of]
+    return [e for e in entries if e.row.key in keys], Share((number,), of, len(entries))
 
 
 def _load(name: str) -> list[Client]:

@@ -141,6 +141,24 @@ class Reporting:
 
         self._summary_file = AddedTo("--summary", self._summary) if self._summary else None
 
+    def must_be_json_or_table(self) -> None:
+        """Insist that nothing was asked for that is of an audit alone.
+
+        Raises:
+            UserError: it was.
+        """
+        asked = {
+            "--strict": self._strict,
+            "--junit": self._junit,
+            "--sarif": self._sarif,
+            "--summary": self._summary,
+            "--source": self._source,
+            "--baseline": self._baseline,
+        }
+        for option, value in asked.items():
+            if value:
+                raise UserError(f"{option} is for the reports of an audit, and this is of a matrix")
+
     def counts(self, finding: Finding) -> bool:
         """Whether a finding is one that a build fails for, and new."""
         if self._known and self._known.knows(finding):

@@ -17,8 +17,28 @@ class Conclusion(NamedTuple):
     reason: str
 
 
-def conclude(matrix: Matrix) -> Conclusion:
+def conclude(matrix: Matrix, *, whole: bool = False) -> Conclusion:
     """Say what a matrix comes to.
+
+    Args:
+        matrix: its rows.
+        whole: whether all shards are to be here; one by itself is judged by its own rows.
+    """
+    conclusion = _conclude(matrix)
+    if not matrix.share:
+        return conclusion
+    of = matrix.share.of
+    if not whole:
+        own = ", ".join(map(str, matrix.share.shards))
+        return conclusion._replace(reason=f"{conclusion.reason} (of shard {own} of {of} alone)")
+    if conclusion.exit_code == 0:
+        conclusion = Conclusion(3, "inconclusive: not all was tried")
+    missing = ", ".join(map(str, matrix.share.missing))
+    return conclusion._replace(reason=f"{conclusion.reason}; missing: shard {missing} of {of}")
+
+
+def _conclude(matrix: Matrix) -> Conclusion:
+    """Say what its rows come to.
 
     What was seen to be taken comes first. A client that is not here, or a policy that a stack
     cannot express, is told and no failure; nor is `no-ca` without a control: where the roots are

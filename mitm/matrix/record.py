@@ -1,12 +1,13 @@
 """What a matrix is made of, as it stands in its JSON: cells, rows, and the cases they are of."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from mitm import masking
 from mitm.audit.finding import Outcome
+from mitm.audit.scope import Number
 from mitm.errors import UserError
 from mitm.matrix.promise import Promised
 
@@ -105,18 +106,44 @@ class Row(msgspec.Struct, frozen=True):
         return [cell for cell in self.cells if cell.kept in ("broken", "crashed")]
 
 
+class Share(msgspec.Struct, frozen=True):
+    """Which rows of a matrix these are, where several hosts share it.
+
+    Attributes:
+        shards: the parts that are here, by their numbers.
+        of: into how many it was split.
+        rows: that it has in all.
+    """
+
+    shards: Annotated[tuple[Number, ...], msgspec.Meta(min_length=1)]
+    of: Number
+    rows: Number
+
+    @property
+    def missing(self) -> list[int]:
+        """The parts that are not here."""
+        return sorted({*range(1, self.of + 1)} - {*self.shards})
+
+    @property
+    def expected(self) -> int:
+        """How many rows these parts have."""
+        return sum(len(range(number - 1, self.rows, self.of)) for number in self.shards)
+
+
 class Matrix(msgspec.Struct, frozen=True):
     """Rows over the same cases.
 
     Attributes:
         tool: name and version of what has made it.
         name: that clients were to expect in a certificate.
+        share: which rows these are; None for all of them.
     """
 
     tool: dict[str, str]
     name: str
     cases: tuple[ShownCase, ...]
     rows: tuple[Row, ...]
+    share: Share | None = None
 
     def as_json(self) -> str:
         """For programs, and for `--against` and `--continue`."""

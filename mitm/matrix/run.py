@@ -13,7 +13,7 @@ from mitm.audit.slots import Slots
 from mitm.errors import UserError
 from mitm.lab.batch import BatchClient
 from mitm.lab.client_run import PolicyUnsupported
-from mitm.matrix.record import Matrix, Row
+from mitm.matrix.record import Matrix, Row, Share
 from mitm.matrix.trial import fitted, shown, try_row
 
 # Rows that are begun before others are done. The last runs of a row are few, or wait.
@@ -56,6 +56,7 @@ async def run_matrix(
     waiting: int,
     known: Iterable[Row] = (),
     listeners: Listeners = _NOBODY,
+    share: Share | None = None,
 ) -> Matrix:
     """Try everything on every row.
 
@@ -67,6 +68,7 @@ async def run_matrix(
         waiting: how many more that have been refused, and try again.
         known: rows that an earlier run has finished, which are not tried again.
         listeners: who is told how it goes.
+        share: which of all rows these are; None for all.
 
     Raises:
         UserError: a client cannot be started.
@@ -79,7 +81,7 @@ async def run_matrix(
 
     def so_far() -> Matrix:
         rows = (done[e.row.key] for e in entries if e.row.key in done)
-        return Matrix(tool, name, cases, tuple(rows))
+        return Matrix(tool, name, cases, tuple(rows), share)
 
     to_try = iter([entry for entry in entries if entry.row.key not in done])
 
