@@ -414,13 +414,18 @@ class Ended(NamedTuple):
         """What has ended it in the place of its own code: a signal, a panic; "" if nothing has."""
         if self.code is None:
             return ""
-        # A shell adds 128 to the signal that has ended its command (POSIX, "Exit Status").
-        number = -self.code if self.code < 0 else self.code - 128
-        if number in _FAULTS:
-            return _signal_name(number)
+        if fault := fault_of(self.code):
+            return fault
         if self.code in _PANICS and _PANICS[self.code].search(self.stderr):
             return A_PANIC
         return ""
+
+
+def fault_of(code: int) -> str:
+    """The signal of a fault that has ended a program, by its exit code; "" if none has."""
+    # A shell adds 128 to the signal that has ended its command (POSIX, "Exit Status").
+    number = -code if code < 0 else code - 128
+    return _signal_name(number) if number in _FAULTS else ""
 
 
 # Signals by which a program dies of a mistake of its own, not of somebody's wish.

@@ -2,10 +2,11 @@
 
 Run by `mitm-demo audit --session`. Its client speaks TLS by Python's ssl.
 
-    suite.py [--careless] [--fail] [--pass] [WORD...]
+    suite.py [--careless] [--fail] [--pass] [--abort=NAME] [--exit=NAME] [WORD...]
 
 `--careless` verifies nothing; `--fail` ends with 7 and `--pass` with 0, whatever was judged; words
-are the cases that are tried, all by default.
+are the cases that are tried, all by default. With the case NAME, the program is ended by SIGABRT,
+or exits, once the client has made its call.
 """
 
 import json
@@ -59,6 +60,10 @@ def main() -> int:
             call(case, careless="--careless" in sys.argv)
         except (OSError, ValueError) as refusal:
             error = f"{type(refusal).__name__}: {refusal}"
+        if f"--abort={case['name']}" in sys.argv:
+            os.abort()
+        if f"--exit={case['name']}" in sys.argv:
+            return 8
         judgement = judge(case["name"], error)
         if judgement["fails"]:
             failed += 1

@@ -56,6 +56,27 @@ def test_a_command_that_fails_for_another_reason_proves_nothing() -> None:
     assert "the command failed: exit code 7" in result.out
 
 
+def test_a_certificate_that_ends_the_program_is_told_as_a_crash_and_clears_nobody() -> None:
+    result = session(*SUITE, "--abort=attacker-ca")
+    assert result.code == 3, result
+    assert "attacker-ca:crash" in result.out
+    assert "it was shown the certificate, and ended by SIGABRT" in result.out
+    # What would have come behind it.
+    assert "never tried" in result.out[result.out.index("wrong-host") :]
+    careless = session(*SUITE, "--abort=attacker-ca", "--careless")
+    assert "accepted; read: /me" in careless.out
+
+
+def test_what_a_program_has_not_asked_about_when_it_fails_is_undecided() -> None:
+    """As a runner's that has a process for each test: its own exit code tells of no crash."""
+    result = session(*SUITE, "--exit=wrong-host", only="attacker-ca,wrong-host")
+    assert result.code == 3, result
+    undecided = result.out[result.out.index("Inconclusive") : result.out.index("Passed")]
+    assert "wrong-host" in undecided
+    assert "its test ended before it asked what came of that" in undecided
+    assert "attacker-ca" not in undecided
+
+
 def test_a_case_that_was_never_tried_is_told() -> None:
     result = session(*SUITE, "genuine", "genuine-again", "attacker-ca", "mixed-case")
     assert result.code == 3

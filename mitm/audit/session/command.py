@@ -11,7 +11,7 @@ from mitm.audit.finding import Finding, Report, Subject
 from mitm.audit.listener import Upstream
 from mitm.audit.session.index import Index
 from mitm.audit.session.presented import Session
-from mitm.programs import run_openly
+from mitm.programs import fault_of, run_openly
 from mitm.proxy.tap import Tap
 from mitm.surroundings import straight
 
@@ -54,7 +54,7 @@ async def run_session(
             for host in (case.endpoint.host, case.endpoint.name)
         }
         environment = straight(os.environ, *sorted(hosts)) | {VARIABLE: index.url}
-        problem = ""
+        problem, crash = "", ""
         try:
             code = await run_openly(command, environment, time_limit, stdout=stdout)
         except asyncio.CancelledError:
@@ -65,7 +65,8 @@ async def run_session(
             problem = INTERRUPTED
         else:
             problem = _problem(code, time_limit)
-        report = await session.report(subject)
+            crash = fault_of(code or 0)
+        report = await session.report(subject, problem, crash)
     return structs.replace(report, problem=problem, doubts=_doubts(report, asked=index.asked))
 
 
@@ -73,6 +74,8 @@ def _problem(code: int | None, time_limit: float | None) -> str:
     """Why a command counts for nothing; "" if it has ended well."""
     if code is None:
         return f"the command was still running after {time_limit:g} s, and was ended"
+    if fault := fault_of(code):
+        return f"the command was ended by {fault}"
     return f"the command failed: exit code {code}" if code else ""
 
 
@@ -84,7 +87,8 @@ def _doubts(report: Report, *, asked: bool) -> tuple[str, ...]:
         asked: whether it has asked which cases there are.
     """
     failed = next((each for each in report.controls if each.outcome != "pass"), None)
-    if failed is None:
+    # One that got through at first has found its way, and did not come to the end of it.
+    if failed is None or report.controls[0].outcome == "pass":
         return ()
     if not asked:
         return (

@@ -14,7 +14,15 @@ import msgspec
 
 from mitm import pki
 from mitm.audit.case import CONTROL, Case, Suite
-from mitm.audit.finding import Finding, Report, Subject, judge, judge_offer, of_plays
+from mitm.audit.finding import (
+    Finding,
+    Report,
+    Subject,
+    judge,
+    judge_offer,
+    of_plays,
+    with_crashes,
+)
 from mitm.audit.listener import Endpoint, Listener, Seen, Upstream
 from mitm.audit.play import Play, plays_of
 from mitm.audit.setting import USUAL
@@ -39,6 +47,7 @@ _AS_CONTROL_SHOWS = (
 _CALLED_BEFORE = (
     "it takes a client that is called twice, which a session does not ask for: pytest's plugin does"
 )
+_NOT_ASKED = "the client was shown it, and its test ended before it asked what came of that"
 NEVER_TRIED = "never tried: nothing has connected to it"
 
 # Files of one play: a listener at each of two addresses, and a connection, which is one towards the
@@ -310,19 +319,27 @@ class Session:
         else:
             case.listener.begin_anew()
 
-    async def report(self, subject: Subject) -> Report:
+    async def report(self, subject: Subject, problem: str = "", crash: str = "") -> Report:
         """What came of it all, once the client has ended.
 
         Args:
             subject: who that was; its stack, as far as that is known before it has made a call.
+            problem: why its program counts for nothing, "" if it has ended well.
+            crash: the signal of a fault that has ended it, "" if none has.
         """
-        over = ClientRun("ended", failed=True)
+        tried = [case for case in self.cases.values() if case.listener.tried]
+        unasked = [case for case in tried if not case.runs]
+        over = ended = ClientRun("ended", failed=True)
+        if problem:
+            ended = msgspec.structs.replace(over, problem=f"{_NOT_ASKED} ({problem})")
+        if crash and len(unasked) == 1:
+            ended = msgspec.structs.replace(over, crash=crash)
         await asyncio.gather(
-            *(case.take(over, asked=False) for case in self.cases.values() if case.listener.tried)
+            *(case.take(over if case.runs else ended, asked=False) for case in tried)
         )
         control = self._control
         controls = tuple(self.cases[name].finding(None) for name in (CONTROL, AGAIN))
-        findings = tuple(self._finding(case, control) for case in self._suite.cases)
+        findings = tuple(with_crashes(self._finding(case, control) for case in self._suite.cases))
         subject = msgspec.structs.replace(subject, stack=stack_said(control, subject.stack))
         scope = self._suite.scope(USUAL.roots, USUAL.mode)
         return Report(controls, findings, subject, scope=scope, in_session=True)
