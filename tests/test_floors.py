@@ -35,6 +35,7 @@ FLOORS = [
     "mitm.evidence",
     "mitm.verdict",
     "mitm.audit",
+    "mitm.explain",
     "mitm.lab",
     "mitm.matrix",
     "mitm.cli",
@@ -57,6 +58,7 @@ KNOWS_NO = {
     "mitm.capture": (_SOCKETS - {"asyncio", "select"}) | {"mitm.proxy"},
     "mitm.evidence": _IO | _PRINTING,
     "mitm.verdict": _IO | _PRINTING,
+    "mitm.explain": (_IO - {"pathlib"}) | _PRINTING,
 }
 
 _ROOT = Path(mitm.__file__).parent

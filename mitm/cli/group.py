@@ -30,6 +30,10 @@ COMMANDS = {
         "mitm.cli.present:present",
         "Present every forged certificate and attack on a port of its own, until Ctrl-C.",
     ),
+    "explain": (
+        "mitm.cli.explain:explain",
+        "Say what an error of a TLS client means: the likely causes, and what to do in its stack.",
+    ),
     "list": (
         "mitm.cli.lessons:list_content",
         "List scenarios, certificates, attacks and clients, or those of one kind with more about "

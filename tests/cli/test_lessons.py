@@ -13,7 +13,7 @@ from mitm.lab.scenario import scenarios
 from tests.programs import mitm_demo, refused, run, scenario_file
 
 KINDS = ("scenarios", "certs", "attacks", "offers", "clients")
-COMMANDS = ("run", "audit", "list", "show", "proxy", "certs", "serve", "call", "doctor")
+COMMANDS = ("run", "audit", "explain", "list", "show", "proxy", "certs", "serve", "call", "doctor")
 
 
 def test_list_fits_a_screen_and_says_how_to_see_more() -> None:

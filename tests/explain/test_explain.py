@@ -1,0 +1,221 @@
+"""`mitm-demo explain`: errors of TLS clients, as they stand in terminals and logs."""
+
+import json
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from docs.errors import heard_in, measure
+from mitm import content
+from mitm.explain import MEANINGS, Known, load, read
+from mitm.explain.log import Reading
+from tests.programs import MITM_DEMO, mitm_demo, refused
+
+GO = (
+    'rpc error: code = Unavailable desc = connection error: desc = "transport: authentication '
+    "handshake failed: tls: failed to verify certificate: x509: certificate is valid for {}, "
+    'not {}"'
+)
+GRPCIO = (
+    "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.1.2.3:443: Tls handshake "
+    "failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1000007d:SSL "
+    "routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: certificate has expired: OK"
+)
+PYTHON = (
+    "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+    "Hostname mismatch, certificate is not valid for 'api.example'. (_ssl.c:1000)"
+)
+NODE = "Error: self-signed certificate in certificate chain"
+CURL = "curl: (60) SSL: no alternative certificate subject name matches target host name 'db.corp'"
+
+# Names, ports and versions are none that the patterns were made of.
+TEXTS = {
+    GO.format("api.example", "shop"): ("grpc-go", "name", "wrong-host"),
+    GRPCIO: ("grpcio", "dates", "expired"),
+    PYTHON: ("grpclib", "name", "wrong-host"),
+    NODE: ("grpc-js", "issuer", "attacker-ca"),
+    CURL: ("curl", "name", "wrong-host"),
+    # OpenSSL 1.1 and older write it without a hyphen.
+    "Error: self signed certificate in certificate chain": ("grpc-js", "issuer", "attacker-ca"),
+    "first record does not look like a TLS handshake": ("grpc-go", "plaintext", "plaintext-http2"),
+    "x509: certificate has expired or is not yet valid: current time 2031-01-02T03:04:05Z is after "
+    "2030-01-01T00:00:00Z": ("grpc-go", "dates", "expired"),
+    'dial tcp 10.0.0.7:443: connect: connection refused"': ("grpc-go", "nobody-there", ""),
+}  # fmt: skip
+
+
+def known(text: str) -> Reading:
+    return read(text.splitlines(), load(content.ERRORS))
+
+
+def first(reading: Reading) -> Known:
+    return reading.errors[0][0]
+
+
+@pytest.mark.parametrize(("text", "expected"), TEXTS.items())
+def test_an_error_is_named_with_what_shows_it(text: str, expected: tuple[str, str, str]) -> None:
+    stack, cause, certificate = expected
+    found = first(known(text))
+    assert stack in found.stacks
+    name, shown_by = found.cases[0]
+    assert name == cause
+    assert not certificate or certificate in shown_by
+
+
+def test_the_command_names_cause_certificate_and_fix_of_the_stack() -> None:
+    result = mitm_demo("explain", GO.format("a.example", "b.example"))
+    assert result.code == 0, result
+    for said in (
+        MEANINGS["name"].says[1:],
+        "mitm-demo show wrong-host",
+        "ServerName in tls.Config",
+    ):
+        assert said in result.out
+    assert mitm_demo("show", "wrong-host").code == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TypeError: undefined is not a function",
+        "connection error",
+        "rpc error: code = NotFound desc = no such user",
+        "INFO server listening on :50051, certificate loaded",
+        "https://example.com/x509",
+        "the certificate of this course is handed out on Friday",
+        "…",
+        "\x00\x1b[31m",
+    ],
+)
+def test_no_such_error_known_is_an_answer(text: str) -> None:
+    assert not known(text).errors
+    if "\0" not in text:
+        result = mitm_demo("explain", text)
+        assert result.code == 1
+        assert "No such error known" in result.out
+
+
+def test_what_many_cases_say_is_told_as_that() -> None:
+    result = mitm_demo("explain", "UNAVAILABLE: failed to connect to all addresses")
+    assert result.code == 0
+    assert "recognised in part" in result.out
+    assert "causes: the likeliest first" in result.out
+    found = first(known("UNAVAILABLE: failed to connect to all addresses"))
+    assert found.count > 50
+    counts = [len(names) for _, names in found.cases]
+    assert counts == sorted(counts, reverse=True)
+    # One that only says what it is about is told without that.
+    one = GO.format("a.example", "b.example")
+    assert "the likeliest first" not in mitm_demo("explain", one).out
+
+
+# As they stand in logs
+
+FORMS = {
+    "prefix": "2031-05-06T07:08:09.123Z pod-7f9c4 app[17]: ERROR (main) could not sync: {}",
+    "colours": "\x1b[31mERROR\x1b[0m \x1b[1m{}\x1b[0m",
+    "logfmt": 'time=2031-05-06T07:08:09Z level=error msg="sync" err="{}"',
+    "bulleted": "  | caused by: {} | retrying in 5s",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("text", [GO.format("a.example", "b.example"), GRPCIO, PYTHON, NODE, CURL])
+def test_it_is_found_in_whatever_a_log_puts_around_it(text: str, form: str) -> None:
+    around = ["GET /health 200 1ms", FORMS[form].format(text), "GET /health 200 2ms"]
+    reading = known("\n".join(around))
+    assert first(reading) == first(known(text))
+    assert len(reading.errors) == 1
+
+
+@pytest.mark.parametrize("text", [GO.format("a.example", "b.example"), GRPCIO, PYTHON, NODE, CURL])
+def test_it_is_found_in_json_and_wrapped(text: str) -> None:
+    plain = first(known(text))
+    once = json.dumps({"level": "error", "msg": text})
+    assert first(known(once)) == plain
+    assert first(known(json.dumps({"log": once}))) == plain
+    words = text.split(" ")
+    half = len(words) // 2
+    wrapped = f"{' '.join(words[:half])}\n    {' '.join(words[half:])}"
+    assert first(known(wrapped)) == plain
+    crlf = f"before\r\n{text}\r\nbehind\r\n"
+    assert first(known(crlf)) == plain
+
+
+def test_a_log_with_several_errors_tells_each_and_how_often() -> None:
+    log = "\n".join(
+        [NODE, "ok", GO.format("a.example", "b"), NODE.replace("Error", "E"), "ok", NODE]
+    )
+    found = {error.cases[0][0]: times for error, times in known(log).errors}
+    assert found == {"issuer": 3, "name": 1}
+
+
+def test_standard_input_is_read_as_a_log() -> None:
+    log = f"start\n{GRPCIO}\nend\n".encode()
+    done = subprocess.run([MITM_DEMO, "explain", "-"], input=log, capture_output=True, check=False)
+    assert done.returncode == 0, done
+    assert b"expired" in done.stdout
+    empty = subprocess.run([MITM_DEMO, "explain", "-"], input=b"", capture_output=True, check=False)
+    assert empty.returncode == 1
+    assert refused(mitm_demo("explain", " "))
+    assert mitm_demo("explain").code == 2
+
+
+def test_whatever_comes_on_standard_input_is_harmless() -> None:
+    # In a process with little memory: a log is not kept.
+    bounded = f"ulimit -v 700000; exec {MITM_DEMO} explain -"
+    chance = random.Random(1)  # noqa: S311 - the same in every run
+    endless = b"certificate a" * 1_500_000
+    noise = chance.randbytes(1_000_000)
+    terminal = b"\x1b]0;owned\x07 certificate verify failed: \x1b[2J certificate has expired\n"
+    deep = b'{"a":' * 100_000 + b"\\u0000\\ud800" * 10_000
+    for log in (endless, noise, terminal, deep, b"\xff\xfe" * 1000):
+        done = subprocess.run(["bash", "-c", bounded], input=log, capture_output=True, check=False)
+        assert done.returncode in (0, 1), done.stderr
+        assert done.stderr == b""
+        assert b"\x1b" not in done.stdout
+
+
+def test_many_different_lines_end_in_bounded_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mitm.explain.log._LINES", 50)
+    chance = random.Random(2)  # noqa: S311 - the same in every run
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    lines = [f"certificate {''.join(chance.choices(letters, k=9))}" for _ in range(200)]
+    reading = read([NODE, *lines], load(content.ERRORS))
+    assert reading.cut
+    assert first(reading).cases[0][0] == "issuer"
+    assert not read([NODE, *lines[:5]], load(content.ERRORS)).cut
+
+
+# How well: on real runs, with a name that the patterns were not made of
+
+SAMPLE = (
+    "attacker-ca,self-signed,incomplete-chain,wrong-host,lookalike-suffix,expired,not-yet-valid,"
+    "bad-signature,other-key,leaf-as-ca,path-length-exceeded,name-not-permitted,name-excluded,"
+    "eku-client-auth,tls-1.0,no-alpn,plaintext-http2,unknown-critical-extension,md5-signature"
+)
+
+
+def test_messages_of_another_name_are_explained(tmp_path: Path) -> None:
+    """The sample of `python -m docs.errors --measure` that needs nothing but Python."""
+    client = ("--client", "python", "--policy", "ca-file")
+    name = "orders.internal.example.net"
+    audited = mitm_demo("audit", "--json", "--only", SAMPLE, "--name", name, *client)
+    report = tmp_path / "held-out.json"
+    report.write_text(audited.out)
+    heard = list(heard_in(report))
+    assert len(heard) >= 17
+    (measured,) = measure(heard, load(content.ERRORS)).values()
+    assert measured.right / measured.total >= 0.95, measured.missed
+
+
+def test_the_page_and_the_dictionary_are_of_one_run() -> None:
+    page = (content.ROOT / "docs" / "errors.md").read_text()
+    for stack, patterns in load(content.ERRORS).stacks.items():
+        for pattern in patterns:
+            assert f"| {stack} | `{' … '.join(pattern.says)}`".replace("\\|", "|") in page
+    figure = [line for line in page.splitlines() if line.startswith("| **all** |")]
+    assert len(figure) == 1
+    assert float(figure[0].split("|")[3].strip(" %")) >= 95
