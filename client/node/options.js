@@ -55,6 +55,9 @@ export function parseLine(line) {
   if (given === null || typeof given !== 'object' || Array.isArray(given)) {
     throw new UsageError('a line is one JSON object');
   }
+  // JSON.parse has made it a number of 53 bits.
+  const digits = /"id"\s*:\s*(-?\d+)\s*[,}]/.exec(line)?.[1];
+  if (typeof given.id === 'number' && digits) given.id = digits;
   const args = Object.entries(given).map(([name, value]) => {
     if (typeof value !== 'string' && typeof value !== 'number') {
       throw new UsageError(`${name}: neither text nor a number`);

@@ -45,7 +45,7 @@ function caFile({ ca }) {
 
 /** Verification with the machine's own roots, which Node does not use by itself. */
 function systemRoots() {
-  const store = process.env.SSL_CERT_FILE ?? bundles.find(existsSync);
+  const store = process.env.SSL_CERT_FILE || bundles.find(existsSync);
   return ChannelCredentials.createSsl(read('SSL_CERT_FILE', store));
 }
 

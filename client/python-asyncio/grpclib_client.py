@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import grpclib
-import messages
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -148,6 +147,8 @@ def certificate(path: Path) -> x509.Certificate:
 
 async def get_user(arguments: argparse.Namespace) -> Any:
     """Ask the server for a user, with the token that identifies this client."""
+    import messages  # of a folder that --version does without
+
     host, _, port = arguments.target.rpartition(":")
     metadata = {"authorization": f"Bearer {arguments.token}"} if arguments.token else None
     async with asyncio.timeout(arguments.timeout):
