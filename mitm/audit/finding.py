@@ -356,6 +356,7 @@ def _was_late(position: Position, finding: Finding) -> bool:
     return ran_on and position.nth > 1 and not position.total
 
 
+TRY_EACH_POSITION = "try at-position as well"
 ONE_CONNECTION = "the client makes one connection, which each certificate has attacked already"
 
 
@@ -363,7 +364,7 @@ def _not_attacked(control: Observation, missed: Sequence[Kind], reason: str) -> 
     protocols = " and ".join(dict.fromkeys(kind.protocol for kind in missed))
     return (
         f"{reason}; but with the genuine certificate it makes {len(control.made)} connections, and "
-        f"of one ({protocols}) nothing is proved: it was not attacked (try at-position as well)"
+        f"of one ({protocols}) nothing is proved: it was not attacked ({TRY_EACH_POSITION})"
     )
 
 

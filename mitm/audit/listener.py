@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -140,7 +141,8 @@ class Listener:
             elsewhere.
         setting: how the client comes here, and whom its machine trusts.
         on_refused: called each time that the client has left a connection, and may try again.
-        folder: the files for the client are made in a folder of this; None for the usual place.
+        folder: where the files for the client are made, shared with other listeners; None for one
+            of its own.
         ready: what is ready to be presented, by the names of the chains; shared by the listeners
             of one suite, since a rehearsal takes its time.
 
@@ -211,17 +213,18 @@ class Listener:
             intercept=() if self._setting.mode == "reverse" else (host,),
         )
         async with AsyncExitStack() as stack:
-            folder = Path(
-                stack.enter_context(TemporaryDirectory(prefix="mitm-demo-", dir=self._folder))
-            )
-            ca_file, pin_file = folder / "ca.pem", folder / "pin.pem"
-            self._tell(pin_file, self._pin_pem)
+            folder = self._folder
+            planted = self._setting.roots == "system" or self._play.system_pem
+            if folder is None or self._fault or planted:
+                temporary = TemporaryDirectory(prefix="mitm-demo-", dir=folder)
+                folder = Path(stack.enter_context(temporary))
+            pin_file = self._told(folder, "pin", self._pin_pem)
             system_ca_file = None
             if self._setting.roots == "system":
                 store = pki.write_trust_store(folder / "system", self._chain.anchor_pem)
                 ca_file = system_ca_file = store.file
             else:
-                self._tell(ca_file, self._chain.anchor_pem)
+                ca_file = self._told(folder, "ca", self._chain.anchor_pem)
                 if self._play.system_pem:
                     store = pki.write_trust_store(folder / "system", self._play.system_pem)
                     system_ca_file = store.file
@@ -239,12 +242,20 @@ class Listener:
         )
         return self
 
-    def _tell(self, path: Path, pem: bytes) -> None:
-        """Write a file that tells the client whom to trust, with what is to be wrong with it."""
+    def _told(self, folder: Path, name: str, pem: bytes) -> Path:
+        """Write a file that tells the client whom to trust, with what is to be wrong with it.
+
+        In a folder that is shared, whoever tells the same has one file.
+        """
+        path = folder / f"{name}.pem"
         if self._fault:
             pki.write_faulty(path, pem, self._fault)
-        else:
+            return path
+        if folder == self._folder:
+            path = folder / f"{name}-{hashlib.sha256(pem).hexdigest()[:8]}.pem"
+        if not path.exists():
             pki.write_private(path, pem)
+        return path
 
     async def __aexit__(
         self,

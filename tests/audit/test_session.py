@@ -292,6 +292,7 @@ def test_the_control_counts_whenever_it_came(control_first: bool) -> None:
                 await controlled(session, _health_and_call)
             judgement = await tried(session, "attacker-ca", _health_and_call)
             assert (judgement.finding.outcome == "pass") is not control_first
+            assert ("audit it without --session" in message(judgement)) is control_first
             if not control_first:
                 await controlled(session, _health_and_call)
             assert await outcome(session) == "inconclusive"

@@ -47,27 +47,40 @@ async def run_session(
     Raises:
         UserError: the command cannot be started.
     """
-    async with Session(suite, upstream, tap=tap, fails=fails) as session, Index(session) as index:
-        hosts = {
-            host
-            for case in session.cases.values()
-            for host in (case.endpoint.host, case.endpoint.name)
-        }
+    session = Session(suite, upstream, tap=tap, fails=fails)
+    chains = [case.dialled for case in (suite.control, *suite.cases) if case.chain or case.chains]
+    hosts = {host for chain in chains for host in (chain.host, chain.server_name)}
+    async with Index(session) as index:
         environment = straight(os.environ, *sorted(hosts)) | {VARIABLE: index.url}
-        problem, crash = "", ""
+        # While it is built and started, there is time to present all that it will ask for.
+        running = asyncio.create_task(run_openly(command, environment, time_limit, stdout=stdout))
         try:
-            code = await run_openly(command, environment, time_limit, stdout=stdout)
-        except asyncio.CancelledError:
-            # What was judged so far is not lost.
-            task = asyncio.current_task()
-            assert task
-            task.uncancel()
-            problem = INTERRUPTED
-        else:
-            problem = _problem(code, time_limit)
-            crash = fault_of(code or 0)
-        report = await session.report(subject, problem, crash)
+            async with session:
+                problem, crash = await _ended(running, time_limit)
+                report = await session.report(subject, problem, crash)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
     return structs.replace(report, problem=problem, doubts=_doubts(report, asked=index.asked))
+
+
+async def _ended(running: asyncio.Task[int | None], time_limit: float | None) -> tuple[str, str]:
+    """Wait for the command.
+
+    Returns:
+        Why it counts for nothing, "" if it has ended well; and the signal of a fault that has ended
+        it, "" if none has.
+    """
+    try:
+        code = await running
+    except asyncio.CancelledError:
+        # What was judged so far is not lost.
+        task = asyncio.current_task()
+        assert task
+        task.uncancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return INTERRUPTED, ""
+    return _problem(code, time_limit), fault_of(code or 0)
 
 
 def _problem(code: int | None, time_limit: float | None) -> str:

@@ -145,6 +145,7 @@ class Index:
             raise _RequestError(
                 HTTPStatus.NOT_FOUND, "nothing here: is the token that of MITM_SESSION?"
             )
+        self._session.ready.wait()
         match [unquote(part) for part in path]:
             case ["cases"]:
                 _must_be(method, "GET")

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ import msgspec
 from mitm import pki
 from mitm.audit.case import CONTROL, Case, Suite
 from mitm.audit.finding import (
+    TRY_EACH_POSITION,
     Finding,
     Report,
     Subject,
@@ -141,7 +143,7 @@ class PresentedCase:
             run: which.
             control: what the client did with the genuine certificate, as far as that is known.
         """
-        return judge(
+        finding = judge(
             self.case,
             run.seen.observer,
             run.client,
@@ -149,6 +151,8 @@ class PresentedCase:
             self.play,
             complete=run.seen.complete,
         )
+        reason = finding.reason.replace(TRY_EACH_POSITION, "audit it without --session")
+        return msgspec.structs.replace(finding, reason=reason)
 
     def finding(self, control: Observation | None) -> Finding:
         """What came of all runs together.
@@ -181,6 +185,7 @@ class Session:
     Attributes:
         cases: in order, by their names in the session; the control is the first, and once more the
             last.
+        ready: is set once they are presented, for other threads to wait for.
     """
 
     def __init__(
@@ -192,6 +197,7 @@ class Session:
         fails: Callable[[Finding], bool] = Finding.fails,
     ) -> None:
         self.cases: dict[str, PresentedCase] = {}
+        self.ready = threading.Event()
         self._suite = suite.unplanted(ONE_ENVIRONMENT)
         self._upstream = upstream
         self._tap = tap
@@ -232,6 +238,7 @@ class Session:
                     name = self._name(case.name)
                     self.cases[name] = PresentedCase(name, case, play, title, listener)
             self._stack = stack.pop_all()
+        self.ready.set()
         return self
 
     async def __aexit__(
