@@ -16,7 +16,7 @@ PYTHONS := tests/audit/test_in_process.py tests/cli/test_completion.py tests/cli
   tests/cli/test_interrupt.py tests/cli/test_run.py tests/cli/test_start.py tests/messages tests/pki \
   tests/plugin tests/test_programs.py tests/tls tests/wire
 
-.PHONY: demo test lowest pythons constraints lint bench proto catalogue limits picture zoo
+.PHONY: demo test lowest pythons constraints lint bench proto catalogue limits matrix picture versions zoo
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
@@ -52,6 +52,17 @@ limits: .venv/ready-dev  ## write the limits of docs/transparency.md from the co
 
 zoo: .venv/ready-dev  ## play all clients of tests/zoo, and write the tables of docs/zoo.md (minutes; needs Go)
 	$(BIN)/python -m docs.zoo
+
+matrix: .venv/ready-dev  ## build all clients, try everything on them, and write docs/matrix.md and its page (minutes)
+	$(BIN)/mitm-demo clients build
+	$(BIN)/mitm-demo matrix --json .matrix.json --html docs/matrix.html || [ $$? = 1 ]
+	$(BIN)/python -m docs.matrix .matrix.json
+
+versions: .venv/ready-dev  ## try past versions of gRPC, and write docs/versions.md (an hour; needs Go, npm and a network)
+	for range in grpcio=1.60..1.85 grpc-go=1.60..1.85 grpc-js=1.8..1.14; do \
+	  $(BIN)/mitm-demo matrix --versions $$range --json .versions-$${range%%=*}.json --continue || [ $$? = 1 ] || exit; \
+	done
+	$(BIN)/python -m docs.versions .versions-*.json
 
 picture: .venv/ready-dev  ## export the README's picture from a real run
 	$(BIN)/python docs/picture.py

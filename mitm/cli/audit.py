@@ -1,15 +1,11 @@
 """`mitm-demo audit`: every forged certificate, tried on a client of the user's own."""
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mitm.address import LOCALHOST, guard, must_be_a_name, parse
 from mitm.audit import (
@@ -43,6 +39,7 @@ from mitm.cli import session as sessions
 from mitm.cli.building import made_ready
 from mitm.cli.client_options import clients_option
 from mitm.cli.loop import in_loop
+from mitm.cli.progress import cores, progress
 from mitm.cli.recording import Recording, capture_options
 from mitm.cli.report_files import Reporting, report_options
 from mitm.cli.seconds import Seconds
@@ -282,7 +279,7 @@ def audit(
                 suite,
                 run_client,
                 subject=subject,
-                jobs=jobs or (1 if here else _cores()),
+                jobs=jobs or (1 if here else cores()),
                 on_finding=on_finding,
                 tap=tap,
                 setting=setting,
@@ -299,7 +296,7 @@ def audit(
 
     with (
         Recording(None, pcap, keylog) as recording,
-        _progress(0 if session else len(suite.cases) + 2) as on_finding,
+        progress("certificates", 0 if session else len(suite.cases) + 2) as on_finding,
     ):
         audited = in_loop(play(on_finding, recording.tap))
     code = recording.exit_code(reporting.tell(audited, source_of_command(words)))
@@ -392,31 +389,3 @@ def _suite(
     must_be_a_name(name)
     lab = own_authority(*authority, names_under_test(name))
     return forge_suite(select(known, only, exclude), name, lab)
-
-
-def _cores() -> int:
-    """The cores that this process may use, which in a container are not all that there are."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Finding], None]]:
-    """A progress bar on a terminal, and nothing anywhere else.
-
-    Args:
-        total: findings that there will be; 0 for no bar.
-    """
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not total or not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("certificates", total=total)
-        yield lambda finding: bar.advance(task)

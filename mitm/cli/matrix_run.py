@@ -1,23 +1,20 @@
 """How the command `matrix` goes on, once its options are read."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mitm import content
-from mitm.audit import Finding, catalogue, forge_suite, select, with_own
+from mitm.audit import catalogue, forge_suite, select, with_own
 from mitm.audit.reports import ReportFile
 from mitm.audit.setting import LONG_NAME
 from mitm.audit.slots import WAITING
 from mitm.cli import building, matrix_table, streams
 from mitm.cli.loop import in_loop
+from mitm.cli.progress import cores, progress
 from mitm.cli.recording import must_differ
 from mitm.cli.report import console
 from mitm.errors import UserError
@@ -85,14 +82,14 @@ def run(
     if shard:
         entries, share = _shared(entries, *shard)
     known = _known(files.json_path, go_on, entries, [case.name for case in suite.cases])
-    with _progress(count_of(entries, suite, known)) as on_finding:
+    with progress("cells", count_of(entries, suite, known)) as on_finding:
         try:
             made = in_loop(
                 run_matrix(
                     entries,
                     suite,
                     LONG_NAME,
-                    jobs=jobs or _cores(),
+                    jobs=jobs or cores(),
                     waiting=0 if jobs else WAITING,
                     known=known,
                     listeners=Listeners(on_finding, files.keep),
@@ -214,27 +211,3 @@ def _tell_of_rest(files: _Files, rows: int) -> None:
             f"interrupted: {files.rows_kept} of {rows} rows are in {files.json_path}; "
             "the same command goes on with --continue"
         )
-
-
-def _cores() -> int:
-    """The cores that this process may use, which in a container are not all that there are."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Finding], None]]:
-    """A progress bar on a terminal, and nothing anywhere else."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("cells", total=total)
-        yield lambda finding: bar.advance(task)

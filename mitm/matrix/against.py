@@ -123,6 +123,9 @@ def _kind(old: Cell, new: Cell) -> Kind | None:
         return "worse"
     if old.kept in _WRONG and new.kept in _FINE:
         return "better"
+    if old.kept in _FINE and new.kept == "untried":
+        # A connection that did not come this time, say: nothing was refused, and nobody let in.
+        return "other"
     if old.kept in _DECIDED and new.kept not in _DECIDED:
         return "unproved"
     return "other"

@@ -20,7 +20,8 @@ from tests.matrix.made import cell, matrix, row
         (cell("x", "crashed", crash="SIGABRT"), cell("x", "kept"), "better", 0),
         (cell("x", "kept"), cell("x", "undecided"), "unproved", 3),
         (cell("x", "broken"), cell("x", "undecided"), "unproved", 3),
-        (cell("x", "kept"), cell("x", "untried"), "unproved", 3),
+        (cell("x", "kept"), cell("x", "untried"), "other", 0),
+        (cell("x", "broken"), cell("x", "untried"), "unproved", 3),
         (cell("x", "open"), cell("x", "open", did="refused"), "other", 0),
     ],
 )

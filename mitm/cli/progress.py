@@ -1,0 +1,40 @@
+"""What takes a while: how much at once, and how it goes."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mitm.audit import Finding
+
+
+def cores() -> int:
+    """The cores that this process may use, which in a container are not all that there are."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[Finding], None]]:
+    """A progress bar on a terminal, and nothing anywhere else; what is given goes on by one.
+
+    Args:
+        what: is counted.
+        total: how many there will be, 0 for no bar.
+    """
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not total or not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda finding: bar.advance(task)
