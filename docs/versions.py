@@ -43,12 +43,9 @@ def _told(cell: Cell) -> str:
 
 
 def main() -> int:
-    made = {}
-    for word in sys.argv[1:]:
-        matrix = load_matrix("docs.versions", Path(word))
-        stack = matrix.rows[0].client.partition(" ")[0]
-        made[stack.replace("-", "_")] = ladder(matrix)
-    PAGE.write_text(filled(PAGE.read_text(), made))
+    made = [load_matrix("docs.versions", Path(word)) for word in sys.argv[1:]]
+    ladders = [f"\n### {each.rows[0].client.partition(' ')[0]}\n{ladder(each)}" for each in made]
+    PAGE.write_text(filled(PAGE.read_text(), {"ladders": "".join(ladders)}))
     return 0
 
 
