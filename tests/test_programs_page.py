@@ -3,6 +3,8 @@
 import re
 import shlex
 import shutil
+import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -57,4 +59,30 @@ def test_a_program_that_is_at_hand_is_audited_with_it(
         file.write_text(PROTO)
     monkeypatch.chdir(tmp_path)
     result = mitm_demo("audit", "--only", "attacker-ca,wrong-host", *words)
+    assert result.code == 0, result
+
+
+OTLP = "opentelemetry-exporter-otlp-proto-grpc"
+EXPORTER = """
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
+provider.get_tracer("call").start_span("call").end()
+provider.shutdown()
+"""
+
+
+def test_an_exporter_that_is_at_hand_is_audited_by_its_environment_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not list(distributions(name=OTLP)):
+        pytest.skip(f"needs pip install {OTLP}")
+    (command,) = (c for c in COMMANDS if "OTEL_" in c and "python3" in c)
+    (tmp_path / "call.py").write_text(EXPORTER)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command.replace("python3", sys.executable))
+    result = mitm_demo("audit", "--only", "attacker-ca,wrong-host", "--timeout", "20", *words)
     assert result.code == 0, result
