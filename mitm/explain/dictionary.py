@@ -151,7 +151,8 @@ class Dictionary:
             says = tuple(run for run in same[0][1].says if run in found)
             return self._known(same, says, whole=True, worth=best)
         telling = max(found, key=lambda run: (self._value(run), len(run)))
-        if self._heard[telling] > self._causes * _TELLING and telling.count(" ") + 1 < _NO_ACCIDENT:
+        few = telling.count(" ") + 1 < _NO_ACCIDENT
+        if few and not (self._is_telling(telling) and _signs_of(telling)):
             return None
         shared = [
             (sum(self._value(run) for run in found.intersection(p.says)), stack, p)
@@ -209,15 +210,18 @@ class Dictionary:
 
 def _signs(heard: Iterable[str]) -> tuple[str, ...]:
     """Words of which each run has one, but for the most common: a text with none is about else."""
-    telling = (
-        [w for w in run.split() if w not in _COMMON and len(w) >= _SHORTEST_SIGN] for run in heard
-    )
+    telling = map(_signs_of, heard)
     longest = sorted({max(words, key=len) for words in telling if words}, key=lambda w: (len(w), w))
     signs: list[str] = []
     for word in longest:
         if not any(sign in word for sign in signs):
             signs.append(word)
     return tuple(signs)
+
+
+def _signs_of(run: str) -> list[str]:
+    """The words of a run that are not in texts about anything."""
+    return [w for w in run.split() if w not in _COMMON and len(w) >= _SHORTEST_SIGN]
 
 
 class _File(msgspec.Struct):

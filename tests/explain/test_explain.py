@@ -81,6 +81,7 @@ def test_the_command_names_cause_certificate_and_fix_of_the_stack() -> None:
     [
         "TypeError: undefined is not a function",
         "connection error",
+        "remote error: tls: something new",
         "rpc error: code = NotFound desc = no such user",
         "INFO server listening on :50051, certificate loaded",
         "https://example.com/x509",
