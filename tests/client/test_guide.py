@@ -1,0 +1,123 @@
+"""The scenarios of the guide, and a dozen certificates and attacks, with every client.
+
+What must come of each is worked out from what a policy looks at, and from what each stack's own
+documentation says of the rest; never from what a client was seen to do.
+"""
+
+import asyncio
+
+import pytest
+
+from mitm.audit import Report, catalogue, forge_suite, run_audit, select, stand_in
+from mitm.audit.setting import LONG_NAME
+from mitm.lab.batch import BatchClient
+from mitm.lab.clients import Client
+from mitm.lab.policies import Policy
+from mitm.lab.scenario import load_scenario, scenarios
+from tests.client.conftest import UNSUPPORTED
+from tests.programs import mitm_demo
+
+# Seconds that a call may take on a machine that does much else.
+SECONDS = 30.0
+
+
+def test_the_scenarios_come_out_as_they_should(client: Client) -> None:
+    result = mitm_demo("run", "--json", "--client", client.name, "--timeout", "30")
+    assert result.code == 0, result
+    lines = {line["scenario"]: line for line in result.json_lines}
+    assert {*lines} == {*scenarios()}
+    for name, line in lines.items():
+        scenario = load_scenario(name)
+        if (client.name, scenario.policy) in UNSUPPORTED:
+            assert "has no policy" in line["not_played"]
+        else:
+            assert line["legs"]["genuine"]["verdict"] == scenario.expected.genuine
+            assert line["legs"]["intercepted"]["verdict"] == scenario.expected.intercepted
+
+
+# Of each kind of mistake one or two, and what must be looked at to see it; "" is no mistake.
+SEEN_BY = {
+    "attacker-ca": "issuer",
+    "self-signed": "issuer",
+    "imitated-ca": "issuer",
+    "forged-intermediate": "path",
+    "leaf-as-ca": "path",
+    "name-not-permitted": "path",
+    "wrong-host": "name",
+    "expired": "dates",
+    "not-yet-valid": "dates",
+    "eku-client-auth": "purpose",
+    "other-key": "possession",
+    "plaintext-http2": "TLS",
+    "intermediate": "",
+}
+EVERYTHING = {"issuer", "path", "name", "dates", "purpose", "possession", "TLS"}
+LOOKS_AT: dict[Policy, set[str]] = {
+    "ca-file": EVERYTHING,
+    "system-roots": EVERYTHING,
+    "skip-hostname": EVERYTHING - {"name"},
+    # That the server has the key to what it shows is part of the handshake (RFC 8446, 4.4.3).
+    "skip-verify": {"possession", "TLS"},
+}
+
+# What differs by stack. In rustls, whoever writes a verifier is asked for that as well, and one
+# that says yes to everything says it there, too.
+DIFFERS: dict[tuple[str, Policy], set[str]] = {("rust", "skip-verify"): {"TLS"}}
+
+# grpcio has no switch: its users fetch the certificate, and call it trusted. Who signed it is not
+# asked, name and dates are looked at; of the rest its documentation says nothing.
+FIRST_USE = {
+    "attacker-ca": "vulnerable",
+    "self-signed": "vulnerable",
+    "wrong-host": "pass",
+    "expired": "pass",
+    "not-yet-valid": "pass",
+}
+
+
+@pytest.mark.parametrize("policy", ["no-ca", *LOOKS_AT, "pinned", "pinned-key"])
+def test_a_dozen_certificates_are_taken_or_refused_as_the_policy_says(
+    client: Client, policy: Policy
+) -> None:
+    if (client.name, policy) in UNSUPPORTED:
+        pytest.skip("it is not supported")
+    report = asyncio.run(_audit(client, policy, [*SEEN_BY]))
+    if policy == "no-ca":
+        # Not even the genuine server: its CA is none of the public ones.
+        assert [each.outcome for each in report.controls] == ["too-strict"]
+        return
+    assert report.conclusive, report.controls
+    found = {finding.case.name: finding.outcome for finding in report.findings}
+    if (client.name, policy) == ("python", "skip-verify"):
+        assert FIRST_USE.items() <= found.items()
+        return
+    looks_at = DIFFERS.get((client.name, policy), LOOKS_AT.get(policy))
+    expected = {}
+    for finding in report.findings:
+        name = finding.case.name
+        # A pin takes the one certificate, or the one key, that none of these has.
+        refuses = looks_at is None or SEEN_BY[name] in looks_at
+        right = finding.case.expect == ("reject" if refuses else "accept")
+        wrong = "too-strict" if refuses else "vulnerable"
+        expected[name] = "pass" if right else wrong
+    assert found == expected
+    assert {*found} == {*SEEN_BY}
+
+
+@pytest.mark.parametrize("policy", ["ca-file", "skip-verify"])
+def test_a_forgery_on_one_connection_of_several_is_seen(client: Client, policy: Policy) -> None:
+    report = asyncio.run(_audit(client, policy, ["first-connection", "second-connection"]))
+    assert report.conclusive, report.controls
+    outcomes = {finding.case.name: finding.outcome for finding in report.findings}
+    if policy == "ca-file":
+        # A client that has not come again has nothing more to be attacked by.
+        assert {*outcomes.values()} <= {"pass", "not-exercised"}
+    elif client.name != "python":
+        # Its only connection is the first.
+        assert outcomes["first-connection"] == "vulnerable"
+
+
+async def _audit(client: Client, policy: Policy, names: list[str]) -> Report:
+    suite = forge_suite(select(catalogue(), names, ()), LONG_NAME)
+    async with BatchClient(client, policy, SECONDS) as batch, stand_in() as server:
+        return await run_audit(suite, batch, server, subject=batch.subject, jobs=2)
