@@ -179,7 +179,7 @@ def test_token_and_id_are_sent(kept: Batch) -> None:
         common: dict[str, Any] = {"target": f"127.0.0.1:{port}", "policy": "insecure"}
         assert kept.ask(**common, id=300, token="s3cret")["user"]["id"] == 300  # noqa: S106
         assert kept.ask(**common, id=-1)["user"]["id"] == -1
-        assert kept.ask(**common, id=2**63 - 1)["user"]["id"] == 2**63 - 1
+        assert kept.ask(**common, id=2**53 - 1)["user"]["id"] == 2**53 - 1
     finally:
         server.stop(None)
     assert seen[0][0] == b"\x08\xac\x02"
