@@ -9,23 +9,25 @@ LOWEST := tests/audit/test_in_process.py tests/audit/test_upstream.py tests/cli/
   tests/cli/test_completion.py tests/cli/test_decoding.py tests/cli/test_lessons.py \
   tests/cli/test_rewriting.py tests/cli/test_run.py tests/descriptors tests/lab tests/messages \
   tests/pki tests/plugin tests/proxy/test_grpcio.py tests/proxy/test_rewriting_grpcio.py tests/tls \
-  tests/wire tests/test_client.py tests/test_server.py
+  tests/wire tests/test_server.py
 
 # What another Python may change: its ssl, asyncio and signals, and what is installed for it.
 PYTHONS := tests/audit/test_in_process.py tests/cli/test_completion.py tests/cli/test_ends.py \
   tests/cli/test_interrupt.py tests/cli/test_run.py tests/cli/test_start.py tests/messages tests/pki \
   tests/plugin tests/test_programs.py tests/tls tests/wire
 
-.PHONY: demo test lowest pythons constraints lint bench proto catalogue limits matrix picture versions zoo
+.PHONY: demo test lowest pythons constraints lint lint-clients bench proto catalogue limits matrix picture versions zoo
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
 
-test: .venv/ready-dev  ## run the tests
+test: .venv/ready-dev  ## run the tests, with the clients of client/ that can be built here
+	-$(BIN)/mitm-demo clients build
 	$(BIN)/pytest -n 2
 
 lowest: .venv/lowest/ready  ## run tests on the lowest version of everything that pyproject.toml allows
 	.venv/lowest/bin/pytest -n 2 $(LOWEST)
+	.venv/lowest/bin/pytest -n 2 tests/client -k python
 
 pythons: .venv/ready-dev  ## run tests on every other Python that is here; all of them with PYTHONS=tests
 	scripts/pythons.sh $(PYTHONS)
@@ -37,6 +39,9 @@ lint: .venv/ready-dev  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint-clients:  ## check the sources in other languages with their own tools, those that are here
+	scripts/lint-clients
 
 bench: .venv/ready-dev  ## measure the interceptor
 	$(BIN)/python -m bench

@@ -1,6 +1,7 @@
 """The wheel, as a user installs it: outside the checkout, into an environment of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,15 +18,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("dist")
+    (path,) = build(ROOT, tmp_path_factory.mktemp("dist"))
+    return path
+
+
+def build(source: Path, directory: Path) -> list[Path]:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)],
-        cwd=ROOT,
+        cwd=source,
         check=True,
         capture_output=True,
     )
-    (path,) = directory.glob("*.whl")
-    return path
+    return [*directory.glob("*.whl")]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,36 @@ def test_the_wheel_holds_content_and_no_rubbish(wheel: Path) -> None:
     ):
         assert any(n.endswith(name) for n in names)
     assert not [n for n in names if "__pycache__" in n or n.startswith("tests/")]
+
+
+PRODUCTS = ("node_modules", "target", "build", "__pycache__", ".mypy_cache")
+
+
+def sources(folder: Path) -> set[str]:
+    """What a folder of clients holds, but for what their tools have left there."""
+    paths = (path.relative_to(folder.parent) for path in folder.rglob("*") if path.is_file())
+    return {str(path) for path in paths if not {*PRODUCTS} & {*path.parts}}
+
+
+def test_the_wheel_holds_the_sources_of_all_clients_and_what_is_to_be_copied(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name.removeprefix("mitm/content/") for name in archive.namelist()}
+    assert sources(ROOT / "client") | sources(ROOT / "session") <= held
+
+
+def test_what_is_built_beside_the_sources_stays_out_of_the_wheel(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    leave = shutil.ignore_patterns(".*", "tests", "bench", "docs", *PRODUCTS)
+    shutil.copytree(ROOT, copy, ignore=leave)
+    for product in PRODUCTS:
+        for where in ("client/node", "client/java/src", "session"):
+            (copy / where / product / "deep").mkdir(parents=True)
+            (copy / where / product / "deep" / "left.txt").touch()
+    (path,) = build(copy, tmp_path / "dist")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    assert "mitm/content/client/node/client.js" in names
+    assert not [name for name in names if name.endswith("left.txt")]
 
 
 def test_the_installed_wheel_plays_skip_verify_outside_the_checkout(

@@ -120,11 +120,9 @@ EVERYTHING = {
 }
 
 # What differs by stack. grpcio has no switch to skip verification, so its users trust what they are
-# shown first: name and dates are still looked at. In Node, OpenSSL always looks at the dates of
-# what it is to trust.
+# shown first: name and dates are still looked at.
 DIFFERS: dict[tuple[str, Policy], set[str]] = {
     ("python", "skip-verify"): {"genuine", "attacker-ca"},
-    ("node", "pinned-key"): {"genuine", "same-key"},
 }
 
 
