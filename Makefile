@@ -41,7 +41,7 @@ lint: .venv/ready-dev  ## check style and types
 	$(BIN)/mypy
 
 lint-clients:  ## check the sources in other languages with their own tools, those that are here
-	scripts/lint-clients
+	scripts/lint-clients.sh
 
 bench: .venv/ready-dev  ## measure the interceptor
 	$(BIN)/python -m bench
