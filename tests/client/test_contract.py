@@ -47,7 +47,7 @@ def nowhere() -> Iterator[str]:
 
 
 def test_it_tells_its_library_and_runtime_in_a_line(client: Client) -> None:
-    result = run(*client.version)
+    result = run(*client.version, **surroundings(os.environ))
     assert (result.code, result.err) == (0, "")
     (line,) = result.out.splitlines()
     assert re.fullmatch(r"\S+ v?\d[^,]*, .*\d.*", line), line
