@@ -60,7 +60,9 @@ def environment(
 
     The lab plays the system's trust store, so that nothing is installed in the machine's own.
     """
-    chosen = {k: v for k, v in inherited.items() if k not in TRUST_STORE_VARIABLES}
+    # rustls adds to the file what is in the directory.
+    others = (*TRUST_STORE_VARIABLES, "SSL_CERT_DIR")
+    chosen = {k: v for k, v in inherited.items() if k not in others}
     if policy == "system-roots":
         chosen |= dict.fromkeys(TRUST_STORE_VARIABLES, str(trust.ca))
     return chosen
