@@ -58,16 +58,17 @@ limits: .venv/ready-dev  ## write the limits of docs/transparency.md from the co
 zoo: .venv/ready-dev  ## play all clients of tests/zoo, and write the tables of docs/zoo.md (minutes; needs Go)
 	$(BIN)/python -m docs.zoo
 
+# WITHOUT=CASE,… leaves cases out of the pages of the next two, by the rule of SECURITY.md.
 matrix: .venv/ready-dev  ## build all clients, try everything on them, and write docs/matrix.md and its page (minutes)
 	$(BIN)/mitm-demo clients build
-	$(BIN)/mitm-demo matrix --json .matrix.json --html docs/matrix.html || [ $$? = 1 ]
-	$(BIN)/python -m docs.matrix .matrix.json
+	$(BIN)/mitm-demo matrix --json .matrix.json || [ $$? = 1 ]
+	$(BIN)/python -m docs.matrix .matrix.json --without '$(WITHOUT)'
 
 versions: .venv/ready-dev  ## try past versions of gRPC, and write docs/versions.md (an hour; needs Go, npm and a network)
 	for range in grpcio=1.60..1.85 grpc-go=1.60..1.85 grpc-js=1.8..1.14; do \
 	  $(BIN)/mitm-demo matrix --versions $$range --json .versions-$${range%%=*}.json --continue || [ $$? = 1 ] || exit; \
 	done
-	$(BIN)/python -m docs.versions .versions-*.json
+	$(BIN)/python -m docs.versions .versions-*.json --without '$(WITHOUT)'
 
 picture: .venv/ready-dev  ## export the README's picture from a real run
 	$(BIN)/python docs/picture.py

@@ -1,11 +1,13 @@
-"""Writes the tables of docs/matrix.md from a run: python -m docs.matrix MATRIX.json."""
+"""Writes docs/matrix.html, and the tables of docs/matrix.md: python -m docs.matrix MATRIX.json."""
 
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from docs.marked import filled
-from mitm.matrix.record import Cell, Matrix, Row, load_matrix
+from docs.withheld import matrices
+from mitm.matrix.page import as_html
+from mitm.matrix.record import Cell, Matrix, Row
 
 PAGE = Path(__file__).with_name("matrix.md")
 
@@ -108,8 +110,9 @@ def _table(head: Sequence[str], lines: Iterable[str]) -> str:
 
 
 def main() -> int:
-    matrix = load_matrix("docs.matrix", Path(sys.argv[1]))
+    (matrix,) = matrices("docs.matrix")
     PAGE.write_text(filled(PAGE.read_text(), parts(matrix)))
+    PAGE.with_suffix(".html").write_text(as_html(matrix))
     return 0
 
 

@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 from docs.marked import filled
+from docs.withheld import matrices
 from mitm.cli.matrix_table import lines_of
 from mitm.matrix.against import compare_rows, steps_of
-from mitm.matrix.record import Cell, Matrix, Row, load_matrix
+from mitm.matrix.record import Cell, Matrix, Row
 
 PAGE = Path(__file__).with_name("versions.md")
 
@@ -43,7 +44,7 @@ def _told(cell: Cell) -> str:
 
 
 def main() -> int:
-    made = [load_matrix("docs.versions", Path(word)) for word in sys.argv[1:]]
+    made = matrices("docs.versions")
     ladders = [f"\n### {each.rows[0].client.partition(' ')[0]}\n{ladder(each)}" for each in made]
     PAGE.write_text(filled(PAGE.read_text(), {"ladders": "".join(ladders)}))
     return 0

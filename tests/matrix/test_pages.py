@@ -1,11 +1,16 @@
 """The pages of docs/ that are written from runs."""
 
 import re
+from pathlib import Path
+
+import pytest
 
 from docs import matrix as matrix_page
 from docs import versions as versions_page
 from docs.marked import filled
+from docs.withheld import matrices
 from mitm.lab.policies import POLICIES
+from mitm.matrix.page import as_html
 from tests.matrix.made import cell, matrix, row
 
 MADE = matrix(
@@ -50,3 +55,23 @@ def test_a_ladder_tells_the_newest_first_and_what_each_has_changed() -> None:
         "| grpcio 1.61.0 | nothing | x: crashed (SIGABRT) → refused |",
         "| grpcio 1.60.0 | `x` (SIGABRT) |  |",
     ]
+
+
+def test_a_case_is_withheld_from_every_table_and_from_the_page(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.json"
+    path.write_text(MADE.as_json())
+    (whole,) = matrices("docs.matrix", [str(path)])
+    (less,) = matrices("docs.matrix", [str(path), "--without", "x"])
+    assert whole == MADE
+    for told in ("".join(matrix_page.parts(less).values()), as_html(less)):
+        assert "`x`" not in told
+        assert '"x"' not in told
+    assert "`x`" in "".join(matrix_page.parts(whole).values())
+    assert '"x"' in as_html(whole)
+
+
+def test_what_is_to_be_withheld_is_not_mistyped(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.json"
+    path.write_text(MADE.as_json())
+    with pytest.raises(SystemExit):
+        matrices("docs.matrix", [str(path), "--without", "y"])
