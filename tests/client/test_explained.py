@@ -1,0 +1,43 @@
+"""What a client of the lab says of a failed call is understood by `mitm-demo explain`."""
+
+import json
+import socket
+
+import pytest
+
+from mitm import content
+from mitm.explain import load, read
+from mitm.lab.clients import Client
+from tests.client.conftest import Batch, Stage
+
+# gRPC C++ 1.51 says `certificate verify failed` of whatever OpenSSL refuses: one message for a dozen
+# causes, of which issuers come first.
+VAGUE = {("cpp", "expired")}
+
+
+def causes(answer: dict[str, object]) -> list[str]:
+    """The causes that a client's line of output is explained by, the likeliest first."""
+    reading = read([json.dumps(answer)], load(content.ERRORS))
+    return [name for known, _ in reading.errors for name, _ in known.cases]
+
+
+@pytest.mark.parametrize(
+    ("server", "cause"), [("attacker-ca", "issuer"), ("wrong-host", "name"), ("expired", "dates")]
+)
+def test_a_refusal_is_explained(
+    client: Client, kept: Batch, stage: Stage, server: str, cause: str
+) -> None:
+    answer = kept.ask(**stage.asked("ca-file", server))
+    assert "error" in answer
+    likeliest = None if (client.name, server) in VAGUE else 3
+    assert cause in causes(answer)[:likeliest], answer
+
+
+def test_a_port_on_which_nobody_listens_is_explained(
+    client: Client, kept: Batch, stage: Stage
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        target = f"127.0.0.1:{closed.getsockname()[1]}"
+        answer = kept.ask(**stage.asked("ca-file", "genuine") | {"target": target})
+    assert causes(answer) == ["nobody-there"], answer
