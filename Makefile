@@ -27,7 +27,7 @@ test: .venv/ready-dev  ## run the tests, with the clients of client/ that can be
 
 lowest: .venv/lowest/ready  ## run tests on the lowest version of everything that pyproject.toml allows
 	.venv/lowest/bin/pytest -n 2 $(LOWEST)
-	.venv/lowest/bin/pytest -n 2 tests/client -k python
+	.venv/lowest/bin/pytest -n 2 tests/client -k 'python and not asyncio'
 
 pythons: .venv/ready-dev  ## run tests on every other Python that is here; all of them with PYTHONS=tests
 	scripts/pythons.sh $(PYTHONS)

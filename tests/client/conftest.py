@@ -26,7 +26,7 @@ from tests.programs import LIMIT, serving
 ALL = [*clients()]
 
 # What a stack cannot express, by its documentation; its client says so.
-UNSUPPORTED = {
+UNSUPPORTED: set[tuple[str, Policy]] = {
     # Verification ends in BoringSSL, of which Python reaches neither the name's check nor a verify
     # callback (grpc/grpc issue 15461).
     ("python", "skip-hostname"),
@@ -44,12 +44,17 @@ def _ready(name: str) -> Client | str:
         return str(error)
 
 
-@pytest.fixture(scope="session", params=ALL)
-def client(request: pytest.FixtureRequest) -> Client:
-    made = _ready(request.param)
+def built(name: str) -> Client:
+    """A client by its name; without what it takes, the test is skipped."""
+    made = _ready(name)
     if isinstance(made, str):
         pytest.skip(made)
     return made
+
+
+@pytest.fixture(scope="session", params=ALL)
+def client(request: pytest.FixtureRequest) -> Client:
+    return built(request.param)
 
 
 class Batch:

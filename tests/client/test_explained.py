@@ -10,7 +10,7 @@ from mitm.explain import load, read
 from mitm.lab.clients import Client
 from tests.client.conftest import Batch, Stage
 
-# gRPC C++ 1.51 says `certificate verify failed` of whatever OpenSSL refuses: one message for a dozen
+# gRPC C++ 1.51 says `certificate verify failed` of whatever OpenSSL refuses: one message for many
 # causes, of which issuers come first.
 VAGUE = {("cpp", "expired")}
 
