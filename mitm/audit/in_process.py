@@ -41,7 +41,7 @@ from mitm.surroundings import going_straight
 CLIENT_SECONDS = 10.0
 
 # A certificate that ends this process, a test run's say, by the gRPC that is installed beside this:
-# its C core gives up by SIGABRT on an address of three bytes. Seen with 1.60 to 1.80; 1.82 refuses.
+# its C core gives up by SIGABRT on an address of three bytes. Seen with 1.60 to 1.81; 1.82 refuses.
 _FATAL = "malformed-san"
 _FIRST_SOUND = (1, 82)
 
