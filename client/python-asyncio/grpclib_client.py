@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import platform
+import signal
 import ssl
 import sys
 from collections.abc import Sequence
@@ -283,7 +284,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    # Ctrl-C ends it at once, whatever it is about to do.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(main())

@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import ssl
 import sys
 import time
@@ -266,7 +267,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    # Ctrl-C ends it whatever it is about to do. Python's own way, an exception, is lost where code
+    # of grpcio's is run while an object is freed.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(main())
