@@ -45,6 +45,7 @@ from mitm.cli.report_files import Reporting, report_options
 from mitm.cli.seconds import Seconds
 from mitm.cli.shard import shard_option
 from mitm.cli.signing import authority_options, own_authority
+from mitm.cli.words import words_in
 from mitm.errors import UserError
 from mitm.lab.audited import AuditedClient
 from mitm.lab.clients import load_client
@@ -249,7 +250,7 @@ def audit(
     reporting.prepare({"--pcap": pcap, "--keylog": keylog})
     under_test = name or (LOCALHOST if session else _default_name(run_client, mode))
     suite = _suite(
-        limbo, under_test, tls, _words(only), _words(exclude), (authority, authority_key)
+        limbo, under_test, tls, words_in(only), words_in(exclude), (authority, authority_key)
     )
     if not session:
         suite = suite.unfaulted(_untold(run_client, compiled_in=bool(authority)))
@@ -367,11 +368,6 @@ def _trust_setting(command: Sequence[str], policy: str | None, known: Suite | No
         return "by its policy it trusts what its machine trusts"
     chain = known.control.chain if known else None
     return trust_setting(command, os.environ, chain.anchor_pem if chain else b"")
-
-
-def _words(options: Sequence[str]) -> list[str]:
-    """What stands in options that may be repeated, and hold several words each."""
-    return [word for option in options for word in option.split(",") if word]
 
 
 def _suite(

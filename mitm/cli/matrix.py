@@ -1,6 +1,5 @@
 """`mitm-demo matrix`: every client and policy, and everything that can be presented."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -9,6 +8,7 @@ from mitm.cli import completion
 from mitm.cli.loading import loading
 from mitm.cli.seconds import Seconds
 from mitm.cli.shard import shard_option
+from mitm.cli.words import words_in
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -99,9 +99,9 @@ def matrix(
         from mitm.cli.matrix_run import run
 
     return run(
-        _words(clients),
-        _words(policies),
-        _words(certs),
+        words_in(clients),
+        words_in(policies),
+        words_in(certs),
         jobs=jobs,
         timeout=timeout,
         json_file=json_,
@@ -111,8 +111,3 @@ def matrix(
         versions=versions,
         shard=shard,
     )
-
-
-def _words(options: Sequence[str]) -> list[str]:
-    """What stands in options that may be repeated, and hold several words each."""
-    return [word for option in options for word in option.split(",") if word]

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mitm import content
 from mitm.audit import catalogue, forge_suite, select, with_own
-from mitm.audit.reports import ReportFile
+from mitm.audit.reports import ReportFile, write_all
 from mitm.audit.setting import LONG_NAME
 from mitm.audit.slots import WAITING
 from mitm.cli import building, matrix_table, streams
@@ -99,7 +99,7 @@ def run(
         except KeyboardInterrupt:
             _tell_of_rest(files, len(entries))
             raise
-    refusal = files.write(made)
+    refusals = files.write(made)
     if json_file == _STDOUT:
         click.echo(made.as_json(), nl=False)
         told = Console(stderr=True)
@@ -110,7 +110,7 @@ def run(
         matrix_table.show(told, made, conclusion)
         if versions:
             matrix_table.show_ladder(told, made)
-    if refusal:
+    for refusal in refusals:
         raise refusal
     if old is None:
         return conclusion.exit_code
@@ -170,16 +170,9 @@ class _Files:
             self._json.write(matrix.as_json())
             self.rows_kept = len(matrix.rows)
 
-    def write(self, matrix: Matrix) -> UserError | None:
-        """Write all of it; what cannot be written is no reason to keep the rest from anybody."""
-        refusal = None
-        for file, text in ((self._json, matrix.as_json), (self._html, partial(as_html, matrix))):
-            try:
-                if file:
-                    file.write(text())
-            except UserError as error:
-                refusal = error
-        return refusal
+    def write(self, matrix: Matrix) -> list[UserError]:
+        """Write all of it; why what could not be written was not."""
+        return write_all([(self._json, matrix.as_json), (self._html, partial(as_html, matrix))])
 
 
 def _known(

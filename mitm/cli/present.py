@@ -13,6 +13,7 @@ from mitm.audit.session import Index, Session, as_object
 from mitm.cli import completion
 from mitm.cli.loop import in_loop
 from mitm.cli.report import console
+from mitm.cli.words import words_in
 from mitm.masking import as_json, plain
 
 _PAGE = """This page is from mitm-demo.
@@ -41,7 +42,7 @@ def present(words: tuple[str, ...], name: str, json_: bool) -> None:
     tells the address of an index: a page for the browser, and for programs what a test suite is
     given by audit --session.
     """
-    chosen = [word for text in words for word in text.split(",") if word]
+    chosen = words_in(words)
     known = with_own(catalogue(), chosen)
     if any(word.endswith(":tls-1.2") for word in chosen):
         known = with_twins(known)

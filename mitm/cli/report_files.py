@@ -21,6 +21,7 @@ from mitm.audit.reports import (
     as_markdown,
     as_sarif,
     source_at,
+    write_all,
 )
 from mitm.cli import audit_table, completion
 from mitm.cli.recording import must_differ
@@ -138,7 +139,6 @@ class Reporting:
         must_differ({**files, **others})
         self._junit_file = ReportFile("--junit", self._junit) if self._junit else None
         self._sarif_file = ReportFile("--sarif", self._sarif) if self._sarif else None
-
         self._summary_file = AddedTo("--summary", self._summary) if self._summary else None
 
     def must_be_json_or_table(self) -> None:
@@ -182,18 +182,14 @@ class Reporting:
         known = {"baseline": self._known} if self._known else {}
         conclusion = conclude(report, strict=self._strict, whole=whole, **known)
         source = self._place or source
-        # What one file cannot take is no reason to keep the rest from anybody.
-        refusals = []
-        for file, text in (
-            (self._junit_file, partial(as_junit, report, conclusion)),
-            (self._sarif_file, partial(as_sarif, report, conclusion, source, strict=self._strict)),
-            (self._summary_file, partial(as_markdown, report, conclusion)),
-        ):
-            try:
-                if file:
-                    file.write(text())
-            except UserError as error:
-                refusals.append(error)
+        sarif = partial(as_sarif, report, conclusion, source, strict=self._strict)
+        refusals = write_all(
+            [
+                (self._junit_file, partial(as_junit, report, conclusion)),
+                (self._sarif_file, sarif),
+                (self._summary_file, partial(as_markdown, report, conclusion)),
+            ]
+        )
         if self.in_json:
             click.echo(as_json(report, conclusion, source))
         else:

@@ -4,7 +4,7 @@ from mitm.audit.reports.as_json import as_json
 from mitm.audit.reports.as_junit import as_junit
 from mitm.audit.reports.as_markdown import LONGEST, as_markdown
 from mitm.audit.reports.as_sarif import as_sarif
-from mitm.audit.reports.files import AddedTo, ReportFile
+from mitm.audit.reports.files import AddedTo, ReportFile, write_all
 from mitm.audit.reports.source import Source, source_at, source_of_command
 from mitm.audit.reports.told import Told, load_report
 
@@ -21,4 +21,5 @@ __all__ = [
     "load_report",
     "source_at",
     "source_of_command",
+    "write_all",
 ]

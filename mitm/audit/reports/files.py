@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mitm.errors import UserError
@@ -121,6 +122,27 @@ class AddedTo:
                 raise
         except OSError as error:
             raise _refusal(self._option, self._path, error) from None
+
+
+def write_all(
+    reports: Iterable[tuple[ReportFile | AddedTo | None, Callable[[], str]]],
+) -> list[UserError]:
+    """Write reports: what one file cannot take is no reason to keep the rest from anybody.
+
+    Args:
+        reports: files, None for those that were not asked for, each with what makes its text.
+
+    Returns:
+        Why those that could not be written were not.
+    """
+    refusals = []
+    for file, text in reports:
+        try:
+            if file:
+                file.write(text())
+        except UserError as error:
+            refusals.append(error)
+    return refusals
 
 
 def _refusal(option: str, path: Path, error: OSError) -> UserError:
