@@ -14,8 +14,10 @@ Command = tuple[str | Path, ...]
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     packages = {"g++": "g++", "cmake": "cmake", "pkg-config": "pkgconf"}
     stacks.needed(**{program: f"apt install {name}" for program, name in packages.items()})
-    if run("pkg-config", "--exists", "grpc++", "gtest_main").code:
-        pytest.skip("gRPC and GoogleTest are needed: apt install libgrpc++-dev libgtest-dev")
+    if run("pkg-config", "--exists", "grpc++", "protobuf", "gtest_main").code:
+        pytest.skip(
+            "gRPC and GoogleTest are needed: apt install libgrpc++-dev libprotobuf-dev libgtest-dev"
+        )
     folder = stacks.project(tmp_path_factory.mktemp("cpp"), "cpp", "mitm.h", ("cpp", "my_test.cc"))
     stacks.built("cmake", "-S", folder, "-B", folder / "build")
     stacks.built("cmake", "--build", folder / "build")
