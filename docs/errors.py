@@ -111,6 +111,21 @@ _SITUATIONS: dict[Name, dict[str, tuple[str, ...]]] = {
     },
 }  # fmt: skip
 
+# Node has a name for each of OpenSSL's texts, which stands as `code` beside it, or alone (its
+# documentation: TLS, X509 certificate error codes). The texts are as in a pattern.
+_CODES = {
+    "self signed certificate": "DEPTH_ZERO_SELF_SIGNED_CERT",
+    "self signed certificate in certificate chain": "SELF_SIGNED_CERT_IN_CHAIN",
+    "unable to get local issuer certificate": "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+    "unable to verify the first certificate": "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    "certificate has expired": "CERT_HAS_EXPIRED",
+    "certificate is not yet valid": "CERT_NOT_YET_VALID",
+    "certificate signature failure": "CERT_SIGNATURE_FAILURE",
+    "invalid ca certificate": "INVALID_CA",
+    "path length constraint exceeded": "PATH_LENGTH_EXCEEDED",
+    "unsuitable certificate purpose": "INVALID_PURPOSE",
+}
+
 
 class Heard(NamedTuple):
     """What a client has said of a case."""
@@ -226,6 +241,10 @@ def patterns_of(heard: Sequence[Heard]) -> dict[str, list[Pattern]]:
             cases = known.setdefault(each.means[0], [])
             if not any(each.case in names for names in known.values()) and each.case:
                 cases.append(each.case)
+    node = stacks.get("grpc-js", {})
+    for says, by_name in list(node.items()):
+        for code in (code for text, code in _CODES.items() if text in says):
+            node[said(code)] = by_name
     return {
         stack: [
             Pattern(

@@ -27,6 +27,11 @@ _LACKING = 0.5
 # Worth the same, but for rounding.
 _ALIKE = 1e-6
 
+# Said for more causes than so many, a text says that something is wrong, and not what. Which cause
+# has most cases is then an accident of the catalogue; people meet an unknown issuer most.
+VAGUE = 3
+_MET_MOST: Name = "issuer"
+
 # A run of so many words is no accident, whatever it is heard of.
 _NO_ACCIDENT = 4
 
@@ -184,8 +189,13 @@ class Dictionary:
         return (math.log(self._causes / self._heard[run]) + 0.05) * (1 + length / 4)
 
     def _needed(self, pattern: Pattern) -> set[str]:
-        """The runs that a text must have: without what is said of nearly everything, if it can."""
-        return {run for run in pattern.says if self._is_telling(run)} or set(pattern.says)
+        """The runs that a text must have: those that tell something, or else the rarest.
+
+        `CERTIFICATE_VERIFY_FAILED` is all that some versions say of a dozen causes, and all that
+        people quote.
+        """
+        telling = {run for run in pattern.says if self._is_telling(run)}
+        return telling or {min(pattern.says, key=self._heard.__getitem__)}
 
     def _is_telling(self, run: str) -> bool:
         return self._heard[run] <= self._causes * _TELLING
@@ -203,7 +213,8 @@ class Dictionary:
             for name, names in pattern.cases.items():
                 cases.setdefault(name, []).extend(names)
         told = {name: tuple(dict.fromkeys(names)) for name, names in cases.items()}
-        ordered = sorted(told.items(), key=lambda each: -len(each[1]))
+        first = _MET_MOST if len(told) > VAGUE else None
+        ordered = sorted(told.items(), key=lambda each: (each[0] != first, -len(each[1])))
         stacks = tuple(dict.fromkeys(stack for stack, _ in same))
         return Known(says, stacks, tuple(ordered), whole, worth)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from mitm.explain.dictionary import Dictionary, Known
+from mitm.explain.dictionary import VAGUE, Dictionary, Known
 
 # Characters of a line that are looked at together. Longer ones are cut: the message is in one part.
 _LINE = 4096
@@ -13,8 +13,6 @@ _LINE = 4096
 _WRAPPED = 4
 # Different lines that are looked at closely; a log repeats itself.
 _LINES = 20_000
-# What has more causes than these tells little beside an error that is known.
-_VAGUE = 3
 # Errors that are told apart.
 _ERRORS = 200
 
@@ -128,7 +126,8 @@ class _Reader:
 
 
 def _is_vague(known: Known) -> bool:
-    return len(known.cases) > _VAGUE
+    """Whether it tells little beside an error that says what is wrong."""
+    return len(known.cases) > VAGUE
 
 
 def _says_more(known: Known, than: Known | None) -> bool:

@@ -43,6 +43,8 @@ TEXTS = {
     "x509: certificate has expired or is not yet valid: current time 2031-01-02T03:04:05Z is after "
     "2030-01-01T00:00:00Z": ("grpc-go", "dates", "expired"),
     'dial tcp 10.0.0.7:443: connect: connection refused"': ("grpc-go", "nobody-there", ""),
+    "{ code: 'SELF_SIGNED_CERT_IN_CHAIN' }": ("grpc-js", "issuer", "attacker-ca"),
+    "CERT_HAS_EXPIRED": ("grpc-js", "dates", "expired"),
 }  # fmt: skip
 
 
@@ -105,11 +107,31 @@ def test_what_many_cases_say_is_told_as_that() -> None:
     assert "causes: the likeliest first" in result.out
     found = first(known("UNAVAILABLE: failed to connect to all addresses"))
     assert found.count > 50
-    counts = [len(names) for _, names in found.cases]
-    assert counts == sorted(counts, reverse=True)
+    causes, counts = zip(*((cause, len(names)) for cause, names in found.cases), strict=True)
+    assert causes[0] == "issuer"
+    assert list(counts[1:]) == sorted(counts[1:], reverse=True)
     # One that only says what it is about is told without that.
     one = GO.format("a.example", "b.example")
     assert "the likeliest first" not in mitm_demo("explain", one).out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # What older versions say of whatever OpenSSL, or BoringSSL, refuses; and what people quote.
+        "CERTIFICATE_VERIFY_FAILED",
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed (_ssl.c:777)",
+        "error:1416F086:SSL routines:tls_process_server_certificate:certificate verify failed",
+        "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.1.2.3:443: Ssl handshake "
+        "failed: SSL_ERROR_SSL: error:1000007d:SSL routines:OPENSSL_internal:"
+        "CERTIFICATE_VERIFY_FAILED",
+    ],
+)
+def test_what_names_no_cause_is_said_for_many(text: str) -> None:
+    found = first(known(text))
+    causes = [cause for cause, _ in found.cases]
+    assert causes[0] == "issuer"
+    assert {"dates", "ca-limits", "purpose"} <= set(causes)
 
 
 # As they stand in logs

@@ -12,8 +12,8 @@ Command = tuple[str | Path, ...]
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    packages = {"g++": "g++", "cmake": "cmake", "pkg-config": "pkgconf"}
-    stacks.needed(**{program: f"apt install {name}" for program, name in packages.items()})
+    programs = {"g++": "g++", "cmake": "cmake", "pkg-config": "pkgconf"}
+    stacks.needed(**{program: f"apt install {name}" for program, name in programs.items()})
     if run("pkg-config", "--exists", "grpc++", "protobuf", "gtest_main").code:
         pytest.skip(
             "gRPC and GoogleTest are needed: apt install libgrpc++-dev libprotobuf-dev libgtest-dev"
