@@ -30,7 +30,7 @@ from mitm.pki.recipe import Family
 PAGE = Path(__file__).with_name("errors.md")
 
 # Of the clients of the lab, by their folders.
-_FOLDERS = {
+STACKS_OF_CLIENTS = {
     "python": "grpcio",
     "python-asyncio": "grpclib",
     "go": "grpc-go",
@@ -156,13 +156,15 @@ def heard_in(path: Path, called: str = "") -> Iterator[Heard]:
 def _refusals(report: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     if "rows" in report:
         for row in report["rows"]:
-            stack = _FOLDERS.get(row["client"].split()[0]) or kind_of_stack(row["stack"])
+            stack = STACKS_OF_CLIENTS.get(row["client"].split()[0]) or kind_of_stack(row["stack"])
             for cell in row["cells"]:
                 if cell["did"] == "refused":
                     yield stack or row["client"], row["policy"], cell["case"], _own(cell["message"])
         return
     subject = report["subject"]
-    stack = _FOLDERS.get(subject["name"]) or kind_of_stack(subject["stack"]) or subject["name"]
+    stack = (
+        STACKS_OF_CLIENTS.get(subject["name"]) or kind_of_stack(subject["stack"]) or subject["name"]
+    )
     for finding in report["findings"]:
         refused = (finding["outcome"] == "pass") == (finding["expect"] == "reject")
         if refused and finding["outcome"] in ("pass", "too-strict"):
@@ -296,7 +298,11 @@ def _versions(paths: Sequence[tuple[Path, str]]) -> dict[str, list[str]]:
             else [{"client": report["subject"]["name"], **report["subject"]}]
         )
         for row in rows:
-            stack = called or _FOLDERS.get(row["client"].split()[0]) or kind_of_stack(row["stack"])
+            stack = (
+                called
+                or STACKS_OF_CLIENTS.get(row["client"].split()[0])
+                or kind_of_stack(row["stack"])
+            )
             version = row.get("version") or row["stack"]
             if version and version not in found.setdefault(stack or row["client"], []):
                 found[stack or row["client"]].append(version)

@@ -189,13 +189,12 @@ class Dictionary:
         return (math.log(self._causes / self._heard[run]) + 0.05) * (1 + length / 4)
 
     def _needed(self, pattern: Pattern) -> set[str]:
-        """The runs that a text must have: those that tell something, or else the rarest.
+        """The runs that a text must have: those that tell something, or else the last.
 
-        `CERTIFICATE_VERIFY_FAILED` is all that some versions say of a dozen causes, and all that
-        people quote.
+        A message goes from the general to the particular. `CERTIFICATE_VERIFY_FAILED` at its end is
+        all that some versions say of a dozen causes, and all that people quote.
         """
-        telling = {run for run in pattern.says if self._is_telling(run)}
-        return telling or {min(pattern.says, key=self._heard.__getitem__)}
+        return {run for run in pattern.says if self._is_telling(run)} or {pattern.says[-1]}
 
     def _is_telling(self, run: str) -> bool:
         return self._heard[run] <= self._causes * _TELLING
