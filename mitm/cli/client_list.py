@@ -52,7 +52,7 @@ def print_clients(folders: Sequence[Path], *, as_json: bool) -> None:
     for column in ("title", "needs", "here"):
         table.add_column(column, overflow="fold")
     for each in known:
-        table.add_row(each.client.name, plain(each.client.title), _needs(each), _here(each))
+        table.add_row(plain(each.client.name), plain(each.client.title), _needs(each), _here(each))
     console.print(table)
 
 
@@ -87,7 +87,8 @@ def _here(each: _Known) -> Text:
     if each.state == "ready":
         return Text(plain(each.version or "ready"), style="green")
     if each.state == "not built":
-        return Text(f"not built: mitm-demo clients build {each.client.name}", style="yellow")
+        build = f"not built: mitm-demo clients build {each.client.name}"
+        return Text(plain(build), style="yellow")
     return Text(plain(each.version or "something is missing"), style="yellow")
 
 

@@ -110,7 +110,7 @@ def _overview(folders: Sequence[Path]) -> Table:
     grid.add_row("", counts)
     grid.add_row(Text("Clients", style="bold"), "mitm-demo list clients")
     for client in all_clients(*folders):
-        grid.add_row(f"  {client.name}", client.title)
+        grid.add_row(plain(f"  {client.name}"), plain(client.title))
     grid.add_row(Text("A lesson", style="bold"), "mitm-demo show NAME")
     first, *others = content.session_files()
     stacks = ", ".join(name.removeprefix("session/") for name in others)
@@ -150,7 +150,7 @@ def _to_try(console: Console, kind: str) -> Table:
 def _clients(folders: Sequence[Path]) -> Table:
     table = _table("Clients", "name", "title", "policies")
     for client in all_clients(*folders):
-        table.add_row(client.name, client.title, ", ".join(client.policies))
+        table.add_row(plain(client.name), plain(client.title), ", ".join(client.policies))
     return table
 
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 
 from mitm import content
 from mitm.audit import catalogue, forge_suite, select, with_own
 from mitm.audit.reports import ReportFile, write_all
+from mitm.audit.scope import digest_of
 from mitm.audit.setting import LONG_NAME
 from mitm.audit.slots import WAITING
 from mitm.cli import building, matrix_table, streams
@@ -26,6 +29,7 @@ from mitm.matrix.entries import entries_of, ladder_of
 from mitm.matrix.page import as_html
 from mitm.matrix.record import Matrix, Row, Share, load_matrix
 from mitm.matrix.run import Entry, Listeners, count_of, run_matrix
+from mitm.matrix.trial import shown
 
 _STDOUT = Path("-")
 
@@ -63,14 +67,15 @@ def run(
         UserError: there is no such client, policy or certificate, or a file cannot be read or
             written.
     """
+    policies = list(dict.fromkeys(policies))
     for policy in policies:
         if policy not in POLICIES:
             raise UserError(f"no policy is called {policy!r}: {', '.join(POLICIES)}")
     if versions and client_names:
         raise UserError("--versions is in place of --clients: leave one of them out")
-    to_try = [client for name in dict.fromkeys(client_names or clients()) for client in _load(name)]
-    chosen = select(with_own(catalogue(), words), words)
-    suite = forge_suite(sorted(chosen, key=lambda each: each.place), LONG_NAME)
+    to_try = [] if versions else _chosen(client_names or [*clients()])
+    chosen = sorted(select(with_own(catalogue(), words), words), key=lambda each: each.place)
+    suite = forge_suite(chosen, LONG_NAME)
     old = load_matrix("--against", against) if against else None
     files = _Files(json_file, html_file)
     if versions:
@@ -81,19 +86,26 @@ def run(
     share = None
     if shard:
         entries, share = _shared(entries, *shard)
-    known = _known(files.json_path, go_on, entries, [case.name for case in suite.cases])
+    begun = Matrix(
+        tool={"name": "mitm-demo", "version": version("mitm-demo")},
+        name=LONG_NAME,
+        cases=tuple(shown(case) for case in (suite.control, *suite.cases)),
+        rows=(),
+        share=share,
+        made_of=digest_of(*map(msgspec.to_builtins, chosen)),
+    )
+    known = _known(files.json_path, entries, begun) if go_on else []
     with progress("cells", count_of(entries, suite, known)) as on_finding:
         try:
             made = in_loop(
                 run_matrix(
+                    begun,
                     entries,
                     suite,
-                    LONG_NAME,
                     jobs=jobs or cores(),
                     waiting=0 if jobs else WAITING,
                     known=known,
                     listeners=Listeners(on_finding, files.keep),
-                    share=share,
                 )
             )
         except KeyboardInterrupt:
@@ -128,6 +140,23 @@ def _shared(entries: Sequence[Entry], number: int, of: int) -> tuple[list[Entry]
         )
     keys = sorted(entry.row.key for entry in entries)[number - 1 :: of]
     return [e for e in entries if e.row.key in keys], Share((number,), of, len(entries))
+
+
+def _chosen(names: Sequence[str]) -> list[Client]:
+    """The clients of these names, each once.
+
+    Raises:
+        UserError: there is none, its README is not well-formed, or two have one name: rows are told
+            apart by that.
+    """
+    found: dict[str, Client] = {}
+    for client in (client for name in names for client in _load(name)):
+        other = found.setdefault(client.name, client)
+        if not other.folder.samefile(client.folder):
+            raise UserError(
+                f"two clients are called {client.name!r}: {other.folder} and {client.folder}"
+            )
+    return list(found.values())
 
 
 def _load(name: str) -> list[Client]:
@@ -175,26 +204,24 @@ class _Files:
         return write_all([(self._json, matrix.as_json), (self._html, partial(as_html, matrix))])
 
 
-def _known(
-    path: Path | None, go_on: bool, entries: Sequence[Entry], cases: Sequence[str]
-) -> list[Row]:
+def _known(path: Path | None, entries: Sequence[Entry], begun: Matrix) -> list[Row]:
     """The rows that an earlier run has finished, and that would come to the same now."""
-    if not go_on:
-        return []
     if path is None:
         raise UserError("--continue goes on with a file: name it with --json FILE")
     if not path.exists():
         return []
     earlier = load_matrix("--json", path)
-    if [case.name for case in earlier.cases[1:]] != [*cases]:
+    if (earlier.cases, earlier.made_of) != (begun.cases, begun.made_of):
         raise UserError(
             f"--continue: {path} is of other certificates: give the same --certs, or another file"
         )
-    versions = {entry.row.key: entry.row.version for entry in entries}
+    if earlier.tool != begun.tool:
+        raise UserError(f"--continue: {path} is of another version of mitm-demo: name another file")
+    same = {(entry.row.key, entry.row.version, entry.row.made_of) for entry in entries}
     return [
         row
         for row in earlier.rows
-        if row.state in ("tried", "unsupported") and versions.get(row.key) == row.version
+        if row.state in ("tried", "unsupported") and (row.key, row.version, row.made_of) in same
     ]
 
 

@@ -51,7 +51,7 @@ def _show_counts(console: Console, rows: Iterable[Row]) -> None:
     for row in rows:
         name = row.client if row.client != client else ""
         client = row.client
-        words = [Text(plain(name), style="bold"), Text(row.policy)]
+        words = [Text(plain(name), style="bold"), Text(plain(row.policy))]
         if row.state in ("tried", "no-control") and row.cells:
             for kept, (_, style) in _COLUMNS.items():
                 count = row.count(kept)
@@ -108,14 +108,16 @@ def _show_differing(console: Console, rows: Iterable[Row]) -> None:
         grid.add_column(overflow="fold")
         for row, cells in found:
             for did, names in _by_deed(cells).items():
-                grid.add_row("", row.client, row.policy, Text(plain(f"{did} {names}")))
+                words = (row.client, row.policy, f"{did} {names}")
+                grid.add_row("", *(Text(plain(each)) for each in words))
         console.print(grid)
 
 
 def _by_deed(cells: Iterable[Cell]) -> dict[str, str]:
     deeds: dict[str, list[str]] = {}
     for cell in cells:
-        deeds.setdefault(cell.crash or cell.did or cell.outcome, []).append(cell.case)
+        crash = cell.crash if cell.kept == "crashed" else ""
+        deeds.setdefault(crash or cell.did or cell.outcome, []).append(cell.case)
     return {did: listed(names, _NAMES) for did, names in deeds.items()}
 
 

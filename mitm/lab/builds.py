@@ -7,6 +7,7 @@ stands in it goes by its content: a change to a source, or of a tool, is built a
 import asyncio
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -132,7 +133,7 @@ async def ready(
     Raises:
         ToolMissing: something that it needs is not here.
         NotBuilt: it is not, and is not to be.
-        UserError: the cache cannot be written.
+        UserError: the cache cannot be written, or a source not be read.
         BuildFailed: a command of its build has failed.
     """
     tools = await tools_of(client)
@@ -186,13 +187,41 @@ def cache(kind: str) -> Path:
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or "")
     # A relative path is to be ignored (XDG Base Directory Specification).
-    return (home if home.is_absolute() else Path.home() / ".cache") / "mitm-demo" / kind
+    if not home.is_absolute():
+        try:
+            home = Path.home() / ".cache"
+        except RuntimeError:
+            raise UserError("you have no home directory here: name one by XDG_CACHE_HOME") from None
+    return home / "mitm-demo" / kind
+
+
+def made_of(client: Client) -> str:
+    """A digest of a client's folder, and of the messages that it is made for.
+
+    Raises:
+        UserError: something there cannot be read.
+    """
+    return _digest_of(client.folder)
+
+
+def _digest_of(folder: Path, facts: object = None, *but: Path) -> str:
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    try:
+        for root in (folder, content.PROTO / "users"):
+            for path in _sources(root):
+                if path not in but and (root == folder or path.suffix == ".proto"):
+                    data = path.read_bytes()
+                    about = f"\0{len(data)}\0{_is_program(path)}\0".encode()
+                    digest.update(b"\0" + os.fsencode(path.relative_to(root)) + about + data)
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from None
+    return digest.hexdigest()[:16]
 
 
 def _sources(folder: Path) -> Iterator[Path]:
-    """The files that a client is built from, but for the text that describes it."""
+    """The files that a client is built from, the text that describes it among them."""
     for path in sorted(folder.iterdir()):
-        if path.name in _PRODUCTS or path == folder / "README.md":
+        if path.name in _PRODUCTS:
             continue
         if path.is_dir():
             yield from _sources(path)
@@ -202,20 +231,13 @@ def _sources(folder: Path) -> Iterator[Path]:
 
 def _digest(client: Client, tools: list[Tool]) -> str:
     """What a client is made of, in short."""
-    made_of = hashlib.sha256()
     words = [word for command in client.build for word in command]
     facts: list[object] = [client.build, sys.platform, platform.machine()]
     facts += [(tool.needed.program, tool.said) for tool in tools]
     if any("{python}" in word for word in words):
         facts.append([sys.executable, sys.version])
-    made_of.update(json.dumps(facts).encode())
-    for root in (client.folder, content.PROTO / "users"):
-        for path in _sources(root):
-            if root == client.folder or path.suffix == ".proto":
-                data = path.read_bytes()
-                head = f"\0{path.relative_to(root)}\0{len(data)}\0{_is_program(path)}\0"
-                made_of.update(head.encode() + data)
-    return made_of.hexdigest()[:16]
+    # A word on what it is changes nothing of it.
+    return _digest_of(client.folder, facts, client.folder / "README.md")
 
 
 def _is_program(path: Path) -> bool:
@@ -257,7 +279,7 @@ async def _make(client: Client, entry: Path, on_step: Callable[[str], None]) -> 
         try:
             _copy(client.folder, beside)
             await _build(client, beside, on_step)
-            (beside / _BUILT_FROM).write_text(str(client.folder))
+            (beside / _BUILT_FROM).write_bytes(os.fsencode(client.folder))
             beside.rename(entry)
         finally:
             _remove(beside)
@@ -320,9 +342,9 @@ def _printed(ended: Ended) -> str:
 
 def _remove_earlier(client: Client, entry: Path, beside: Path) -> None:
     """Remove what the same folder was built into before, unless somebody still uses it."""
-    for other in entry.parent.glob(f"{client.name}-*"):
+    for other in entry.parent.glob(f"{glob.escape(client.name)}-*"):
         try:
-            built_from = Path((other / _BUILT_FROM).read_text())
+            built_from = Path(os.fsdecode((other / _BUILT_FROM).read_bytes()))
         except OSError:
             continue
         if other == entry or (built_from != client.folder and built_from.exists()):

@@ -1,5 +1,6 @@
 """Client programs: found in their folders, and what their manifests say of them."""
 
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -125,7 +126,8 @@ def load_client(name: str, *more: Path) -> Client:
         UserError: there is none, its README is not well-formed, or a command has a placeholder
             that is none.
     """
-    folder = content.find("client", clients(*more), name).resolve()
+    # By the name that it was found by, wherever a link leads to.
+    folder = Path(os.path.abspath(content.find("client", clients(*more), name)))  # noqa: PTH100
     readme = folder / "README.md"
     front, _ = front_matter.load(readme, _FrontMatter)
     known = places(folder)

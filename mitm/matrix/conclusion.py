@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+from mitm.audit import CONTROL
 from mitm.matrix.record import Matrix
 
 
@@ -44,13 +45,16 @@ def _conclude(matrix: Matrix) -> Conclusion:
     cannot express, is told and no failure; nor is `no-ca` without a control: where the roots are
     compiled in, there can be none.
     """
-    cells = [cell for row in matrix.rows for cell in row.cells]
-    broken = [cell for cell in cells if cell.kept == "broken" and cell.binding]
-    if broken:
-        rows = sum(any(cell in broken for cell in row.cells) for row in matrix.rows)
+    broken = [
+        sum(cell.kept == "broken" and cell.binding for cell in row.cells) for row in matrix.rows
+    ]
+    if number := sum(broken):
+        rows = sum(map(bool, broken))
         return Conclusion(
-            1, f"{_count(len(broken), 'cell')} in {_count(rows, 'row')} not as the policy promises"
+            1, f"{_count(number, 'cell')} in {_count(rows, 'row')} not as the policy promises"
         )
+    if matrix.to_try:
+        return Conclusion(3, f"inconclusive: {_count(matrix.to_try, 'row')} still to be tried")
     if not any(row.state == "tried" for row in matrix.rows):
         return Conclusion(3, "inconclusive: no client was tried to its end")
     if failed := [r for r in matrix.rows if r.state == "no-control" and r.policy != "no-ca"]:
@@ -67,11 +71,21 @@ def _conclude(matrix: Matrix) -> Conclusion:
         return Conclusion(
             3, f"inconclusive: nothing can be said of {_count(len(undecided), 'cell')}"
         )
-    lesser = sum(cell.kept in ("broken", "crashed") for cell in cells)
-    if lesser:
-        more = f"; {_count(lesser, 'cell')} not as good clients do"
-        return Conclusion(0, f"every client keeps what its policy promises{more}")
-    return Conclusion(0, "every client keeps what its policy promises")
+    applied = [
+        cell.kept != "untried"
+        for row in matrix.rows
+        for cell in row.cells
+        # That it gets through is the control, and no test of it.
+        if cell.case != CONTROL or row.policy == "no-ca"
+    ]
+    if applied and not any(applied):
+        return Conclusion(3, "inconclusive: nothing that was tried applies to any of the clients")
+    reason = "every client keeps what its policy promises"
+    if absent := len({row.client for row in matrix.rows if row.state == "missing"}):
+        reason = f"every client that is here keeps what its policy promises; {absent} not here"
+    if lesser := sum(len(row.differing) for row in matrix.rows):
+        reason += f"; {_count(lesser, 'cell')} not as good clients do"
+    return Conclusion(0, reason)
 
 
 def _count(number: int, what: str) -> str:

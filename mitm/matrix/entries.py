@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from mitm.errors import UserError
 from mitm.lab.batch import BatchClient
-from mitm.lab.builds import ready, version_of
+from mitm.lab.builds import made_of, ready, version_of
 from mitm.lab.clients import Client
 from mitm.lab.policies import POLICIES
 from mitm.matrix.ladder import chosen, client_with, read_range, versions_of
@@ -73,9 +73,10 @@ async def _of_client(client: Client, policies: Sequence[str], timeout: float) ->
     try:
         made = await ready(client, build=False)
         version = await version_of(made)
+        files = made_of(client)
     except UserError as error:
         return [Entry(replace(row, state="missing", reason=str(error)), None) for row in rows]
-    return [_entry(replace(row, version=version), made, timeout) for row in rows]
+    return [_entry(replace(row, version=version, made_of=files), made, timeout) for row in rows]
 
 
 def _entry(row: Row, client: Client, timeout: float) -> Entry:

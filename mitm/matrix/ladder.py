@@ -3,7 +3,6 @@
 They are made by the stack's own package manager, from wherever that is configured to fetch.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mitm.errors import UserError
-from mitm.lab.builds import cache
+from mitm.lab.builds import cache, made_of
 from mitm.lab.clients import Client, load_client
 from mitm.programs import run
 
@@ -32,7 +31,7 @@ _PRODUCTS = ("node_modules", "target", "__pycache__")
 
 _Version = tuple[int, ...]
 
-_WANTED = re.compile(r"V\.\.V|V(,V)*".replace("V", r"\d+(\.\d+)*"))
+_WANTED = re.compile(r"V\.\.V|V(,V)*".replace("V", r"\d{1,9}(\.\d{1,9})*"))
 
 
 class Stack(NamedTuple):
@@ -187,9 +186,16 @@ async def client_with(name: str, version: str) -> Client:
     """
     stack = STACKS[name]
     client = load_client(stack.client)
-    here = cache("versions") / f"{name}-{version}-{_digest(client)}"
-    if not here.is_dir():
-        await _make(stack, client, version, here)
+    here = cache("versions") / f"{name}-{version}-{made_of(client)}"
+    try:
+        if not here.is_dir():
+            await _make(stack, client, version, here)
+    except OSError as error:
+        where = error.filename or here
+        raise UserError(
+            f"{name} {version} cannot be made: {where}: {error.strerror}; another place for what "
+            "is made is named by XDG_CACHE_HOME"
+        ) from None
     values = {"{here}": str(here), "{version}": version}
     command = tuple(_filled(word, values) for word in stack.command)
     return replace(
@@ -214,17 +220,16 @@ async def _make(stack: Stack, client: Client, version: str, here: Path) -> None:
             ended = await run(command, _environment(), _SECONDS, folder=folder)
             if ended.code != 0:
                 raise UserError(f"{here.name} cannot be made: {Path(words[0]).name}: {ended.said}")
+        _put(folder, here)
+
+
+def _put(folder: Path, here: Path) -> None:
+    try:
         folder.rename(here)
-
-
-def _digest(client: Client) -> str:
-    """The sources of a client, in short."""
-    made_of = hashlib.sha256()
-    for path in sorted(client.folder.rglob("*")):
-        parts = path.relative_to(client.folder).parts
-        if path.is_file() and not {*parts} & {*_PRODUCTS}:
-            made_of.update("/".join(parts).encode() + b"\0" + path.read_bytes())
-    return made_of.hexdigest()[:12]
+    except OSError:
+        # Somebody else has made it meanwhile.
+        if not here.is_dir():
+            raise
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

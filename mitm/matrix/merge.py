@@ -28,11 +28,14 @@ def merge(parts: Sequence[tuple[Path, Matrix]]) -> Matrix:
     rows: dict[tuple[str, str], tuple[Path, Row]] = {}
     shards: dict[int, Path] = {}
     reference, first = parts[0]
+    versions: dict[str, tuple[Path, str]] = {}
     for path, matrix in parts:
         _must_belong(path, matrix, reference, first)
         if matrix.share:
-            _note_shards(path, matrix, matrix.share, shards)
+            _note_shards(path, matrix.share, shards)
+        _must_be_whole(path, matrix)
         for row in matrix.rows:
+            _must_be_one_client(path, row, versions)
             where, other = rows.setdefault(row.key, (path, row))
             if where is path or row.state == "missing":
                 continue
@@ -55,14 +58,9 @@ def _place(row: Row) -> tuple[list[tuple[int, str]], int]:
     return parts, [*POLICIES, row.policy].index(row.policy)
 
 
-def _note_shards(path: Path, matrix: Matrix, share: Share, shards: dict[int, Path]) -> None:
+def _note_shards(path: Path, share: Share, shards: dict[int, Path]) -> None:
     if max(share.shards) > share.of or share.of > share.rows:
         raise UserError(f"{path} has shards {share.shards} of {share.of}: there are none such")
-    if len(matrix.rows) != share.expected:
-        raise UserError(
-            f"{path} is not whole: it has {len(matrix.rows)} of {share.expected} rows; go on with "
-            "--continue where it was made"
-        )
     for number in share.shards:
         if number in shards:
             raise UserError(
@@ -70,6 +68,27 @@ def _note_shards(path: Path, matrix: Matrix, share: Share, shards: dict[int, Pat
                 "name each report once"
             )
         shards[number] = path
+
+
+def _must_be_whole(path: Path, matrix: Matrix) -> None:
+    share = matrix.share
+    missing = share.expected - len(matrix.rows) if share else matrix.to_try
+    if missing:
+        raise UserError(
+            f"{path} is not whole: it has {len(matrix.rows)} of {len(matrix.rows) + missing} rows; "
+            "go on with --continue where it was made"
+        )
+
+
+def _must_be_one_client(path: Path, row: Row, versions: dict[str, tuple[Path, str]]) -> None:
+    if not row.version:
+        return
+    where, version = versions.setdefault(row.client, (path, row.version))
+    if version != row.version:
+        raise UserError(
+            f"{path} and {where} do not belong together: another version of {row.client}: "
+            f"{row.version} and {version}"
+        )
 
 
 def _must_belong(path: Path, matrix: Matrix, reference: Path, first: Matrix) -> None:
@@ -82,7 +101,7 @@ def _must_belong(path: Path, matrix: Matrix, reference: Path, first: Matrix) -> 
         ("version of mitm-demo", matrix.tool == first.tool),
         ("name under test", matrix.name == first.name),
         ("number of shards, or of rows in all", shares[0] == shares[1]),
-        ("choice of certificates", cases[0] == cases[1]),
+        ("choice of certificates", cases[0] == cases[1] and matrix.made_of == first.made_of),
     ):
         if not same:
             raise UserError(f"{path} and {reference} do not belong together: another {what}")

@@ -1,5 +1,7 @@
 """What a matrix is made of, as it stands in its JSON: cells, rows, and the cases they are of."""
 
+import functools
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,7 +73,7 @@ class Cell(msgspec.Struct, frozen=True):
     evidence: dict[str, Any] | None = None
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, dict=True):
     """A client of one policy.
 
     Attributes:
@@ -80,6 +82,7 @@ class Row(msgspec.Struct, frozen=True):
         version: of its library and its runtime, by its own word.
         stack: what it has called itself on the wire.
         reason: for a state other than `tried`, in one sentence.
+        made_of: a digest of the client's files.
     """
 
     client: str
@@ -89,6 +92,7 @@ class Row(msgspec.Struct, frozen=True):
     version: str = ""
     stack: str = ""
     reason: str = ""
+    made_of: str = ""
     cells: tuple[Cell, ...] = ()
 
     @property
@@ -104,6 +108,11 @@ class Row(msgspec.Struct, frozen=True):
     def differing(self) -> list[Cell]:
         """The cells that are not as the policy promises."""
         return [cell for cell in self.cells if cell.kept in ("broken", "crashed")]
+
+    @functools.cached_property
+    def as_json(self) -> str:
+        """It alone; a matrix is written each time that a row is done, and has dozens."""
+        return _as_json(self)
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -137,6 +146,8 @@ class Matrix(msgspec.Struct, frozen=True):
         tool: name and version of what has made it.
         name: that clients were to expect in a certificate.
         share: which rows these are; None for all of them.
+        made_of: a digest of the files of all that was presented.
+        to_try: how many rows are not here yet, because it was written before it was done.
     """
 
     tool: dict[str, str]
@@ -144,10 +155,24 @@ class Matrix(msgspec.Struct, frozen=True):
     cases: tuple[ShownCase, ...]
     rows: tuple[Row, ...]
     share: Share | None = None
+    made_of: str = ""
+    to_try: int = 0
 
     def as_json(self) -> str:
         """For programs, and for `--against` and `--continue`."""
-        return masking.as_json(msgspec.to_builtins(self), indent=1) + "\n"
+        empty = _as_json(msgspec.structs.replace(self, rows=()))
+        if not self.rows:
+            return empty + "\n"
+        rows = ",\n".join(textwrap.indent(row.as_json, "  ") for row in self.rows)
+        return empty.replace(_NO_ROWS, f'"rows": [\n{rows}\n ]') + "\n"
+
+
+# In a text within JSON there is no such quotation mark.
+_NO_ROWS = '"rows": []'
+
+
+def _as_json(value: Row | Matrix) -> str:
+    return masking.as_json(msgspec.to_builtins(value), indent=1)
 
 
 def load_matrix(option: str, path: Path) -> Matrix:

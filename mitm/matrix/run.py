@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import version
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -13,8 +12,8 @@ from mitm.audit.slots import Slots
 from mitm.errors import UserError
 from mitm.lab.batch import BatchClient
 from mitm.lab.client_run import PolicyUnsupported
-from mitm.matrix.record import Matrix, Row, Share
-from mitm.matrix.trial import fitted, shown, try_row
+from mitm.matrix.record import Matrix, Row
+from mitm.matrix.trial import fitted, try_row
 
 # Rows that are begun before others are done. The last runs of a row are few, or wait.
 _ROWS_AT_ONCE = 3
@@ -48,27 +47,25 @@ _NOBODY = Listeners()
 
 
 async def run_matrix(
+    begun: Matrix,
     entries: Sequence[Entry],
     suite: Suite,
-    name: str,
     *,
     jobs: int,
     waiting: int,
     known: Iterable[Row] = (),
     listeners: Listeners = _NOBODY,
-    share: Share | None = None,
 ) -> Matrix:
     """Try everything on every row.
 
     Args:
+        begun: the matrix, without rows.
         entries: the rows.
         suite: what is presented, forged once for all.
-        name: that clients are to expect.
         jobs: how many runs of clients there are at once.
         waiting: how many more that have been refused, and try again.
         known: rows that an earlier run has finished, which are not tried again.
         listeners: who is told how it goes.
-        share: which of all rows these are; None for all.
 
     Raises:
         UserError: a client cannot be started.
@@ -76,12 +73,10 @@ async def run_matrix(
     slots = Slots(jobs, waiting)
     done = {row.key: row for row in known}
     done |= {entry.row.key: entry.row for entry in entries if entry.start is None}
-    cases = tuple(shown(case) for case in (suite.control, *suite.cases))
-    tool = {"name": "mitm-demo", "version": version("mitm-demo")}
 
     def so_far() -> Matrix:
-        rows = (done[e.row.key] for e in entries if e.row.key in done)
-        return Matrix(tool, name, cases, tuple(rows), share)
+        rows = tuple(done[e.row.key] for e in entries if e.row.key in done)
+        return replace(begun, rows=rows, to_try=len(entries) - len(rows))
 
     to_try = iter([entry for entry in entries if entry.row.key not in done])
 

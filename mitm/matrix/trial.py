@@ -186,7 +186,7 @@ def _did(finding: Finding) -> Did:
 
 
 def _kept(promised: str, did: Did, finding: Finding, crash: str) -> Kept:
-    if crash:
+    if crash and (promised, did) != ("refuse", "took"):
         return "crashed"
     if not did:
         return "undecided" if finding.outcome == "inconclusive" else "untried"

@@ -131,6 +131,14 @@ def test_they_are_listed_and_completed(ours: Path) -> None:
     assert names(f"mitm-demo clients --clients {ours} build ca") == {"careful", "careless"}
 
 
+def test_what_they_are_called_is_no_command_to_a_terminal(ours: Path) -> None:
+    (ours / "careful").rename(ours / "\x1b[31mred")
+    for words in (("clients",), ("list", "clients"), ("list",)):
+        told = mitm_demo(words[0], "--clients", ours, *words[1:]).out
+        assert "\x1b" not in told, words
+    assert "\\x1b[31mred" in mitm_demo("list", "clients", "--clients", ours).out
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     result = mitm_demo("run", "--clients", tmp_path / "nowhere")
     assert result.code == 2

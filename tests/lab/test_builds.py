@@ -1,5 +1,7 @@
 """Clients that are built: once, anew when something has changed, and nothing by halves."""
 
+import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mitm.errors import UserError
+from mitm.lab.builds import cache, ready
+from mitm.lab.clients import load_client
 from tests.programs import MITM_DEMO, Result, client_folder, gone, mitm_demo, refused, running
 
 # A program that is built of `words`, and of what it says of itself by --version.
@@ -95,6 +100,50 @@ def test_what_tools_have_left_there_does_not(mine: Built, name: str) -> None:
     (mine.folder / name).write_text("")
     mine.build()
     assert mine.times == 1
+
+
+@pytest.mark.parametrize("name", [b"sp ace", "ünï".encode(), b"no-utf8-\xff", b"a[1]", b"-o"])
+def test_whatever_a_folder_and_what_is_in_it_are_called_it_is_built(
+    tmp_path: Path, name: bytes
+) -> None:
+    mine = Built(tmp_path)
+    mine.folder = mine.folder.rename(tmp_path / os.fsdecode(name))
+    for words in ("mine 1", "mine 2"):
+        (mine.folder / os.fsdecode(name)).write_text(words)
+        assert mine.build().code == 0
+    # And the one before is removed.
+    assert len(mine.left) == 1
+    assert mine.times == 2
+
+
+def test_a_link_goes_by_its_own_name(mine: Built, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(mine.folder)
+    assert mine.demo("clients", "build", tmp_path / "link").out.startswith("link: built in")
+    among = ("clients", "--clients", tmp_path)
+    assert mine.demo(*among, "build", "link").out == "link: built before, mine 1.0, sh\n"
+    names = {line["name"] for line in mine.demo(*among, "--json").json_lines}
+    assert {"link", "mine"} <= names
+
+
+def test_a_source_that_cannot_be_read_is_told(mine: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever runs this test may be root, who may read anything.
+    def read(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    client = load_client(str(mine.folder))
+    monkeypatch.setattr(Path, "read_bytes", read)
+    with pytest.raises(UserError, match=r"cannot read .*words: Permission denied"):
+        asyncio.run(ready(client))
+
+
+def test_where_there_is_no_home_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(UserError, match="XDG_CACHE_HOME"):
+        cache("clients")
 
 
 def test_nor_does_the_text_that_describes_it(mine: Built) -> None:

@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests.programs import LIMIT, MITM_DEMO, Result, mitm_demo, running
+from mitm import content
+from tests.programs import (
+    LIMIT,
+    MITM_DEMO,
+    Result,
+    client_folder,
+    mitm_demo,
+    refused,
+    running,
+)
 
 CLIENTS = Path(__file__).parent / "clients"
 CAREFUL, CARELESS = CLIENTS / "careful", CLIENTS / "careless"
@@ -135,6 +144,62 @@ def test_what_got_worse_is_named_and_what_did_not_is_not(tmp_path: Path) -> None
     assert "better" in better.out
 
 
+def copy_of(client: Path, folder: Path) -> Path:
+    """A client of one's own, in a folder that may be edited."""
+    shutil.copytree(client, folder)
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text().replace("{folder}/../..", str(CLIENTS.parent)))
+    return folder
+
+
+def test_two_clients_of_one_name_are_refused_and_one_that_is_named_twice_is_tried_once(
+    tmp_path: Path,
+) -> None:
+    one, other = copy_of(CAREFUL, tmp_path / "a" / "c"), copy_of(CARELESS, tmp_path / "b" / "c")
+    told = refused(matrix(*clients(one, other)))
+    assert "two clients are called 'c'" in told
+    assert str(one) in told
+    assert str(other) in told
+    words = (*clients(one, one / ".."), "--policies", "ca-file,ca-file", "--json", "-")
+    assert [row["client"] for row in json.loads(matrix(*words).out)["rows"]] == ["c"]
+
+
+FALLS = f"""
+import os, sys
+sys.path.insert(0, {str(CLIENTS.parent)!r})
+import one
+well = one.ask
+def ask(connection, token):
+    answered = well(connection, token)
+    if "wrong.example" in str(connection.getpeercert()["subject"]):
+        os.abort()
+    return answered
+one.ask = ask
+sys.argv.insert(1, KIND)
+sys.exit(one.main())
+"""
+
+
+@pytest.mark.parametrize(("kind", "code"), [("careless", 1), ("careful", 0)])
+def test_who_has_let_somebody_in_is_not_excused_by_a_crash(
+    tmp_path: Path, kind: str, code: int
+) -> None:
+    folder = client_folder(tmp_path / kind, FALLS.replace("KIND", repr(kind)), "ca-file")
+    result = matrix(*clients(folder), "--policies", "ca-file", "--json", "-", certs="wrong-host")
+    assert result.code == code, result
+    [row] = json.loads(result.out)["rows"]
+    found = {cell["case"]: (cell["did"], cell["kept"], cell["crash"]) for cell in row["cells"]}
+    assert found["wrong-host"] == (
+        ("took", "broken", "SIGABRT") if code else ("refused", "kept", "")
+    )
+
+
+def test_where_nothing_applies_nothing_is_proved() -> None:
+    words = (*clients(CAREFUL), "--policies", "system-roots")
+    assert matrix(*words, certs="ca-missing").code == 3
+    assert matrix(*words, certs="ca-missing,attacker-ca").code == 0
+
+
 def test_an_interrupted_matrix_keeps_whole_rows_and_goes_on(tmp_path: Path) -> None:
     """The second client waits in its first call, until the whole is interrupted."""
     file, fifo = tmp_path / "matrix.json", tmp_path / "fifo"
@@ -158,6 +223,9 @@ def test_an_interrupted_matrix_keeps_whole_rows_and_goes_on(tmp_path: Path) -> N
     assert process.returncode == 130
     assert "1 of 2 rows" in err
     assert "--continue" in err
+    merged = mitm_demo("merge", file)
+    assert merged.code == 2
+    assert "is not whole: it has 1 of 2 rows" in merged.err
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     [row] = json.loads(file.read_text())["rows"]
     assert row["client"] == "careful"
@@ -184,6 +252,22 @@ def test_going_on_takes_what_is_there(tmp_path: Path) -> None:
     # Without the word, all is tried anew.
     assert matrix(*words).code == 1
     assert json.loads(file.read_text())["rows"][0]["title"] != "as it was"
+
+
+def test_going_on_tries_anew_what_was_edited(tmp_path: Path) -> None:
+    """Of what says the same of its version, the files tell."""
+    folder, file = copy_of(CAREFUL, tmp_path / "mine"), tmp_path / "matrix.json"
+    own = tmp_path / "own.md"
+    recipe = (content.CERTS / "wrong-host.md").read_text()
+    own.write_text(recipe)
+    words = (*clients(folder), "--policies", "ca-file", "--json", file, "--continue")
+    certs = f"attacker-ca,{own}"
+    assert matrix(*words, certs=certs).code == 0
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text().replace(" careful]", " careless]"))
+    assert matrix(*words, certs=certs).code == 1
+    own.write_text(recipe + "\nMore of it.\n")
+    assert "is of other certificates" in refused(matrix(*words, certs=certs))
 
 
 @pytest.mark.parametrize(

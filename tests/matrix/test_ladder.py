@@ -60,6 +60,7 @@ def test_what_a_package_manager_says_is_read() -> None:
         ("grpcio=1.62..1.69,1.70", "is not STACK=FROM..TO"),
         ("grpcio=1.62..", "is not STACK=FROM..TO"),
         ("grpc=1.60", "grpcio, grpc-go, grpc-js"),
+        ("grpcio=" + 5000 * "1", "is not STACK=FROM..TO"),
     ],
 )
 def test_a_mistake_is_one_line(words: str, told: str) -> None:

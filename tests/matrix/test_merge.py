@@ -64,11 +64,28 @@ def test_hosts_with_other_clients_are_merged_and_a_missing_one_is_taken_where_it
         (structs.replace(shard(2), share=Share((4,), 3, 3)), "there are none such"),
         (structs.replace(shard(2), rows=()), "is not whole: it has 0 of 1 rows"),
         (structs.replace(shard(2), rows=(ROWS[0],)), "a with policy ca-file stands in both"),
+        (structs.replace(shard(2), made_of="other files"), "another choice of certificates"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(second: Matrix, said: str) -> None:
     with pytest.raises(UserError, match=said):
         merged(shard(1), second)
+
+
+def test_one_that_was_interrupted_is_refused() -> None:
+    begun = structs.replace(matrix(ROWS[0]), to_try=2)
+    with pytest.raises(UserError, match=r"1\.json is not whole: it has 1 of 3 rows"):
+        merged(begun)
+    assert merged(structs.replace(begun, to_try=0)).rows == (ROWS[0],)
+
+
+def test_two_versions_of_one_client_are_not_one_client() -> None:
+    here = matrix(row(cell("x", "kept"), version="go 1"))
+    there = matrix(row(cell("x", "kept"), version="go 2", policy="pinned"))
+    with pytest.raises(UserError, match="another version of go: go 2 and go 1"):
+        merged(here, there)
+    absent = row(state="missing", policy="pinned")
+    assert len(merged(here, structs.replace(here, rows=(absent,))).rows) == 2
 
 
 def test_two_hosts_share_a_matrix(tmp_path: Path) -> None:
