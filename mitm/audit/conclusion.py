@@ -76,7 +76,7 @@ def _exit_code(
     report: Report, failing: tuple[str, ...], known: tuple[str, ...]
 ) -> tuple[ExitCode, str]:
     if not report.conclusive:
-        when = "at the end" if len(report.controls) > 1 else "first"
+        when = "at the end" if report.controls[0].outcome == "pass" else "first"
         return 3, (
             f"inconclusive: the control failed: the genuine certificate, tried {when}, must be "
             "accepted, or else nothing is proved by rejecting the others"

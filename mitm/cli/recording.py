@@ -60,7 +60,7 @@ def must_differ(outputs: Mapping[str, Path | None]) -> None:
     for option, path in outputs.items():
         if path is None:
             continue
-        key: object = path.resolve()
+        key: object = os.path.realpath(path)
         with contextlib.suppress(OSError):
             about = path.stat()
             if stat.S_ISCHR(about.st_mode):

@@ -202,7 +202,9 @@ class Reporting:
     def _add_to_job(self, report: Report, conclusion: Conclusion) -> None:
         """Add to the summary of a job on GitHub, if this is one; nobody has asked for it."""
         path = os.environ.get(_JOB)
-        if not path or (self._summary and Path(path).resolve() == self._summary.resolve()):
+        if not path or (
+            self._summary and os.path.realpath(path) == os.path.realpath(self._summary)
+        ):
             return
         try:
             file = AddedTo(_JOB, Path(path))

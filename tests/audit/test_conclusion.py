@@ -38,6 +38,7 @@ from tests.audit.findings import MIXED, SUBJECT, finding, observed, report
         ),
         # Without both controls nothing does.
         (report(first="too-strict", last=None), False, 3, "tried first"),
+        (report(first="too-strict", last="pass"), False, 3, "tried first"),
         (report(finding("a", "vulnerable"), last="inconclusive"), False, 3, "tried at the end"),
         (report(finding("a", "pass"), last="too-strict"), False, 3, "tried at the end"),
     ],

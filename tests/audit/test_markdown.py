@@ -161,6 +161,15 @@ def test_a_control_that_failed_is_told_with_what_to_look_at() -> None:
     assert "It completed the handshake and sent nothing." in told
 
 
+def test_of_two_controls_the_one_that_failed_is_told() -> None:
+    """In a session the second one may get through all the same."""
+    for first, last in (("too-strict", "pass"), ("pass", "too-strict")):
+        audited = report(first=first, last=last)  # type: ignore[arg-type]
+        told = as_markdown(audited, conclude(audited))
+        assert "because of too-strict" in told
+        assert "because of pass" not in told
+
+
 @pytest.mark.parametrize("room", [10, 500, 5_000, 1024 * 1024])
 def test_a_summary_takes_no_more_room_than_there_is(room: int) -> None:
     """GitHub refuses one that is too long, and shows nothing."""

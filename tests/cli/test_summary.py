@@ -43,6 +43,30 @@ def test_a_job_without_room_for_it_is_told_and_nothing_else_changes(tmp_path: Pa
     assert "--summary: cannot write" in refused(asked)
 
 
+@pytest.mark.parametrize("option", ["--summary", "--junit", "--sarif"])
+def test_what_a_link_leads_to_is_written_if_that_is_anything(tmp_path: Path, option: str) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("file")
+    words = (*WORDS, "ca-file", option)
+    assert mitm_demo(*words, link).code == 0
+    assert link.is_symlink()
+    assert "attacker-ca" in (tmp_path / "file").read_text()
+    # Standard output is a pipe here.
+    assert "attacker-ca" in mitm_demo(*words, "/dev/stdout").out
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    in_a_job = mitm_demo(*words, tmp_path / "other", GITHUB_STEP_SUMMARY=str(loop))
+    assert in_a_job.code == 0
+    assert "the job is without a summary" in in_a_job.err
+    to_itself = mitm_demo(*words, loop)
+    if option == "--summary":
+        assert f"{option}: cannot write {loop}" in refused(to_itself)
+    else:
+        # A report takes the place of what is there.
+        assert to_itself.code == 0
+        assert "attacker-ca" in loop.read_text()
+
+
 def test_a_job_whose_summary_is_full_is_left_as_it_is(tmp_path: Path) -> None:
     job = tmp_path / "job.md"
     job.write_bytes(b"x" * (1024 * 1024 - 5))

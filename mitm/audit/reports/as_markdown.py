@@ -72,7 +72,8 @@ def _head(report: Report, conclusion: Conclusion) -> str:
 
 
 def _control(report: Report, conclusion: Conclusion) -> str:
-    failed = report.controls[-1]
+    controls = report.controls
+    failed = next((each for each in controls if each.outcome != "pass"), controls[-1])
     lines = [_foreign(failed.reason)]
     if failed.said and failed.said not in failed.reason:
         lines.append(f"the {failed.noun} said: {_foreign(failed.said)}")

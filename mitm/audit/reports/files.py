@@ -23,16 +23,17 @@ class ReportFile:
 
     def __init__(self, option: str, path: Path) -> None:
         self._option = option
-        # What a link leads to is replaced, not the link.
-        self._path = path.resolve()
+        # What a link leads to is replaced, not the link; `resolve` raises where it leads to itself.
+        self._path = Path(os.path.realpath(path))
         try:
             self._regular = not path.exists() or stat.S_ISREG(path.stat().st_mode)
             if self._regular:
                 self._begin(b"")[1].unlink()
             else:
                 # Kept open, so that its reader, if it is a pipe, waits for the report. Without
-                # O_NONBLOCK it would be us who wait for a reader.
-                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+                # O_NONBLOCK it would be us who wait for a reader. By its own name: what
+                # a link such as /dev/stdout leads to may have none.
+                self._descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
                 os.set_blocking(self._descriptor, True)
         except OSError as error:
             raise self._refusal(error) from None
@@ -84,9 +85,12 @@ class AddedTo:
 
     def __init__(self, option: str, path: Path) -> None:
         self._option = option
-        self._path = path.resolve()
+        self._path = path
         try:
-            there = self._path.exists()
+            there = path.exists()
+            if not there or path.is_file():
+                # Of others, what a link such as /dev/stdout leads to may have no name.
+                self._path = Path(os.path.realpath(path))
             # A pipe is opened when there is something to be read.
             if not self._path.is_fifo():
                 with self._path.open("ab"):
