@@ -47,6 +47,9 @@ _FIXES: dict[tuple[str, Stack], str] = {
     ("no-tls", "grpc-java"): (
         "Build the channel with TlsChannelCredentials, and without usePlaintext()"
     ),
+    ("no-tls", "grpc-c++"): (
+        "Use grpc::SslCredentials with pem_root_certs in place of InsecureChannelCredentials"
+    ),
     ("no-tls", "grpc-dotnet"): "Give GrpcChannel.ForAddress an https:// address",
     ("no-tls", "tonic"): (
         "Give the Endpoint an https:// address and tls_config(ClientTlsConfig with ca_certificate)"
@@ -88,6 +91,10 @@ _FIXES: dict[tuple[str, Stack], str] = {
         "Remove the X509TrustManager and the HostnameVerifier that do nothing: trust the CA by a "
         "KeyStore"
     ),
+    ("no-verification", "grpc-c++"): (
+        "Use grpc::SslCredentials with pem_root_certs, which has no switch for it, in place of "
+        "TlsCredentials without verification (set_verify_server_certs, NoOpCertificateVerifier)"
+    ),
     ("no-verification", "grpc-dotnet"): (
         "Remove the callback that returns true (DangerousAcceptAnyServerCertificateValidator)"
     ),
@@ -123,6 +130,10 @@ _FIXES: dict[tuple[str, Stack], str] = {
     ("any-issuer", "grpc-java"): (
         "Give TlsChannelCredentials trustManager(caFile), in place of a TrustManager of your own"
     ),
+    ("any-issuer", "grpc-c++"): (
+        "Give SslCredentialsOptions::pem_root_certs the CA's own PEM file, never a certificate "
+        "that was fetched from the server; leave set_verify_server_certs alone"
+    ),
     ("any-issuer", "tonic"): (
         "Give ClientTlsConfig the CA (ca_certificate), in place of a ServerCertVerifier of your own"
     ),
@@ -149,6 +160,10 @@ _FIXES: dict[tuple[str, Stack], str] = {
     ("no-name-check", "java"): (
         'Call SSLParameters.setEndpointIdentificationAlgorithm("HTTPS"): an SSLSocket alone does '
         "not check names"
+    ),
+    ("no-name-check", "grpc-c++"): (
+        "Use grpc::SslCredentials, or a HostNameCertificateVerifier and check_call_host, in place "
+        "of a NoOpCertificateVerifier; do not call SetSslTargetNameOverride outside of tests"
     ),
     ("no-name-check", "tonic"): (
         "Remove the ServerCertVerifier that ignores the name, and give domain_name the right one"
@@ -225,6 +240,10 @@ _FIXES: dict[tuple[str, Stack], str] = {
         "Read the file, and raise an error if it is empty, before its text goes to "
         'grpc.ssl_channel_credentials: `if not pem.strip(): raise ValueError(path)`. None and b"" '
         "mean to it the roots that grpcio brings along"
+    ),
+    ("fails-open", "grpc-c++"): (
+        "Read the file, and stop if it is empty, before its text goes to pem_root_certs: an empty "
+        "one means the default roots"
     ),
     ("fails-open", "go"): (
         "Begin with x509.NewCertPool(), stop where os.ReadFile fails or AppendCertsFromPEM returns "

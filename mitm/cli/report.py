@@ -10,6 +10,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from mitm.audit.fixes import fix_of
+from mitm.audit.stack import kind_of_stack, user_agent
 from mitm.events import ScenarioStarted
 from mitm.evidence import Altered
 from mitm.lab.clients import Client
@@ -24,6 +26,9 @@ _STYLES = {
     "exposed": "bold red",
     "compromised": "bold red",
 }
+
+# Causes, by the policy of a client that lets somebody in.
+_LACKING = {"insecure": "no-tls", "skip-verify": "no-verification"}
 
 
 def style_of(verdict: str) -> str:
@@ -89,7 +94,16 @@ def outcome(console: Console, outcome: Played) -> None:
     if outcome.script.fix:
         console.print(Text("How to fix it", style="bold underline"))
         console.print(Padding(markdown(outcome.script.fix), (0, 2)))
+        if own := _fix_of_its_stack(outcome):
+            console.print(Padding(Text(own), (1, 2, 0, 2)))
         console.print()
+
+
+def _fix_of_its_stack(outcome: Played) -> str:
+    """What to change in a client of another stack than the lesson is in; "" if it is in that."""
+    stack = kind_of_stack(user_agent(outcome.intercepted.evidence))
+    fix = fix_of(_LACKING.get(outcome.script.policy, ""), stack)
+    return f"This client is made with {stack}. {fix}." if fix and stack != "grpcio" else ""
 
 
 def _verdict(result: LegResult, expected: str) -> Text:

@@ -232,6 +232,7 @@ def test_where_a_stack_has_no_switch_that_is_told() -> None:
         ("Python 3.12.1, OpenSSL 3.0.13, grpcio 1.85.3", "python"),
         ("grpc-python-asyncio/1.60.0 grpc-c/37.0.0 (linux; chttp2)", "grpcio"),
         ("grpcurl/1.9 grpc-go/1.61.0; Go", "grpc-go"),
+        ("grpc-c++/1.51.1 grpc-c/29.0.0 (linux; chttp2)", "grpc-c++"),
         ("not-grpc-go/1.0", ""),
         ("Go-http-client/2.0", "go"),
         ("Node.js", "node"),

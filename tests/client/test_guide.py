@@ -35,6 +35,26 @@ def test_the_scenarios_come_out_as_they_should(client: Client) -> None:
             assert line["legs"]["intercepted"]["verdict"] == scenario.expected.intercepted
 
 
+# What a developer of that stack would have to touch.
+TO_TOUCH = {
+    "cpp": "NoOpCertificateVerifier",
+    "go": "InsecureSkipVerify",
+    "java": "InsecureTrustManagerFactory",
+    "node": "rejectUnauthorized",
+    "python": "ssl_channel_credentials",
+    "python-asyncio": "CERT_NONE",
+    "rust": "ServerCertVerifier",
+}
+
+
+def test_the_fix_is_told_in_the_words_of_the_stack(client: Client) -> None:
+    told = mitm_demo("run", "skip-verify", "--client", client.name, "--timeout", "30").out
+    fix = told.partition("How to fix it")[2]
+    assert TO_TOUCH[client.name] in fix
+    # The lesson is in grpcio already.
+    assert ("This client is made with" in fix) == (client.name != "python")
+
+
 # Of each kind of mistake one or two, and what must be looked at to see it; "" is no mistake.
 SEEN_BY = {
     "attacker-ca": "issuer",
