@@ -165,6 +165,15 @@ def test_a_wrong_token_finds_nothing(asked: Asked, token: str | bytes, path: str
     assert asked("GET", path, token=where or "/").status == 404
 
 
+@pytest.mark.parametrize("where", ["*", "cases", "http://[", "//[", "http://127.0.0.1/cases"])
+def test_what_is_no_path_is_answered_as_well(asked: Asked, where: str) -> None:
+    host = f"127.0.0.1:{asked.port}"
+    with socket.create_connection(("127.0.0.1", asked.port), 10) as connection:
+        connection.sendall(f"GET {where} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        with connection.makefile() as answer:
+            assert answer.readline() == "HTTP/1.1 404 Not Found\n"
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "[::1]:1", ""]
 )

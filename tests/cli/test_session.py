@@ -144,7 +144,16 @@ def test_ctrl_c_ends_the_tests_and_tells_what_was_judged(tmp_path: Path) -> None
 def test_a_time_limit_ends_the_tests() -> None:
     result = session("--timeout", "5", "--", "sh", "-c", "sleep 600")
     assert result.code == 3
-    assert "was still running after 5 s" in result.out or "the control failed" in result.out
+    assert "the control failed" in result.out
+    assert "was still running after 5 s" in result.out
+
+
+def test_tests_that_fail_before_they_begin_are_told() -> None:
+    """A mistake that a compiler finds, say."""
+    result = session("--", "sh", "-c", "exit 7")
+    assert result.code == 3
+    assert "The command failed: exit code 7" in result.out
+    assert "The command failed" not in session("--", "true").out
 
 
 def test_who_never_asked_for_the_cases_is_told_where_they_are() -> None:

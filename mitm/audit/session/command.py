@@ -61,7 +61,8 @@ async def run_session(
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-    return structs.replace(report, problem=problem, doubts=_doubts(report, asked=index.asked))
+    doubts = _doubts(report, problem, asked=index.asked)
+    return structs.replace(report, problem=problem, doubts=doubts)
 
 
 async def _ended(running: asyncio.Task[int | None], time_limit: float | None) -> tuple[str, str]:
@@ -92,29 +93,36 @@ def _problem(code: int | None, time_limit: float | None) -> str:
     return f"the command failed: exit code {code}" if code else ""
 
 
-def _doubts(report: Report, *, asked: bool) -> tuple[str, ...]:
+def _doubts(report: Report, problem: str, *, asked: bool) -> tuple[str, ...]:
     """What may be wrong with a test suite whose client does not get through.
 
     Args:
         report: what came of it.
+        problem: why the command counts for nothing, "" if it has ended well.
         asked: whether it has asked which cases there are.
     """
     failed = next((each for each in report.controls if each.outcome != "pass"), None)
-    # One that got through at first has found its way, and did not come to the end of it.
-    if failed is None or report.controls[0].outcome == "pass":
+    if failed is None:
         return ()
+    ended = (f"{problem[:1].upper()}{problem[1:]}",) if problem else ()
+    # One that got through at first has found its way, and did not come to the end of it.
+    if report.controls[0].outcome == "pass":
+        return ended
     if not asked:
         return (
+            *ended,
             f"The command has not asked which cases there are: ${VARIABLE}/cases tells",
             "Has it run its tests, or kept an earlier result of them?",
         )
     connected = bool(failed.evidence and failed.evidence.connections)
     if not connected:
         return (
+            *ended,
             "Does the test give its client the target of the case to dial, and make a call?",
             "Does the client take a proxy from its environment (https_proxy, grpc_proxy)?",
         )
     return (
+        *ended,
         "Does the test give its client the file of the case's CA to trust (ca), or for a client "
         "that pins, its certificate (pin)?",
         "Does it have it expect the case's name (server_name), and make a call?",

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -140,7 +140,7 @@ class Index:
         # Else a page on another site could have a name of its own resolved to this machine.
         if host not in (f"{_HOST}:{self.port}", f"localhost:{self.port}"):
             raise _RequestError(HTTPStatus.FORBIDDEN, f"no such host here: {host or '(none)'}")
-        _, token, *path = urlsplit(request.path).path.split("/")
+        token, *path = request.path.partition("?")[0].removeprefix("/").split("/")
         if not hmac.compare_digest(token.encode(), self._token.encode()):
             raise _RequestError(
                 HTTPStatus.NOT_FOUND, "nothing here: is the token that of MITM_SESSION?"
