@@ -11,9 +11,6 @@ from mitm.matrix.record import Cell, Matrix, Row
 
 PAGE = Path(__file__).with_name("matrix.md")
 
-# Policies that verify, in the order in which they are told.
-_VERIFY = ("ca-file", "system-roots", "skip-hostname", "pinned", "pinned-key", "no-ca")
-
 
 def parts(matrix: Matrix) -> dict[str, str]:
     """What the page says, by the name of the place where it stands."""

@@ -13,8 +13,9 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # What JSON and quotes within quotes have made of a text (RFC 8259 section 7).
 _ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrt])|([\"'/]))")
 # An address of a file or a page, and what is put together with dots: hosts, files, classes.
-_PATH = re.compile(r"\w+://[^\s\"'<>]+|(?<![\w.])\.{0,2}/[\w.+@~-]+(?:/[\w.+@~-]+)+")
-_DOTTED = re.compile(r"[\w*-]+(?:\.[\w*$-]+)+\.?")
+# Each is sought at the beginning of a word alone: a dump in hexadecimal is one of any length.
+_PATH = re.compile(r"(?<!\w)\w+://[^\s\"'<>]+|(?<![\w.])\.{0,2}/[\w.+@~-]+(?:/[\w.+@~-]+)+")
+_DOTTED = re.compile(r"(?<![\w*-])[\w*-]+(?:\.[\w*$-]+)+\.?")
 _CLASS = re.compile(r"[A-Z]\w*[a-z]\w*")
 _WORD = re.compile(r"[^\W\d_](?:\w|'(?=[a-z]\b))*|_\w+")
 # x509, sha1, tlsv1, ssl3_get_record: but no serial number, and no code in hexadecimal.

@@ -11,6 +11,7 @@ from docs.errors import STACKS_OF_CLIENTS, heard_in, measure
 from mitm import content
 from mitm.explain import MEANINGS, Known, load, read
 from mitm.explain.log import Reading
+from mitm.explain.words import runs
 from tests.programs import MITM_DEMO, mitm_demo, refused
 
 GO = (
@@ -199,6 +200,13 @@ def test_whatever_comes_on_standard_input_is_harmless() -> None:
         assert done.returncode in (0, 1), done.stderr
         assert done.stderr == b""
         assert b"\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("dump", ["9a", "_", "a", "-"])
+def test_a_word_of_any_length_is_looked_through_once(dump: str) -> None:
+    """A dump in hexadecimal, say: to begin again at each of its characters would take an hour."""
+    told = ("certificate", "has", "expired")
+    assert told in runs(f"{dump * 500_000}: certificate has expired: {dump * 500_000}")
 
 
 def test_many_different_lines_end_in_bounded_work(monkeypatch: pytest.MonkeyPatch) -> None:
