@@ -123,15 +123,15 @@ def proved_by(cause: Cause) -> str:
     return f"{said}, {len(cause.follows)} more follow from it" if cause.follows else said
 
 
-def untried(report: Report, longer_name: str) -> list[str]:
+def untried(findings: Sequence[Finding], longer_name: str) -> list[str]:
     """What could not be presented, and what helps, in few lines.
 
     Args:
-        report: of an audit.
+        findings: all of an audit.
         longer_name: how a user gives a longer name than that under test.
     """
     groups: dict[str, list[str]] = {}
-    for finding in report.findings:
+    for finding in findings:
         if finding.outcome == "unsupported":
             groups.setdefault(_remedied(finding.reason, longer_name), []).append(finding.case.name)
     by_size = sorted(groups.items(), key=lambda group: -len(group[1]))
@@ -142,7 +142,7 @@ def untried(report: Report, longer_name: str) -> list[str]:
         ]
         others = f" and {len(by_size) - _REASONS} other reasons" if by_size[_REASONS:] else ""
         told = "; ".join(counted) + others
-        return [plain(f"{total} of {len(report.findings)} {_CANNOT}{told}; see --json")]
+        return [plain(f"{total} of {len(findings)} {_CANNOT}{told}; see --json")]
     lines = [plain(f"{len(names)} {reason}: {listed(names)}") for reason, names in by_size]
     if len(lines) <= _REASONS + 1:
         return lines
@@ -151,10 +151,10 @@ def untried(report: Report, longer_name: str) -> list[str]:
     return [*lines[:_REASONS], f"{more} more, for {reasons} reasons: --json tells each"]
 
 
-def unexercised(report: Report) -> list[str]:
+def unexercised(findings: Sequence[Finding]) -> list[str]:
     """What did not apply to this client, in one line for each reason."""
     groups: dict[str, list[str]] = {}
-    for finding in report.findings:
+    for finding in findings:
         if finding.outcome == "not-exercised":
             groups.setdefault(finding.reason, []).append(finding.case.name)
     return [plain(f"{listed(names, _NAMES)}: {reason}") for reason, names in groups.items()]
@@ -217,8 +217,8 @@ def remarks(report: Report, *, strict: bool = False) -> list[str]:
         for finding in report.findings
         if finding.case.name not in told and (line := remark(finding))
     ]
-    lines += [f"not exercised: {line}" for line in unexercised(report)]
-    return lines + untried(report, f"give a longer name, mitm_name {LONG_NAME}")
+    lines += [f"not exercised: {line}" for line in unexercised(report.findings)]
+    return lines + untried(report.findings, f"give a longer name, mitm_name {LONG_NAME}")
 
 
 def remark(finding: Finding) -> str:
@@ -265,4 +265,10 @@ def row(label: str, text: str) -> str:
 def first_paragraph(lesson: str) -> str:
     """What a lesson begins with, in one line."""
     paragraphs = (p.strip() for p in lesson.split("\n\n"))
-    return " ".join(next((p for p in paragraphs if p and not p.startswith("#")), "").split())
+    first = next((p for p in paragraphs if p and not p.startswith("#")), "")
+    return without_links(" ".join(first.split()))
+
+
+def without_links(markdown: str) -> str:
+    """A line of a lesson without its links, which lead to other files of the catalogue."""
+    return re.sub(r"\[([^\]]+)\]\([^)\s]+\)", r"\1", markdown)

@@ -47,13 +47,13 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
         # Without causes nothing is proved; what was read was read.
         if outcome != "vulnerable" or not causes:
             _show_outcome(console, report, outcome, conclusion)
-    for line in untried(report, _LONGER):
+    for line in untried(report.findings, _LONGER):
         console.print()
         console.print(Text(f"Unsupported: {line}"))
-    if lines := unexercised(report):
+    if lines := unexercised(report.findings):
         count = report.count("not-exercised")
         console.print()
-        console.print(Text(f"Not exercised: nothing of this applies to it ({count})", style="bold"))
+        console.print(Text(f"Not exercised ({count})", style="bold"))
         for line in lines:
             _show(console, line, "dim", 2)
     passed = [finding.case.name for finding in report.findings if finding.outcome == "pass"]

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mitm.address import LOCALHOST, must_be_a_name
 from mitm.audit import Suite, catalogue, forge_suite, select, stand_in, with_own, with_twins
-from mitm.audit.session import Index, Session, as_object
+from mitm.audit.session import Index, Session, as_object, left_out
 from mitm.cli import completion
 from mitm.cli.loop import in_loop
 from mitm.cli.report import console
@@ -59,7 +59,8 @@ async def _present(suite: Suite, *, json_: bool) -> None:
     ):
         if json_:
             cases = [as_object(case) for case in session.cases.values()]
-            click.echo(as_json({"session": index.url, "cases": cases}))
+            told = {"session": index.url, "cases": cases, "left_out": left_out(session)}
+            click.echo(as_json(told))
         else:
             _show(console(), session, index)
         await asyncio.Event().wait()
@@ -80,4 +81,5 @@ def _show(console: Console, session: Session, index: Index) -> None:
     ca = next(iter(session.cases.values())).endpoint.ca_file
     # Whoever reads the first line, a program, has it first; whoever looks at a terminal, last.
     last = f"The CA to trust is in {ca}. For your browser: {index.url}/ (Ctrl-C ends it)"
-    click.echo(f"{index.url}/\n{captured.get()}\n{last}")
+    absent = "".join(f"Not presented: {line}\n" for line in left_out(session))
+    click.echo(f"{index.url}/\n{captured.get()}\n{absent}{last}")

@@ -3,29 +3,25 @@
 import pytest
 from msgspec import structs
 
-from mitm.audit import Finding, Report
-from mitm.audit.explanation import explain, untried
-from tests.audit.findings import SUBJECT, catalogued
+from mitm.audit import Finding
+from mitm.audit.explanation import explain, first_paragraph, untried
+from tests.audit.findings import catalogued
 
 CLOCK = "needs the clock at 2024-01-{:02d}T00:00:00+00:00"
 
 
-def unsupported(*reasons: str) -> Report:
+def unsupported(*reasons: str) -> list[Finding]:
     case = catalogued("expired", "vulnerable").case
-    return Report(
-        (),
-        tuple(
-            Finding(structs.replace(case, name=f"bettertls::tc{number}"), "unsupported", reason)
-            for number, reason in enumerate(reasons)
-        ),
-        SUBJECT,
-    )
+    return [
+        Finding(structs.replace(case, name=f"bettertls::tc{number}"), "unsupported", reason)
+        for number, reason in enumerate(reasons)
+    ]
 
 
 def test_thousands_that_cannot_be_presented_are_one_short_line() -> None:
     times = [CLOCK.format(1 + number % 28) for number in range(6000)]
-    report = unsupported(*times, *["no private key for the leaf"] * 9)
-    (line,) = untried(report, "--name")
+    findings = unsupported(*times, *["no private key for the leaf"] * 9)
+    (line,) = untried(findings, "--name")
     assert line == (
         "6009 of 6009 cannot be presented: needs another clock (6000); "
         "no private key for the leaf (9); see --json"
@@ -43,6 +39,12 @@ def test_a_few_are_named_by_their_reason() -> None:
         "2 cannot be presented: needs another clock: bettertls::tc0, bettertls::tc1",
         "1 cannot be presented: no key: bettertls::tc2",
     ]
+
+
+def test_why_has_no_links_that_lead_nowhere() -> None:
+    lesson = catalogued("attacker-ca-rsa", "vulnerable").case.lesson
+    assert "](attacker-ca.md)" in lesson
+    assert first_paragraph(lesson).startswith("This is attacker-ca with another kind of key")
 
 
 @pytest.mark.parametrize(

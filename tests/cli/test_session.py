@@ -1,5 +1,6 @@
 """`mitm-demo audit --session`, around a test suite that finds its cases by MITM_SESSION."""
 
+import html
 import json
 import os
 import shlex
@@ -7,6 +8,7 @@ import signal
 import ssl
 import sys
 import urllib.request
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +231,7 @@ def test_a_browser_that_goes_on_finds_a_page_and_others_their_answer() -> None:
         assert process.stdout
         told = json.loads(process.stdout.readline())
         assert told["session"].startswith("http://127.0.0.1:")
+        assert told["left_out"] == []
         case = told["cases"][0]
         context = ssl.create_default_context(cafile=case["ca"])
         with urllib.request.urlopen(f"https://{case['target']}/", context=context) as answer:
@@ -239,6 +242,24 @@ def test_a_browser_that_goes_on_finds_a_page_and_others_their_answer() -> None:
         ) as channel:
             ask: Any = channel.unary_unary("/users.v1.UserService/GetUser")
             assert ask(b"", timeout=20) == b""
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("word", "why"), [("same-process", "called twice"), ("parent-domain", "give a longer name")]
+)
+def test_what_is_asked_for_and_not_presented_is_told(word: str, why: str) -> None:
+    with running(MITM_DEMO, "present", "expired", word) as process:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        lines = list(takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
+        (line,) = [line for line in lines if line.startswith("Not presented: ")]
+        assert word in line
+        assert why in line
+        with urllib.request.urlopen(url) as answer:  # noqa: S310
+            page = answer.read().decode()
+        assert line.removeprefix("Not presented: ").strip() in html.unescape(page)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
 

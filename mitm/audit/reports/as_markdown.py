@@ -118,9 +118,9 @@ def _rest(report: Report, conclusion: Conclusion, causes: Sequence[Cause]) -> It
         for each in report.findings:
             if each.outcome == outcome and each.case.name not in conclusion.failing:
                 yield f"{outcome} ({each.case.severity}): {_name(each)}: {_foreign(each.reason)}"
-    for line in untried(report, f"--name {LONG_NAME}"):
+    for line in untried(report.findings, f"--name {LONG_NAME}"):
         yield f"unsupported: {_foreign(line)}"
-    for line in unexercised(report):
+    for line in unexercised(report.findings):
         yield f"not exercised: {_foreign(line)}"
     passed = [each for each in report.findings if each.outcome == "pass"]
     if passed:

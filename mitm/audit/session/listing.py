@@ -1,6 +1,8 @@
 """The cases of a session as others read them: JSON, and lines with tabs."""
 
+from mitm.audit.explanation import unexercised, untried
 from mitm.audit.session.presented import PresentedCase, Session
+from mitm.audit.setting import LONG_NAME
 from mitm.masking import as_json, plain
 
 
@@ -22,6 +24,12 @@ def as_object(case: PresentedCase) -> dict[str, object]:
         "rule": case.case.rule,
         "lesson": case.case.lesson,
     }
+
+
+def left_out(session: Session) -> list[str]:
+    """What a session does not present, in a line for each reason."""
+    cannot = untried(session.left_out, f"give a longer name, --name {LONG_NAME}")
+    return cannot + unexercised(session.left_out)
 
 
 def cases_as_json(session: Session) -> str:

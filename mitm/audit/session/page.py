@@ -8,7 +8,8 @@ from html import escape
 from itertools import groupby
 from urllib.parse import quote
 
-from mitm.audit.explanation import describe_weight
+from mitm.audit.explanation import describe_weight, without_links
+from mitm.audit.session.listing import left_out
 from mitm.audit.session.presented import PresentedCase, Session
 from mitm.masking import plain
 from mitm.pki.recipe import FAMILIES
@@ -44,7 +45,8 @@ _HEAD = """<!doctype html>
 <p>Each line is a server on a port of its own. A correct client <em>refuses</em> what it should not
 trust, before it has sent anything, and <em>accepts</em> the rest. What is to be trusted is the CA
 in <code>{ca}</code> (<a href="{ca_url}">download</a>), and nothing else; it lives for a day, and
-need not be put among the CAs of your browser: without it, each of these shows a warning.</p>
+need not be put among the CAs of your browser: without it, each of these shows a warning. By hand:
+<code>curl --cacert {ca} {genuine}</code>, and any other port.</p>
 <p>For programs: <a href="cases">JSON</a>, <a href="cases.tsv">lines with tabs</a>. Of what is done
 in several steps, each connection is the next one; <em>begin anew</em> goes back to the first.</p>
 <nav><p>{links}</p></nav>
@@ -64,6 +66,7 @@ def page(session: Session) -> str:
         _HEAD.format(
             style=_STYLE,
             ca=_text(str(first.endpoint.ca_file)),
+            genuine=_text(f"https://{first.endpoint.target}/"),
             ca_url=_text(_path(first, "ca.pem")),
             links=links,
         )
@@ -72,6 +75,9 @@ def page(session: Session) -> str:
         parts.append(f'<h2 id="{_text(family)}">{_text(family)}</h2>\n<table>\n{_COLUMNS}')
         parts += map(_row, members)
         parts.append("</table>\n")
+    if lines := left_out(session):
+        items = "".join(f"<li>{_text(line)}</li>" for line in lines)
+        parts.append(f'<h2 id="not-presented">not presented</h2>\n<ul>{items}</ul>\n')
     return "".join(parts) + _FOOT
 
 
@@ -145,5 +151,4 @@ def _inline(text: str) -> str:
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
     html = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", html)
     html = re.sub(r"(?<![\w*])\*([^*\s][^*]*)\*(?![\w*])", r"<em>\1</em>", html)
-    # Links within the catalogue lead nowhere from here.
-    return re.sub(r"\[([^\]]+)\]\([^)\s]+\)", r"\1", html)
+    return without_links(html)

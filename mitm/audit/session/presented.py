@@ -249,6 +249,13 @@ class Session:
     ) -> None:
         await self._stack.aclose()
 
+    @property
+    def left_out(self) -> list[Finding]:
+        """What of the suite is not presented, and why; not what the control shows of the client."""
+        presented = {each.case.name for each in self.cases.values()}
+        left_out = (each for each in self._untried.values() if each.case.name not in presented)
+        return [each for each in left_out if each.reason]
+
     def _plays(self, case: Case) -> list[tuple[Play, str]]:
         """The plays of a case that are presented, each with its title; none where it is not."""
         if case.unsupported:
