@@ -7,7 +7,7 @@ from itertools import chain
 from msgspec import structs
 
 from mitm.audit.case import TWIN, catalogue, plain_name
-from mitm.audit.finding import CRASH, Finding, Report, Subject
+from mitm.audit.finding import CRASH, Finding, Report
 from mitm.audit.reports.source import Source
 from mitm.audit.reports.told import Told
 from mitm.audit.scope import Scope, catalogue_digest, digest_of
@@ -30,8 +30,10 @@ def merge(parts: Sequence[Told]) -> tuple[Report, Source | None]:
         UserError: they do not belong together, or one of them is not whole.
     """
     scopes = [_scope(part) for part in parts]
+    # Whose client got through has told the most of it.
+    known = next((number for number, part in enumerate(parts) if _got_through(part.report)), 0)
     for part, scope in zip(parts, scopes, strict=True):
-        _must_belong(part, scope, parts[0], scopes[0])
+        _must_belong(part, scope, parts[known], scopes[known])
     by_shard: dict[int, Told] = {}
     for part, scope in zip(parts, scopes, strict=True):
         for number in scope.shards:
@@ -82,10 +84,10 @@ def _scope(part: Told) -> Scope:
 
 def _must_belong(part: Told, scope: Scope, first: Told, of_first: Scope) -> None:
     """Insist that two reports are parts of one audit."""
-    about, reference = (_identity(each.report.subject) for each in (part, first))
+    about, reference = (_identity(each.report) for each in (part, first))
     for what, here, there in (
         ("version of mitm-demo", part.version, first.version),
-        *((f"client ({key})", about[key], reference[key]) for key in about),
+        *((f"client ({key})", about[key], reference[key]) for key in about if key in reference),
         ("name under test", scope.name, of_first.name),
         ("setting (--roots)", scope.roots, of_first.roots),
         ("setting (--mode)", scope.mode, of_first.mode),
@@ -100,19 +102,26 @@ def _must_belong(part: Told, scope: Scope, first: Told, of_first: Scope) -> None
             )
 
 
-def _identity(subject: Subject) -> dict[str, str]:
+def _identity(report: Report) -> dict[str, str]:
     """What is the same of one client on every host.
 
     A comment in a user agent (RFC 9110 section 10.1.5) tells of the host as well.
     """
-    stack = re.sub(r"\s*\([^()]*\)", "", subject.stack)
-    return {
+    subject = report.subject
+    told = {
         "name": subject.name,
         "title": subject.title,
         "version": subject.version,
         "policy": subject.policy,
-        "stack": stack,
     }
+    if _got_through(report):
+        # What it makes its calls with, it says in them.
+        told["stack"] = re.sub(r"\s*\([^()]*\)", "", subject.stack)
+    return told
+
+
+def _got_through(report: Report) -> bool:
+    return report.controls[0].outcome == "pass"
 
 
 def _order() -> Callable[[Finding], tuple[bool, int, str]]:

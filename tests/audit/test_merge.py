@@ -324,6 +324,23 @@ def test_a_finding_in_the_place_of_another_is_told(tmp_path: Path) -> None:
         merged(first, second)
 
 
+def test_a_host_on_which_it_never_got_through_is_no_other_client(tmp_path: Path) -> None:
+    """Before it has made a call, nobody knows its stack."""
+    good = written(tmp_path, "1", played(SMALL.shard(1, 2), careless=False))
+    nobody = structs.replace(SUBJECT, stack="")
+    failed = Report(
+        (finding("genuine", "too-strict"),),
+        (),
+        nobody,
+        scope=SMALL.shard(2, 2).scope("given", "reverse"),
+    )
+    bad = written(tmp_path, "2", failed)
+    for parts in ((good, bad), (bad, good)):
+        conclusion = conclude(merged(*parts), whole=True)
+        assert conclusion.exit_code == 3
+        assert "the control failed" in conclusion.reason
+
+
 def test_hosts_may_differ_in_what_a_client_says_of_them(tmp_path: Path) -> None:
     parts = []
     for number, host in ((1, "linux; chttp2"), (2, "osx; chttp2")):
