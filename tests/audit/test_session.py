@@ -96,6 +96,19 @@ def test_a_careless_client_is_told_what_was_read() -> None:
     asyncio.run(play())
 
 
+def test_who_keeps_the_first_ca_file_is_told_to_read_each() -> None:
+    async def play() -> None:
+        async with presented("attacker-ca", "ca-another") as session:
+            await controlled(session)
+            for name, told in (("ca-another", True), ("attacker-ca", False)):
+                judgement = await tried(session, name, hand_made.careless)
+                assert judgement.word == "fail"
+                anew = "read the file of each case" in " ".join(message(judgement).split())
+                assert anew == told
+
+    asyncio.run(play())
+
+
 def test_each_run_is_judged_by_itself_and_the_report_forgets_none() -> None:
     async def play() -> None:
         async with presented("attacker-ca") as session:
@@ -237,6 +250,20 @@ def test_a_client_that_did_not_connect_has_proved_nothing(name: str) -> None:
             assert judgement.word == "fail"
             target = session.cases[name].endpoint.target
             assert f"{name}: your client did not connect to {target}" in message(judgement)
+
+    asyncio.run(play())
+
+
+def test_who_asks_when_another_has_just_been_judged_is_told_of_it() -> None:
+    """Two programs that try a case at once: the first to ask is told what both have done."""
+
+    async def play() -> None:
+        async with presented("attacker-ca") as session:
+            first = await tried(session, "attacker-ca", nothing)
+            second = await tried(session, "attacker-ca", nothing)
+            assert "one after the other" not in message(first)
+            assert "one after the other" in message(second)
+            assert second.word == "fail"
 
     asyncio.run(play())
 

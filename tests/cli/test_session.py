@@ -84,6 +84,13 @@ def test_a_case_that_was_never_tried_is_told() -> None:
     assert result.code == 3
     assert "nothing can be said of 1 certificate: wrong-host" in result.out
     assert "never tried" in result.out
+    assert "cut short" not in result.out
+
+
+def test_tests_that_end_by_themselves_before_the_last_case_are_told() -> None:
+    result = session(*SUITE, "genuine", "attacker-ca")
+    assert result.code == 3
+    assert "it came to the last case: was it cut short?" in result.out
 
 
 def test_json_is_alone_on_standard_output() -> None:

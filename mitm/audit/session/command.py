@@ -20,6 +20,8 @@ VARIABLE = "MITM_SESSION"
 
 INTERRUPTED = "it was interrupted"
 
+_CUT_SHORT = "The command has ended by itself before it came to the last case: was it cut short?"
+
 
 async def run_session(
     suite: Suite,
@@ -105,16 +107,16 @@ def _doubts(report: Report, problem: str, *, asked: bool) -> tuple[str, ...]:
     if failed is None:
         return ()
     ended = (f"{problem[:1].upper()}{problem[1:]}",) if problem else ()
+    connected = bool(failed.evidence and failed.evidence.connections)
     # One that got through at first has found its way, and did not come to the end of it.
     if report.controls[0].outcome == "pass":
-        return ended
+        return ended or (() if connected else (_CUT_SHORT,))
     if not asked:
         return (
             *ended,
             f"The command has not asked which cases there are: ${VARIABLE}/cases tells",
             "Has it run its tests, or kept an earlier result of them?",
         )
-    connected = bool(failed.evidence and failed.evidence.connections)
     if not connected:
         return (
             *ended,

@@ -62,10 +62,20 @@ def _is_unreached(finding: Finding) -> bool:
 
 def _fix(judgement: Judgement, fix: str) -> str:
     """What to change: in the client, or in the test."""
-    amiss = _is_unreached(judgement.finding) or judgement.case.is_control
+    unreached = _is_unreached(judgement.finding)
+    if unreached and judgement.again:
+        return (
+            "somebody has asked about this case before: where two programs try it at once, the one "
+            "is told what the other did, so run them one after the other (go test -p 1)"
+        )
+    amiss = unreached or judgement.case.is_control
     if amiss and judgement.word == "fail":
         return (
             "let the test give its client the target of the case to dial, and the file of its CA "
             "to trust, and make a call; then judge"
         )
+    attack = judgement.case.case.attack
+    if attack and attack.ca and judgement.word == "fail":
+        # A program that has read its file once, for all tests, has not been given this one.
+        return f"{fix}; let the test have it read the file of each case (ca) anew"
     return fix

@@ -70,11 +70,13 @@ class Judgement(NamedTuple):
     Attributes:
         word: `fail` for what fails the audit, or leaves it without a result; `skip` for what could
             not be exercised.
+        again: whether somebody has asked about the case before.
     """
 
     case: "PresentedCase"
     word: Word
     finding: Finding
+    again: bool = False
 
 
 class _Run(NamedTuple):
@@ -311,7 +313,8 @@ class Session:
         case = self.cases[name]
         run = await case.take(client, asked=True)
         finding = case.judged(run, self._control)
-        return Judgement(case, self._word(finding), finding)
+        again = sum(each.asked for each in case.runs) > 1
+        return Judgement(case, self._word(finding), finding, again)
 
     def _word(self, finding: Finding) -> Word:
         if finding.case.name == CONTROL:
