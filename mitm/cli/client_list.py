@@ -15,8 +15,9 @@ from mitm.cli.building import progress, tell_output
 from mitm.cli.loop import in_loop
 from mitm.cli.streams import tell
 from mitm.errors import UserError
-from mitm.lab.builds import BuildFailed, NotBuilt, Tool, ToolMissing, ready, tools_of, version_of
+from mitm.lab.builds import BuildFailed, NotBuilt, ToolMissing, ready, version_of
 from mitm.lab.clients import Client, all_clients, load_client
+from mitm.lab.tools import Tool, tools_of
 from mitm.masking import as_json, plain
 
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from mitm.cli import report
 from mitm.cli.loop import in_loop
-from mitm.lab.builds import tools_of
 from mitm.lab.clients import all_clients
+from mitm.lab.tools import tools_of
 from mitm.masking import plain
 from mitm.surroundings import proxies
 

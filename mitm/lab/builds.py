@@ -1,4 +1,4 @@
-"""Clients made ready: what they need is looked for, and what is to be built is built into a cache.
+"""Clients made ready: what is to be built is built into a cache, if what that takes is here.
 
 The cache is outside the content folder, which belongs to somebody else in an installed wheel. What
 stands in it goes by its content: a change to a source, or of a tool, is built anew.
@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,10 +21,11 @@ import msgspec
 
 from mitm import content
 from mitm.errors import UserError
-from mitm.lab.clients import BUILD, Client, Requirement, filled, places, surroundings
+from mitm.lab.clients import BUILD, Client, filled, places, surroundings
+from mitm.lab.tools import Tool, tools_of
 from mitm.programs import Ended, run
 
-# Seconds. `mvn --version` starts a JVM; a build fetches and compiles what others have written.
+# Seconds. A client may start a JVM to tell its version; a build compiles what others have written.
 _ASK_SECONDS = 60.0
 _BUILD_SECONDS = 3600.0
 _POLL_SECONDS = 0.1
@@ -38,25 +38,6 @@ _PRODUCTS = {
 
 # In each entry of the cache: the folder that it was built from.
 _BUILT_FROM = ".built-from"
-
-_VERSION = re.compile(r"\d+(?:\.\d+)+|\d+")
-
-_VERSIONED = re.compile(r"\d+(?:\.\d+)+")
-
-
-class Tool(msgspec.Struct, frozen=True):
-    """Something that a client needs, and what of it is here.
-
-    Attributes:
-        said: what it says of its version, "" if it was not asked.
-        found: its version, or where it is; "" if it is missing.
-        missing: what is missing, and how one comes by it, in a line; "" if it will do.
-    """
-
-    needed: Requirement
-    said: str = ""
-    found: str = ""
-    missing: str = ""
 
 
 class ToolMissing(UserError):  # noqa: N818
@@ -77,44 +58,6 @@ class BuildFailed(UserError):  # noqa: N818
     def __init__(self, message: str, output: str) -> None:
         super().__init__(message)
         self.output = output
-
-
-async def tools_of(client: Client) -> list[Tool]:
-    """Look for what a client needs."""
-    return list(await asyncio.gather(*map(_look_for, client.requires)))
-
-
-async def _look_for(needed: Requirement) -> Tool:
-    hint = f": {needed.install}" if needed.install else ""
-    least = f"{needed.program} {needed.version}".strip()
-    absent = Tool(needed, missing=f"{least} is not installed{hint}")
-    path = shutil.which((needed.ask or (needed.program,))[0])
-    if not path:
-        return absent
-    if not needed.ask:
-        return Tool(needed, found=path)
-    try:
-        ended = await run([path, *needed.ask[1:]], os.environ, _ASK_SECONDS)
-    except UserError:
-        return absent
-    if ended.code != 0:
-        return absent
-    # `java -version` tells it on stderr.
-    said = " ".join((ended.stdout + ended.stderr).decode(errors="replace").split())
-    version = _VERSIONED.search(said) or _VERSION.search(said)
-    found = version[0] if version else said
-    if needed.version and _numbers(found) < _numbers(needed.version):
-        here = f"{needed.program} {found} is here, {needed.version} is needed"
-        return Tool(needed, said, missing=f"{here}{hint}")
-    return Tool(needed, said, found)
-
-
-def _numbers(version: str) -> list[int]:
-    # 17 is no less than 17.0.
-    numbers = [int(part) for part in version.split(".") if part.isdigit()]
-    while numbers and not numbers[-1]:
-        numbers.pop()
-    return numbers
 
 
 async def ready(
@@ -277,7 +220,7 @@ async def _make(client: Client, entry: Path, on_step: Callable[[str], None]) -> 
             return
         _remove(beside)
         try:
-            _copy(client.folder, beside)
+            copy_sources(client.folder, beside)
             await _build(client, beside, on_step)
             (beside / _BUILT_FROM).write_bytes(os.fsencode(client.folder))
             beside.rename(entry)
@@ -306,8 +249,8 @@ async def _locked(
         yield
 
 
-def _copy(folder: Path, to: Path) -> None:
-    """Copy the sources; what may not be written there may be in the copy."""
+def copy_sources(folder: Path, to: Path) -> None:
+    """Copy what a client is made from; what may not be written there may be in the copy."""
     to.mkdir(mode=0o700)
     for path in _sources(folder):
         copy = to / path.relative_to(folder)

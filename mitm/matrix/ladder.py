@@ -5,10 +5,9 @@ They are made by the stack's own package manager, from wherever that is configur
 
 import os
 import re
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +15,8 @@ import msgspec
 from msgspec.structs import replace
 
 from mitm.errors import UserError
-from mitm.lab.builds import cache, made_of
-from mitm.lab.clients import Client, load_client
+from mitm.lab.builds import cache, copy_sources, made_of
+from mitm.lab.clients import Client, filled, load_client
 from mitm.programs import run
 
 # Seconds. gRPC for Go is compiled in a minute, on a machine that does nothing else.
@@ -25,9 +24,6 @@ _SECONDS = 1800.0
 
 # Of more minor versions than these, some are passed over: each takes as long as an audit.
 MOST = 12
-
-# What tools leave beside sources.
-_PRODUCTS = ("node_modules", "target", "__pycache__")
 
 _Version = tuple[int, ...]
 
@@ -196,8 +192,7 @@ async def client_with(name: str, version: str) -> Client:
             f"{name} {version} cannot be made: {where}: {error.strerror}; another place for what "
             "is made is named by XDG_CACHE_HOME"
         ) from None
-    values = {"{here}": str(here), "{version}": version}
-    command = tuple(_filled(word, values) for word in stack.command)
+    command = filled(stack.command, {"{here}": str(here)})
     return replace(
         client,
         name=f"{name} {version}",
@@ -213,11 +208,10 @@ async def _make(stack: Stack, client: Client, version: str, here: Path) -> None:
     here.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{here.name}-", dir=here.parent) as unfinished:
         folder = Path(unfinished) / "made"
-        shutil.copytree(client.folder, folder, ignore=shutil.ignore_patterns(*_PRODUCTS))
+        copy_sources(client.folder, folder)
         values = {"{here}": str(folder), "{version}": version}
         for words in stack.make:
-            command = [_filled(word, values) for word in words]
-            ended = await run(command, _environment(), _SECONDS, folder=folder)
+            ended = await run(filled(words, values), _environment(), _SECONDS, folder=folder)
             if ended.code != 0:
                 raise UserError(f"{here.name} cannot be made: {Path(words[0]).name}: {ended.said}")
         _put(folder, here)
@@ -230,12 +224,6 @@ def _put(folder: Path, here: Path) -> None:
         # Somebody else has made it meanwhile.
         if not here.is_dir():
             raise
-
-
-def _filled(word: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(name, value)
-    return word
 
 
 def _environment() -> dict[str, str]:

@@ -183,6 +183,7 @@ def test_another_version_of_a_tool_builds_something_else(mine: Built, tmp_path: 
     [
         ("2.8.9", "smith 2.8.9 is here, 2.9 is needed: apt install it"),
         ("1", "smith 1 is here, 2.9 is needed: apt install it"),
+        ("²", "smith smith version ² is here, 2.9 is needed: apt install it"),
         ("", "smith 2.9 is not installed: apt install it"),
     ],
 )
