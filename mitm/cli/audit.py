@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +48,7 @@ from mitm.cli.shard import shard_option
 from mitm.cli.signing import authority_options, own_authority
 from mitm.cli.words import words_in
 from mitm.errors import UserError
-from mitm.lab.audited import AuditedClient
+from mitm.lab.batch import BatchClient
 from mitm.lab.clients import load_client
 from mitm.proxy.tap import Tap
 
@@ -287,13 +288,16 @@ def audit(
                 waiting=0 if jobs or here else WAITING,
             )
         )
-        if upstream:
-            address = guard(parse(upstream), allow_host)
-            if upstream_plaintext:
-                return await audit_by(await plaintext_server(address))
-            return await audit_by(await own_server(address, ca, name))
-        async with stand_in(status_code(respond or "OK")) as server:
-            return await audit_by(server)
+        async with AsyncExitStack() as opened:
+            if isinstance(run_client, BatchClient):
+                await opened.enter_async_context(run_client)
+            if upstream:
+                address = guard(parse(upstream), allow_host)
+                if upstream_plaintext:
+                    return await audit_by(await plaintext_server(address))
+                return await audit_by(await own_server(address, ca, name))
+            code = status_code(respond or "OK")
+            return await audit_by(await opened.enter_async_context(stand_in(code)))
 
     with (
         Recording(None, pcap, keylog) as recording,
@@ -332,7 +336,7 @@ def _client(
     if policy is None:
         raise UserError(f"name a policy with --policy: {', '.join(described.policies)}")
     described.must_know(policy)
-    audited = AuditedClient(made_ready(described), policy, timeout)
+    audited = BatchClient(made_ready(described), policy, timeout)
     return audited.subject, audited, described.command
 
 
@@ -350,7 +354,7 @@ def _untold(client: RunClient, *, compiled_in: bool) -> str:
     Args:
         compiled_in: whether it may know its CA without being told.
     """
-    if isinstance(client, AuditedClient) and not client.told_trust:
+    if isinstance(client, BatchClient) and not client.told_trust:
         return "by its policy it is not given a CA"
     # What its environment says it may read, with no word of it in the command.
     if isinstance(client, Command) and compiled_in and not client.told_trust:

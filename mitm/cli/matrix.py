@@ -44,7 +44,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--timeout",
     type=Seconds(),
-    default=5.0,
+    default=10.0,
     show_default=True,
     metavar="SECONDS",
     help="Time that a client is given for each run.",
