@@ -55,18 +55,25 @@ def client_names(
 ) -> list[CompletionItem]:
     """Complete the name of a client, by those of `--clients` as well, or the path of its folder."""
     of_group = context.parent.params if context.parent else {}
-    folders = (*of_group.get("clients", ()), *context.params.get("clients", ()))
+    # Of a folder that is not there, click leaves nothing.
+    given = (of_group.get("clients"), context.params.get("clients"))
+    folders = [folder for each in given for folder in each or ()]
     return _names(lambda: clients(*folders), "dir")(context, parameter, incomplete)
 
 
-def words(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+def _in_list(complete: Complete) -> Complete:
     """Complete the last word of a list with commas."""
-    before, comma, last = incomplete.rpartition(",")
-    return [
-        CompletionItem(f"{before}{comma}{word}") for word in _selectors() if word.startswith(last)
-    ]
+
+    def last(
+        context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        before, comma, word = incomplete.rpartition(",")
+        return [
+            CompletionItem(f"{before}{comma}{each.value}", type=each.type)
+            for each in complete(context, parameter, word)
+        ]
+
+    return last
 
 
 def files(
@@ -79,4 +86,7 @@ def files(
 scenario_names = _names(_scenarios, "file")
 certificate_names = _names(_certificates, "file")
 policy_names = _names(lambda: POLICIES)
+words = _in_list(_names(_selectors))
+list_of_policies = _in_list(policy_names)
+list_of_clients = _in_list(_names(clients, "dir"))
 lesson_names = _names(lambda: [*_scenarios(), *_to_try(), *content.session_files()], "file")

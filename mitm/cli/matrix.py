@@ -19,14 +19,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     metavar="NAME",
     help="Clients, by name or folder.  [all]",
-    shell_complete=completion.client_names,
+    shell_complete=completion.list_of_clients,
 )
 @click.option(
     "--policies",
     multiple=True,
     metavar="POLICY",
     help="Policies.  [all]",
-    shell_complete=completion.policy_names,
+    shell_complete=completion.list_of_policies,
 )
 @click.option(
     "--certs",

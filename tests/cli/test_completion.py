@@ -63,6 +63,13 @@ def test_an_empty_word_is_completed_by_every_name(line: str, known: set[str]) ->
         ("mitm-demo run --client ./my", {"dir,./my"}),
         ("mitm-demo audit -- ./my", {"file,./my"}),
         ("mitm-demo run xyzzy", set()),
+        # A folder of clients that is not there, or not yet.
+        ("mitm-demo run --clients /nowhere --client rus", {"rust"}),
+        ("mitm-demo clients --clients /nowhere build rus", {"rust"}),
+        ("mitm-demo matrix --clients rus", {"rust"}),
+        ("mitm-demo matrix --clients go --clients rus", {"rust"}),
+        ("mitm-demo matrix --clients go,rus", {"go,rust"}),
+        ("mitm-demo matrix --policies insecure,ca", {"insecure,ca-file"}),
     ],
 )
 def test_a_word_that_was_begun_is_completed(line: str, known: set[str]) -> None:
