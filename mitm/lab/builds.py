@@ -22,7 +22,7 @@ import msgspec
 from mitm import content
 from mitm.errors import UserError
 from mitm.lab.clients import BUILD, Client, filled, places, surroundings
-from mitm.lab.tools import Tool, tools_of
+from mitm.lab.tools import Tool, all_missing, tools_of
 from mitm.programs import Ended, run
 
 # Seconds. A client may start a JVM to tell its version; a build compiles what others have written.
@@ -80,7 +80,7 @@ async def ready(
         BuildFailed: a command of its build has failed.
     """
     tools = await tools_of(client)
-    if missing := "; ".join(tool.missing for tool in tools if tool.missing):
+    if missing := all_missing(tools):
         raise ToolMissing(f"the client {client.name} cannot be run here: {missing}")
     if not client.build:
         return client

@@ -40,6 +40,11 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.version and not re.fullmatch(r"\d+(\.\d+)*", self.version):
             raise ValueError(f"version: {self.version!r} is not numbers with dots between them")
 
+    @property
+    def told(self) -> str:
+        """What is needed, in words."""
+        return f"{self.program} {self.version}".strip()
+
 
 class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str

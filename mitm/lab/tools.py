@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+from collections.abc import Sequence
 
 import msgspec
 
@@ -20,6 +21,10 @@ _TOLD = 60
 
 # Numbers with dots between them are looked for first.
 _VERSIONS = (re.compile(r"\d+(?:\.\d+)+"), re.compile(r"\d+"))
+
+
+# Names of packages and nothing else.
+_BY_APT = re.compile(r"apt install [\w.+-]+( [\w.+-]+)*")
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -42,10 +47,26 @@ async def tools_of(client: Client) -> list[Tool]:
     return list(await asyncio.gather(*map(_look_for, client.requires)))
 
 
+def all_missing(tools: Sequence[Tool]) -> str:
+    """What is missing of these, and how one comes by it, in a line; "" for nothing.
+
+    What is got by `apt install` is got by one.
+    """
+    absent = [tool for tool in tools if tool.missing and not tool.said]
+    by_apt = [tool for tool in absent if _BY_APT.fullmatch(tool.needed.install)]
+    if len(by_apt) == 1:
+        by_apt = []
+    told = [tool.missing for tool in tools if tool.missing and tool not in by_apt]
+    if by_apt:
+        names = ", ".join(tool.needed.told for tool in by_apt)
+        packages = " ".join(tool.needed.install.removeprefix("apt install ") for tool in by_apt)
+        told.append(f"{names} are not installed: apt install {packages}")
+    return "; ".join(told)
+
+
 async def _look_for(needed: Requirement) -> Tool:
     hint = f": {needed.install}" if needed.install else ""
-    least = f"{needed.program} {needed.version}".strip()
-    absent = Tool(needed, missing=f"{least} is not installed{hint}")
+    absent = Tool(needed, missing=f"{needed.told} is not installed{hint}")
     path = shutil.which((needed.ask or (needed.program,))[0])
     if not path:
         return absent

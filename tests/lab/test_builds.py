@@ -207,6 +207,23 @@ def test_what_is_missing_is_one_line_with_the_hint(
     assert not mine.log.exists()
 
 
+def test_what_one_command_brings_is_told_with_one_command(mine: Built) -> None:
+    needs = ", ".join(
+        f"{{program: a-{name}-that-nobody-has, install: {hint}}}"
+        for name, hint in {
+            "smith": "apt install a-smith",
+            "wright": "apt install a-wright",
+            "mason": "https://mason.example",
+        }.items()
+    )
+    mine.describe(requires=f"[{needs}]")
+    assert refused(mine.build()) == (
+        "mitm-demo: the client mine cannot be run here: a-mason-that-nobody-has is not installed: "
+        "https://mason.example; a-smith-that-nobody-has, a-wright-that-nobody-has are not "
+        "installed: apt install a-smith a-wright"
+    )
+
+
 def test_where_all_are_built_what_lacks_something_is_left_out_and_told(mine: Built) -> None:
     mine.describe(requires="[a-tool-that-nobody-has]")
     # Nor are the tools of those that come with the project, which take minutes.
