@@ -65,8 +65,8 @@ class Output:
         self._news.set()
 
     async def first_line(self) -> bytes:
-        """Wait for a whole line; what there is at the end, if it ends before."""
-        while b"\n" not in self._kept and not self._ended:
+        """Wait for a whole line; what there is, if it ends before or is longer than the limit."""
+        while b"\n" not in self._kept and not self._ended and len(self._kept) < OUTPUT_LIMIT:
             self._news.clear()
             await self._news.wait()
         line, newline, rest = self._kept.partition(b"\n")

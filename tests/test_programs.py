@@ -88,6 +88,16 @@ def test_endless_output_is_read_and_not_kept() -> None:
     assert asyncio.run(play()) == b"x" * OUTPUT_LIMIT
 
 
+def test_a_line_without_end_keeps_nobody_waiting() -> None:
+    endless = f"import signal\nprint('x' * {3 * OUTPUT_LIMIT}, end='', flush=True)\nsignal.pause()"
+
+    async def play() -> bytes:
+        async with started(python(endless), os.environ) as program:
+            return await program.stdout.first_line()
+
+    assert asyncio.run(play()) == b"x" * OUTPUT_LIMIT
+
+
 def test_a_daemon_that_holds_on_to_the_output_keeps_nobody_waiting() -> None:
     """In a session of its own it cannot be ended with its program, but nor is it waited for."""
     daemon = (
