@@ -84,7 +84,7 @@ inline std::string Name(const testing::TestParamInfo<Case>& info) {
 struct Test : testing::TestWithParam<Case> {
   void SetUp() override { Conclude(GetParam().problem); }
 
-  // Goes by what the client sent: whether its call succeeded is only quoted.
+  // Goes by what the client sent: whether its call succeeded is only quoted. Catch what it throws.
   void Judge(bool succeeded, const std::string& error) {
     std::ostringstream path;
     path << "/cases/" << std::hex;

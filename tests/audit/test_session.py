@@ -357,6 +357,29 @@ def test_a_flaw_of_the_second_connection_is_found() -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(
+    ("verify", "found"), [(steps.nothing, "vulnerable"), (steps.everything, "pass")]
+)
+def test_what_is_kept_from_one_call_to_the_next_is_tried_by_calling_twice(
+    verify: steps.Verify, found: str
+) -> None:
+    async def play(calls: int) -> str:
+        remembers = steps.VerifiesOnce()
+
+        def client(server: audit.Endpoint) -> None:
+            for _ in range(calls):
+                remembers(server, verify)
+
+        async with presented("second-connection") as session:
+            await controlled(session, client)
+            for name in session.cases:
+                await tried(session, name, client)
+            return await outcome(session)
+
+    assert asyncio.run(play(1)) == "not-exercised"
+    assert asyncio.run(play(2)) == found
+
+
 def test_a_play_that_was_not_tried_leaves_its_attack_undecided() -> None:
     async def play() -> None:
         async with presented("second-connection") as session:

@@ -65,8 +65,8 @@ def _fix(judgement: Judgement, fix: str) -> str:
     unreached = _is_unreached(judgement.finding)
     if unreached and judgement.again:
         return (
-            "somebody has asked about this case before: where two programs try it at once, the one "
-            "is told what the other did, so run them one after the other (go test -p 1)"
+            "somebody has asked about this case before: where two tests try it at once, the one is "
+            "told what both have done, so run them one after the other (packages: go test -p 1)"
         )
     amiss = unreached or judgement.case.is_control
     if amiss and judgement.word == "fail":

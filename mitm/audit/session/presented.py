@@ -47,7 +47,8 @@ _AS_CONTROL_SHOWS = (
     "the client without --session"
 )
 _CALLED_BEFORE = (
-    "it takes a client that is called twice, which a session does not ask for: pytest's plugin does"
+    "it takes a client that is called twice, which a session does not ask for: a test that does so "
+    "before it asks tries the same by second-connection and reconnect"
 )
 _NOT_ASKED = "the client was shown it, and its test ended before it asked what came of that"
 NEVER_TRIED = "never tried: nothing has connected to it"
