@@ -324,6 +324,18 @@ def test_a_finding_in_the_place_of_another_is_told(tmp_path: Path) -> None:
         merged(first, second)
 
 
+def test_an_attack_that_has_succeeded_on_no_connection_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "1", played(SMALL, careless=True))
+    assert conclude(merged(path), whole=True).exit_code == 1
+    told = json.loads(path.read_text())
+    for each in told["findings"]:
+        for ending in each["evidence"]["connections"] if each["evidence"] else ():
+            ending["reached"] = "nothing"
+    path.write_text(json.dumps(told))
+    with pytest.raises(UserError, match="reconnect: by its evidence nobody was let in"):
+        merged(path)
+
+
 def test_a_host_on_which_it_never_got_through_is_no_other_client(tmp_path: Path) -> None:
     """Before it has made a call, nobody knows its stack."""
     good = written(tmp_path, "1", played(SMALL.shard(1, 2), careless=False))

@@ -9,7 +9,15 @@ import msgspec
 from mitm.audit.attack import Attack
 from mitm.audit.case import Case, Expectation, catalogue, described, with_twins
 from mitm.audit.conclusion import advice_on
-from mitm.audit.finding import CRASH, Finding, Outcome, Report, Subject, with_crashes
+from mitm.audit.finding import (
+    CRASH,
+    Finding,
+    Outcome,
+    Report,
+    Subject,
+    given_in,
+    with_crashes,
+)
 from mitm.audit.reports.source import Source
 from mitm.audit.scope import Scope
 from mitm.errors import UserError
@@ -125,6 +133,8 @@ def load_report(path: Path) -> Told:
         for finding in with_crashes([_finding(each, noun, known)])
         if finding.outcome != "crashed" or finding.case.name in crashed
     )
+    for each in findings:
+        _must_be_proved(path, each)
     failed = next((each for each in controls if each.outcome != "pass"), None)
     usual = advice_on(failed) if failed else ()
     report = Report(
@@ -136,6 +146,17 @@ def load_report(path: Path) -> Told:
         told.scope,
     )
     return Told(path, told.tool.version, report, told.source)
+
+
+def _must_be_proved(path: Path, finding: Finding) -> None:
+    """Insist that of an attack that has succeeded it is told on which connection."""
+    if finding.outcome == "vulnerable" and finding.case.attack and finding.evidence:
+        try:
+            given_in(finding.evidence.connections)
+        except StopIteration:
+            raise UserError(
+                f"{path}: {finding.case.name}: by its evidence nobody was let in: was it changed?"
+            ) from None
 
 
 def _known() -> dict[str, Case]:
