@@ -327,6 +327,8 @@ def test_the_page_has_all_of_them_and_needs_no_script(asked: Asked) -> None:
     assert "script" not in page.tags
     assert "\u202e" not in answer.body
     assert "<script>alert(1)" in page.text  # as text
+    genuine = asked.session.cases["genuine"].endpoint
+    assert f"curl --cacert {genuine.ca_file} https://{genuine.target}/" in page.text
     for case in asked.session.cases.values():
         assert f"https://{case.endpoint.target}/" in page.links
         assert case.name in page.text

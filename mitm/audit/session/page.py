@@ -44,9 +44,10 @@ _HEAD = """<!doctype html>
 <h1>What is presented here</h1>
 <p>Each line is a server on a port of its own. A correct client <em>refuses</em> what it should not
 trust, before it has sent anything, and <em>accepts</em> the rest. What is to be trusted is the CA
-in <code>{ca}</code> (<a href="{ca_url}">download</a>), and nothing else; it lives for a day, and
-need not be put among the CAs of your browser: without it, each of these shows a warning. By hand:
-<code>curl --cacert {ca} {genuine}</code>, and any other port.</p>
+in <code>{ca}</code> (<a href="{ca_url}">download</a>), and nothing else; it lives for a day. A
+browser that does not know it has the same warning for each of these; to see what each is refused
+for, give it to a profile that you throw away, and not to your own.</p>
+<p>By hand: <code>curl --cacert {ca} {genuine}</code>, and any other port.</p>
 <p>For programs: <a href="cases">JSON</a>, <a href="cases.tsv">lines with tabs</a>. Of what is done
 in several steps, each connection is the next one; <em>begin anew</em> goes back to the first.</p>
 <nav><p>{links}</p></nav>
