@@ -22,8 +22,8 @@ from mitm.proxy import StandIn
 from mitm.proxy.tap import Tap
 
 _STARTS_ANEW = (
-    "a program starts anew each time: nothing that it keeps in its memory goes from one call to "
-    "the next; a function can be tried"
+    "a program may start anew for each call, so that nothing is proved of what it keeps in its "
+    "memory from one to the next; a function can be tried"
 )
 _ROOT_SENT = "once the CA was sent behind it, and so throughout; the leaf alone was refused"
 _FAILED_AT_FIRST = "its first call, with the genuine certificate, did not come to its end"

@@ -204,7 +204,7 @@ def test_a_program_is_found_and_its_twin_left_alone(
     assert conclude(sound).exit_code == 0
     (same,) = (each for each in sound.findings if each.case.name == "same-process")
     assert same.outcome == "not-exercised"
-    assert "starts anew" in same.reason
+    assert "start anew" in same.reason
 
 
 def test_a_service_is_found_and_its_twin_left_alone(auditor: audit.Auditor) -> None:
