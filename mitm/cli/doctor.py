@@ -59,8 +59,7 @@ def doctor() -> int:
     found = [_package(name, purpose, "red") for name, purpose in _NEEDED.items()]
     for name, purpose in _OPTIONAL.items():
         _package(name, purpose, "yellow")
-    programs = dict(_PROGRAMS)
-    for name, purpose in programs.items():
+    for name, purpose in _PROGRAMS.items():
         path = shutil.which(name)
         _tell(name, path or "missing", purpose, "" if path else "yellow")
     for client in all_clients():
