@@ -16,7 +16,7 @@ PYTHONS := tests/audit/test_in_process.py tests/cli/test_completion.py tests/cli
   tests/cli/test_interrupt.py tests/cli/test_run.py tests/cli/test_start.py tests/messages tests/pki \
   tests/plugin tests/test_programs.py tests/tls tests/wire
 
-.PHONY: demo test lowest pythons constraints lint lint-clients bench proto catalogue limits matrix picture versions zoo
+.PHONY: demo test programs lowest pythons constraints lint lint-clients bench proto catalogue limits matrix picture versions zoo
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
@@ -24,6 +24,9 @@ demo: .venv/ready  ## play the skip-verify scenario
 test: .venv/ready-dev  ## run the tests, with the clients of client/ that can be built here
 	-$(BIN)/mitm-demo clients build
 	$(BIN)/pytest -n 2
+
+programs:  ## install the few programs of other people that the tests audit (a minute or two; Go, a network)
+	PYTHON=$(PYTHON) scripts/programs.sh
 
 lowest: .venv/lowest/ready  ## run tests on the lowest version of everything that pyproject.toml allows
 	.venv/lowest/bin/pytest -n 2 $(LOWEST)
