@@ -82,7 +82,8 @@ def _conclude(matrix: Matrix) -> Conclusion:
         return Conclusion(3, "inconclusive: nothing that was tried applies to any of the clients")
     reason = "every client keeps what its policy promises"
     if absent := len({row.client for row in matrix.rows if row.state == "missing"}):
-        reason = f"every client that is here keeps what its policy promises; {absent} not here"
+        told = _count(absent, "client")
+        reason = f"every client that is here keeps what its policy promises; {told} not here"
     if lesser := sum(len(row.differing) for row in matrix.rows):
         reason += f"; {_count(lesser, 'cell')} not as good clients do"
     return Conclusion(0, reason)

@@ -50,4 +50,4 @@ def test_one_that_was_interrupted_is_never_clean() -> None:
 def test_who_is_not_here_is_not_said_to_keep_anything() -> None:
     assert "is here" not in conclude(matrix(FINE)).reason
     told = conclude(matrix(FINE, row(state="missing", client="other"))).reason
-    assert told.endswith("; 1 not here")
+    assert told.endswith("; 1 client not here")
