@@ -1,6 +1,7 @@
 """What came of trying one certificate on a client, and of all of them: pure functions."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal, get_args
 
 import msgspec
@@ -368,7 +369,7 @@ def _not_attacked(control: Observation, missed: Sequence[Kind], reason: str) -> 
     )
 
 
-def with_crashes(findings: Iterable[Finding], usual: str = "") -> Iterator[Finding]:
+def with_crashes(findings: Iterable[Finding], usual: Collection[str] = ()) -> Iterator[Finding]:
     """Each finding, and behind one that ended the client's program another that says so.
 
     A certificate is a stranger's input. A client that is ended by it has let nobody in, and is at
@@ -376,12 +377,14 @@ def with_crashes(findings: Iterable[Finding], usual: str = "") -> Iterator[Findi
 
     Args:
         findings: one for each certificate.
-        usual: the crash with which the client ends after the genuine certificate, too: that one
-            is not the others' doing.
+        usual: crashes with which the client ends after the genuine certificate, too: these are
+            not the others' doing.
     """
+    findings = list(findings)
+    usual = {*usual, *_crashes_at_the_end(findings)}
     for finding in findings:
         yield finding
-        if finding.crash and finding.crash != usual:
+        if finding.crash and finding.crash not in usual:
             yield Finding(
                 _crash(finding.case, finding.crash),
                 "crashed",
@@ -390,6 +393,17 @@ def with_crashes(findings: Iterable[Finding], usual: str = "") -> Iterator[Findi
                 finding.said,
                 noun=finding.noun,
             )
+
+
+def _crashes_at_the_end(findings: Iterable[Finding]) -> Iterator[str]:
+    """Those that came when calls were done: some runtimes end so now and then, whatever was shown.
+
+    One alone may be the certificate's: of what a library does when it is done with it.
+    """
+    done = (f for f in findings if f.case.expect == "accept" and f.outcome == "pass")
+    for crash, count in Counter(f.crash for f in done if f.crash).items():
+        if count > 1:
+            yield crash
 
 
 def _how_it_crashed(crash: str) -> str:

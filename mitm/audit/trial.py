@@ -232,5 +232,5 @@ async def run_audit(
         raise errors.exceptions[0] from None
     # A service that goes on after its call need not be waited for again.
     last = await attempt(suite.control, first.observation)
-    findings = with_crashes((task.result() for task in tasks), first.crash)
+    findings = with_crashes((task.result() for task in tasks), (first.crash, last.crash))
     return Report((first, last), tuple(findings), subject, scope=scope)

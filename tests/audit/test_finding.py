@@ -474,9 +474,23 @@ def test_who_may_take_a_certificate_or_leave_it_must_still_answer() -> None:
 
 def test_a_client_that_ends_like_that_after_the_genuine_one_too_is_not_crashed_by_others() -> None:
     finding = judged(case(), LEFT, CRASHED)
-    assert list(with_crashes([finding], "SIGABRT")) == [finding]
-    *_, crashed = with_crashes([finding], "SIGSEGV")
+    assert list(with_crashes([finding], ["SIGABRT"])) == [finding]
+    *_, crashed = with_crashes([finding], ["SIGSEGV"])
     assert crashed.outcome == "crashed"
+
+
+def test_a_client_that_ends_so_when_its_calls_are_done_is_not_crashed_by_what_it_refuses() -> None:
+    refused, done = judged(case(), LEFT, CRASHED), judged(case("accept"), ASKED, CRASHED)
+    assert done.outcome == "pass"
+    assert list(with_crashes([done, refused, done])) == [done, refused, done]
+    # Once may be the certificate's doing; and what it refused, or did otherwise, says nothing.
+    for other in (
+        judged(case("accept"), ASKED, FINE),
+        judged(case("accept"), LEFT, CRASHED),
+        judged(case("accept"), ASKED, ClientRun("ended", failed=True, crash="SIGSEGV")),
+    ):
+        crashed = [each.outcome for each in with_crashes([done, refused, other])]
+        assert crashed.count("crashed") >= 2
 
 
 @pytest.mark.parametrize(("crash", "own"), [(A_PANIC, True), ("SIGABRT", False)])
