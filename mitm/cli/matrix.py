@@ -89,7 +89,8 @@ def matrix(
     With --versions, each is installed in an environment of its own, by pip, Go or npm, and compared
     with the one before it; the policy is ca-file, if none is named.
 
-    A client that is not built, or whose tools are missing, is told and not tried.
+    A client that is not built, or whose tools are missing, is told and not tried; nothing is proved
+    then if it was named.
 
     Exit code: 0 as the policies promise, 1 something is not, 2 wrong input, 3 nothing is proved.
     With --against: 0 nothing got worse, 1 something did, 3 something is not proved any more.

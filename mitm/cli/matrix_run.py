@@ -82,7 +82,7 @@ def run(
         with building.progress() as on_step:
             entries = in_loop(ladder_of(versions, policies, timeout, on_step))
     else:
-        entries = in_loop(entries_of(to_try, policies, timeout))
+        entries = in_loop(entries_of(to_try, policies, timeout, named=bool(client_names)))
     share = None
     if shard:
         entries, share = _shared(entries, *shard)

@@ -41,9 +41,9 @@ def conclude(matrix: Matrix, *, whole: bool = False) -> Conclusion:
 def _conclude(matrix: Matrix) -> Conclusion:
     """Say what its rows come to.
 
-    What was seen to be taken comes first. A client that is not here, or a policy that a stack
-    cannot express, is told and no failure; nor is `no-ca` without a control: where the roots are
-    compiled in, there can be none.
+    What was seen to be taken comes first. A client that is not here is told and no failure, but
+    where it was named: somebody counts on it then. Nor is a policy that a stack cannot express, or
+    `no-ca` without a control: where the roots are compiled in, there can be none.
     """
     broken = [
         sum(cell.kept == "broken" and cell.binding for cell in row.cells) for row in matrix.rows
@@ -57,6 +57,8 @@ def _conclude(matrix: Matrix) -> Conclusion:
         return Conclusion(3, f"inconclusive: {_count(matrix.to_try, 'row')} still to be tried")
     if not any(row.state == "tried" for row in matrix.rows):
         return Conclusion(3, "inconclusive: no client was tried to its end")
+    if absent := sorted({r.client for r in matrix.rows if r.state == "missing" and r.named}):
+        return Conclusion(3, f"inconclusive: not here: {', '.join(absent)}")
     if failed := [r for r in matrix.rows if r.state == "no-control" and r.policy != "no-ca"]:
         names = ", ".join(f"{row.client} {row.policy}" for row in failed)
         return Conclusion(3, f"inconclusive: the control failed: {names}")
@@ -81,8 +83,8 @@ def _conclude(matrix: Matrix) -> Conclusion:
     if applied and not any(applied):
         return Conclusion(3, "inconclusive: nothing that was tried applies to any of the clients")
     reason = "every client keeps what its policy promises"
-    if absent := len({row.client for row in matrix.rows if row.state == "missing"}):
-        told = _count(absent, "client")
+    if number := len({row.client for row in matrix.rows if row.state == "missing"}):
+        told = _count(number, "client")
         reason = f"every client that is here keeps what its policy promises; {told} not here"
     if lesser := sum(len(row.differing) for row in matrix.rows):
         reason += f"; {_count(lesser, 'cell')} not as good clients do"

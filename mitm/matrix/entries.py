@@ -22,7 +22,7 @@ _NOT_NAMED = "it is none of the policies that the client's README names"
 
 
 async def entries_of(
-    clients: Iterable[Client], policies: Sequence[str], timeout: float
+    clients: Iterable[Client], policies: Sequence[str], timeout: float, *, named: bool
 ) -> list[Entry]:
     """The rows of these clients and policies.
 
@@ -32,9 +32,10 @@ async def entries_of(
         clients: which.
         policies: which; () for all.
         timeout: seconds that a client is given for each run.
+        named: whether these clients were asked for by their names.
     """
     of_each = await asyncio.gather(
-        *(_of_client(client, policies or POLICIES, timeout) for client in clients)
+        *(_of_client(client, policies or POLICIES, timeout, named=named) for client in clients)
     )
     return [entry for entries in of_each for entry in entries]
 
@@ -64,12 +65,14 @@ async def ladder_of(
                 row = Row(f"{name} {version}", "", policy, "missing", reason=str(error))
                 entries.append(Entry(row, None))
         else:
-            entries += await _of_client(client, policies or _OF_LADDER, timeout)
+            entries += await _of_client(client, policies or _OF_LADDER, timeout, named=False)
     return entries
 
 
-async def _of_client(client: Client, policies: Sequence[str], timeout: float) -> list[Entry]:
-    rows = [Row(client.name, client.title, policy, "tried") for policy in policies]
+async def _of_client(
+    client: Client, policies: Sequence[str], timeout: float, *, named: bool
+) -> list[Entry]:
+    rows = [Row(client.name, client.title, policy, "tried", named=named) for policy in policies]
     try:
         made = await ready(client, build=False)
         version = await version_of(made)

@@ -83,6 +83,7 @@ class Row(msgspec.Struct, frozen=True, dict=True):
         stack: what it has called itself on the wire.
         reason: for a state other than `tried`, in one sentence.
         made_of: a digest of the client's files.
+        named: whether its client was asked for by name, and not as one of all.
     """
 
     client: str
@@ -93,6 +94,7 @@ class Row(msgspec.Struct, frozen=True, dict=True):
     stack: str = ""
     reason: str = ""
     made_of: str = ""
+    named: bool = False
     cells: tuple[Cell, ...] = ()
 
     @property

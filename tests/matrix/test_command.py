@@ -104,7 +104,9 @@ def test_evidence_is_with_each_cell() -> None:
     assert taken["evidence"]["calls"][0]["method"] == "/users.v1.UserService/GetUser"
 
 
-def test_a_client_whose_tool_is_missing_is_told_and_no_failure(tmp_path: Path) -> None:
+def test_a_client_whose_tool_is_missing_is_told_and_its_absence_is_not_clean(
+    tmp_path: Path,
+) -> None:
     other = tmp_path / "other"
     shutil.copytree(CARELESS, other)
     readme = other / "README.md"
@@ -113,7 +115,10 @@ def test_a_client_whose_tool_is_missing_is_told_and_no_failure(tmp_path: Path) -
     )
     options = ("--policies", "ca-file", "--json", "-")
     result = matrix(*clients(CAREFUL, other), *options)
-    assert result.code == 0, result
+    # Somebody has named it, and counts on it.
+    assert result.code == 3, result
+    assert "not here: other" in matrix(*clients(CAREFUL, other), "--policies", "ca-file").out
+    assert matrix(*clients(CAREFUL), *options).code == 0
     states = {row["client"]: row for row in json.loads(result.out)["rows"]}
     assert states["other"]["state"] == "missing"
     assert "no-such-tool" in states["other"]["reason"]

@@ -27,6 +27,8 @@ FINE = row(cell("x", "kept"))
         ([FINE, row(cell("genuine", "undecided"), state="no-control", policy="no-ca")], 0),
         ([FINE, row(state="missing"), row(state="unsupported")], 0),
         ([row(state="missing")], 3),
+        # Somebody has named it, and counts on it.
+        ([FINE, row(state="missing", named=True)], 3),
         ([row(state="unsupported")], 3),
         ([row(cell("genuine", "undecided"), state="no-control", policy="no-ca")], 3),
         # That a client gets through is no test of it.
