@@ -167,7 +167,7 @@ def test_an_answer_too_many_is_not_taken_for_that_to_the_next_question(tmp_path:
     talks = """
 def answered(words):
     answer = well(words)
-    print(json.dumps(answer), flush=True)
+    print(json.dumps(answer))  # which goes out with the one that is asked for
     return answer
 """
     found = outcomes(own(tmp_path / "own", talks))

@@ -366,7 +366,8 @@ def test_a_broken_record_ends_both_directions_and_is_ours_to_say(
                 await breaking.read()
             closed = await stage.seen.closed()
         assert (closed.by, closed.how) == ("attacker", "error")
-        assert "bad record mac" in closed.reason
+        # In the words of OpenSSL, before 3.6 and since.
+        assert closed.reason in ("decryption failed or bad record mac", "record layer failure")
         assert stage.seen.all(events.Alert) == []
 
     run(main(), loop)
