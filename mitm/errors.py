@@ -11,6 +11,18 @@ class UserError(Exception):
     """
 
 
+def user_error_in(errors: ExceptionGroup) -> UserError | None:
+    """The first error of a user's in a group, as a TaskGroup raises it; None if there is none.
+
+    For `except ExceptionGroup`: what is raised within `except*` comes out in a group of its own in
+    Python up to 3.11.3 (gh-103590).
+    """
+    found: BaseException | None = errors.subgroup(UserError)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, UserError) else None
+
+
 def explain(error: OSError | UnicodeError) -> str:
     """What the system says, without the words that event loops put around it."""
     if isinstance(error, UnicodeError):

@@ -16,7 +16,7 @@ from mitm.audit.play import Play, plays_of
 from mitm.audit.setting import USUAL, Setting
 from mitm.audit.slots import Slots
 from mitm.audit.stack import stack_said
-from mitm.errors import UserError
+from mitm.errors import user_error_in
 from mitm.evidence import ClientRun, Observation
 from mitm.proxy import StandIn
 from mitm.proxy.tap import Tap
@@ -228,8 +228,8 @@ async def run_audit(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(attempt(case, first.observation)) for case in suite.cases]
-    except* UserError as errors:
-        raise errors.exceptions[0] from None
+    except ExceptionGroup as errors:
+        raise user_error_in(errors) or errors from None
     # A service that goes on after its call need not be waited for again.
     last = await attempt(suite.control, first.observation)
     findings = with_crashes((task.result() for task in tasks), (first.crash, last.crash))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from mitm.audit import Finding, Suite, stand_in
 from mitm.audit.listener import Upstream
 from mitm.audit.slots import Slots
-from mitm.errors import UserError
+from mitm.errors import user_error_in
 from mitm.lab.batch import BatchClient
 from mitm.lab.client_run import PolicyUnsupported
 from mitm.matrix.record import Matrix, Row
@@ -96,8 +96,8 @@ async def run_matrix(
             async with asyncio.TaskGroup() as group:
                 for _ in range(_ROWS_AT_ONCE):
                     group.create_task(work(upstream))
-        except* UserError as errors:
-            raise errors.exceptions[0] from None
+        except ExceptionGroup as errors:
+            raise user_error_in(errors) or errors from None
     return so_far()
 
 

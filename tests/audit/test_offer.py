@@ -129,11 +129,15 @@ def broken(*offers: Offer, name: str = NAME) -> set[str]:
 
 
 # What a client breaks that leaves everything to its Python. Debian builds it with OpenSSL's own
-# list of suites (--with-ssl-default-suites), in which static RSA is.
+# list of suites and versions (--with-ssl-default-suites): static RSA, and up to Debian 12 TLS 1.0.
+DEFAULT = ssl.create_default_context()
 BY_DEFAULT = {
-    "offers-static-rsa"
-    for cipher in ssl.create_default_context().get_ciphers()
-    if cipher["kea"] == "kx-rsa"
+    name
+    for name, offered in {
+        "offers-static-rsa": any(each["kea"] == "kx-rsa" for each in DEFAULT.get_ciphers()),
+        "offers-old-tls": {"TLSv1", "TLSv1.1"} & {*of_openssl(DEFAULT).versions},
+    }.items()
+    if offered
 }
 
 

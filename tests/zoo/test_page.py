@@ -46,5 +46,6 @@ def test_one_that_is_missed_is_named(tmp_path: Path) -> None:
 
 def test_a_client_that_is_played_again_has_the_same_row_but_for_how_many() -> None:
     (played,) = zoo.play(["name-ends-alike"])
-    digits = re.compile(r"\d+")
-    assert digits.sub("", zoo.row(played)) == digits.sub("", ROWS["name-ends-alike"])
+    # Whose Python offers more than others by default, as Debian's, is told of that as well.
+    varying = re.compile(r", offer \d+|\d+")
+    assert varying.sub("", zoo.row(played)) == varying.sub("", ROWS["name-ends-alike"])
