@@ -22,7 +22,6 @@ _TOLD = 60
 # Numbers with dots between them are looked for first.
 _VERSIONS = (re.compile(r"\d+(?:\.\d+)+"), re.compile(r"\d+"))
 
-
 # Names of packages and nothing else.
 _BY_APT = re.compile(r"apt install [\w.+-]+( [\w.+-]+)*")
 

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -311,6 +312,39 @@ async def _listening(address: Address, allowed: Collection[str]) -> list[socket.
         # Clients take it for both, whatever a hosts file says (RFC 6761 section 6.3).
         both = (Address(host, address.port) for host in ("127.0.0.1", "::1"))
         found = list(dict.fromkeys([*found, *both]))
+    with ExitStack() as put_aside:
+        for _ in range(_TRIES):
+            listeners = _listeners(address, found)
+            if address.port or _is_new(listeners[0].getsockname()[1]):
+                break
+            # As long as it is taken, the kernel chooses another one.
+            for listener in listeners:
+                put_aside.callback(listener.close)
+        else:
+            listeners = _listeners(address, found)
+    return listeners
+
+
+# Ports that the kernel has chosen for this process, the latest of them. A client in it that keeps
+# channels by their address, or which of them it has verified, would take one server for another.
+_given: dict[int, None] = {}
+_MOST_GIVEN = 4096
+# The kernel may have few to choose from.
+_TRIES = 50
+
+
+def _is_new(port: int) -> bool:
+    """Whether a port is none of the latest, among which it is from now on."""
+    if port in _given:
+        return False
+    _given[port] = None
+    if len(_given) > _MOST_GIVEN:
+        del _given[next(iter(_given))]
+    return True
+
+
+def _listeners(address: Address, found: Sequence[Address]) -> list[socket.socket]:
+    """Sockets that listen on each of these, on one port."""
     while True:
         listeners: list[socket.socket] = []
         unavailable: OSError | None = None

@@ -64,6 +64,34 @@ def dial_now(address: Address) -> socket.socket:
 # Listening
 
 
+def test_no_port_is_chosen_again_soon(props: Props, loop: LoopFactory) -> None:
+    """A client that keeps a channel for an address would take one case for another.
+
+    Of so many that the kernel chooses by chance, two are the same nearly always.
+    """
+
+    async def main() -> None:
+        ports = []
+        for _ in range(600):
+            async with an_interceptor(props, Address("localhost", 0)) as interceptor:
+                ports.append(interceptor.address.port)
+        assert len({*ports}) == len(ports)
+
+    run(main(), loop)
+
+
+def test_where_there_is_no_other_port_one_is_chosen_again(
+    props: Props, loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mitm.proxy.interceptor._is_new", lambda port: False)
+
+    async def main() -> None:
+        async with an_interceptor(props, LOCALHOST) as interceptor:
+            dial_now(interceptor.address).close()
+
+    run(main(), loop)
+
+
 def test_a_port_that_is_taken_is_refused_with_the_way_out(props: Props, loop: LoopFactory) -> None:
     async def main() -> None:
         async with an_interceptor(props, LOCALHOST) as first:
