@@ -156,19 +156,27 @@ def heard_in(path: Path, called: str = "") -> Iterator[Heard]:
 def _refusals(report: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     if "rows" in report:
         for row in report["rows"]:
-            stack = STACKS_OF_CLIENTS.get(row["client"].split()[0]) or kind_of_stack(row["stack"])
+            stack = _stack_of(row)
             for cell in row["cells"]:
                 if cell["did"] == "refused":
-                    yield stack or row["client"], row["policy"], cell["case"], _own(cell["message"])
+                    yield stack, row["policy"], cell["case"], _own(cell["message"])
         return
     subject = report["subject"]
-    stack = (
-        STACKS_OF_CLIENTS.get(subject["name"]) or kind_of_stack(subject["stack"]) or subject["name"]
-    )
+    stack = _stack_of(_as_row(subject))
     for finding in report["findings"]:
         refused = (finding["outcome"] == "pass") == (finding["expect"] == "reject")
         if refused and finding["outcome"] in ("pass", "too-strict"):
             yield stack, subject["policy"], finding["certificate"], _own(finding["client_said"])
+
+
+def _as_row(subject: dict[str, Any]) -> dict[str, Any]:
+    """The subject of an audit, told as a row of a matrix is."""
+    return {"client": subject["name"], **subject}
+
+
+def _stack_of(row: dict[str, Any]) -> str:
+    client: str = row["client"]
+    return STACKS_OF_CLIENTS.get(client.partition(" ")[0]) or kind_of_stack(row["stack"]) or client
 
 
 def _own(text: str) -> str:
@@ -292,20 +300,11 @@ def _versions(paths: Sequence[tuple[Path, str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path, called in paths:
         report = json.loads(path.read_text())
-        rows = (
-            report["rows"]
-            if "rows" in report
-            else [{"client": report["subject"]["name"], **report["subject"]}]
-        )
-        for row in rows:
-            stack = (
-                called
-                or STACKS_OF_CLIENTS.get(row["client"].split()[0])
-                or kind_of_stack(row["stack"])
-            )
+        for row in report["rows"] if "rows" in report else [_as_row(report["subject"])]:
+            stack = called or _stack_of(row)
             version = row.get("version") or row["stack"]
-            if version and version not in found.setdefault(stack or row["client"], []):
-                found[stack or row["client"]].append(version)
+            if version and version not in found.setdefault(stack, []):
+                found[stack].append(version)
     return {stack: sorted(versions) for stack, versions in sorted(found.items())}
 
 

@@ -5,7 +5,6 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -312,7 +311,7 @@ async def _listening(address: Address, allowed: Collection[str]) -> list[socket.
         # Clients take it for both, whatever a hosts file says (RFC 6761 section 6.3).
         both = (Address(host, address.port) for host in ("127.0.0.1", "::1"))
         found = list(dict.fromkeys([*found, *both]))
-    with ExitStack() as put_aside:
+    with contextlib.ExitStack() as put_aside:
         for _ in range(_TRIES):
             listeners = _listeners(address, found)
             if address.port or _is_new(listeners[0].getsockname()[1]):
