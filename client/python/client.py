@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -55,31 +56,32 @@ def skip_verify(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
     grpcio has no switch for this, so people fetch the certificate first and call it trusted. Name
     and dates are still checked; nobody asks who signed it.
     """
-    host, _, port = arguments.target.rpartition(":")
-    shown = ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=arguments.timeout)
-    return grpc.ssl_channel_credentials(root_certificates=shown.encode())
+    shown = presented(arguments)
+    return grpc.ssl_channel_credentials(root_certificates=fetched(arguments), **shown)
 
 
 def no_ca(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
     """Verification, but no CA given: only the public roots shipped inside grpcio are trusted."""
-    return grpc.ssl_channel_credentials()
+    return grpc.ssl_channel_credentials(**presented(arguments))
 
 
 def ca_file(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
     """Verification with a CA file: trust what this CA has signed, and nothing else."""
-    return grpc.ssl_channel_credentials(root_certificates=read(arguments.ca, "--ca"))
+    roots = read(arguments.ca, "--ca")
+    return grpc.ssl_channel_credentials(root_certificates=roots, **presented(arguments))
 
 
 def system_roots(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
     """Verification with the machine's own roots, which grpcio does not use by itself."""
     store = ssl.get_default_verify_paths().cafile
     roots = read(Path(store) if store else None, "SSL_CERT_FILE")
-    return grpc.ssl_channel_credentials(root_certificates=roots)
+    return grpc.ssl_channel_credentials(root_certificates=roots, **presented(arguments))
 
 
 def pinned(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
-    """Verification with the server's own certificate: trust this server, and nobody else."""
-    return grpc.ssl_channel_credentials(root_certificates=read(arguments.pin, "--pin"))
+    """Verification with the server's own certificates: trust this server, and nobody else."""
+    roots = read(arguments.pin, "--pin")
+    return grpc.ssl_channel_credentials(root_certificates=roots, **presented(arguments))
 
 
 def skip_hostname(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
@@ -98,6 +100,13 @@ def pinned_key(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
     )
 
 
+def mutual_tls(arguments: argparse.Namespace) -> grpc.ChannelCredentials:
+    """Verification both ways: the server must be the CA's, and sees who this client is."""
+    if not arguments.cert:
+        raise Usage("this policy needs --cert FILE and --key FILE")
+    return ca_file(arguments)
+
+
 POLICIES = {
     "insecure": insecure,
     "skip-verify": skip_verify,
@@ -107,11 +116,55 @@ POLICIES = {
     "pinned": pinned,
     "skip-hostname": skip_hostname,
     "pinned-key": pinned_key,
+    "mutual-tls": mutual_tls,
 }
 
 # Channels to one target share their connections, unless told not to: in a batch, a call would go
 # over one that an earlier call has verified.
 OWN_CONNECTIONS = ("grpc.use_local_subchannel_pool", 1)
+
+# --- what is shown ------------------------------------------------------------------------------
+
+
+def presented(arguments: argparse.Namespace) -> dict[str, bytes]:
+    """What the client shows of itself to a server that asks, whomever it trusts."""
+    if not arguments.cert:
+        return {}
+    chain, key = read(arguments.cert, "--cert"), read(arguments.key, "--key", "PRIVATE KEY")
+    own(arguments, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    return {"certificate_chain": chain, "private_key": key}
+
+
+def own(arguments: argparse.Namespace, context: ssl.SSLContext) -> None:
+    """Give it to a context of Python's, which can tell whether the two belong together.
+
+    grpcio would say of each call that it has failed to create a handshaker.
+    """
+    try:
+        context.load_cert_chain(arguments.cert, arguments.key, password="")
+    except ssl.SSLError as error:
+        raise Usage(f"--cert and --key are no pair: {error.reason or error}") from None
+
+
+def fetched(arguments: argparse.Namespace) -> bytes:
+    """The certificate that the server shows, as `ssl.get_server_certificate` has it.
+
+    That one has nothing to show of itself: in TLS 1.2 a server that insists ends the handshake
+    before its certificate can be had.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if arguments.cert:
+        own(arguments, context)
+    host, _, port = arguments.target.rpartition(":")
+    host = host.strip("[]")
+    with (
+        socket.create_connection((host, int(port)), arguments.timeout) as connection,
+        context.wrap_socket(connection, server_hostname=host) as secured,
+    ):
+        return ssl.DER_cert_to_PEM_cert(secured.getpeercert(binary_form=True) or b"").encode()
+
 
 # --- the call -----------------------------------------------------------------------------------
 
@@ -148,16 +201,16 @@ def dialled(target: str, server_name: str | None) -> tuple[str, list[tuple[str, 
     return target, [("grpc.ssl_target_name_override", server_name)]
 
 
-def read(path: Path | None, option: str) -> bytes:
-    """A PEM file that holds a certificate."""
+def read(path: Path | None, option: str, what: str = "CERTIFICATE") -> bytes:
+    """A PEM file that holds a certificate, or a key."""
     if not path:
         raise Usage(f"this policy needs {option} FILE")
     try:
         pem = path.read_bytes()
     except OSError as error:
         raise Usage(f"{option}: cannot read {path}: {error.strerror}") from None
-    if b"-----BEGIN CERTIFICATE-----" not in pem:
-        raise Usage(f"{option}: {path} holds no PEM certificate")
+    if f"{what}-----".encode() not in pem:
+        raise Usage(f"{option}: {path} holds no PEM {what.lower()}")
     return pem
 
 
@@ -198,7 +251,9 @@ def options() -> Parser:
     parser.add_argument("--target", required=True, type=target, metavar="HOST:PORT")
     parser.add_argument("--policy", required=True, choices=POLICIES, help="whom to trust")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="for ca-file: the CA, PEM")
-    parser.add_argument("--pin", type=Path, metavar="FILE", help="for pinned: the certificate, PEM")
+    parser.add_argument("--pin", type=Path, metavar="FILE", help="for pinned: certificates, PEM")
+    parser.add_argument("--cert", type=Path, metavar="FILE", help="to present, PEM, leaf first")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the key of its leaf, PEM")
     parser.add_argument("--server-name", metavar="NAME", help="name to check, if not the target's")
     parser.add_argument("--id", type=user_id, default=1, metavar="N", help="user to ask for")
     parser.add_argument("--token", metavar="T", help="sent as `authorization: Bearer T`")
@@ -210,6 +265,8 @@ def answered(words: Sequence[str]) -> dict[str, dict[str, object]]:
     """Make the call that the options ask for, and say what came of it."""
     try:
         arguments = options().parse_args(words)
+        if bool(arguments.cert) != bool(arguments.key):
+            raise Usage("--cert and --key are given together, or neither")
         user = get_user(arguments)
     except Usage as wrong:
         return {"usage": {"message": " ".join(str(wrong).split())}}

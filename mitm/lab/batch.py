@@ -113,7 +113,7 @@ class BatchClient(AuditedClient):
         path = self._folder / f"{hashlib.sha256(pem).hexdigest()}.pem"
         if not path.exists():
             pki.write_private(path, pem)
-        return Trust(path, trust.pin)
+        return trust._replace(ca=path)
 
     async def _taken(self, environ: Mapping[str, str]) -> "_Process":
         """A process that has nothing to do."""

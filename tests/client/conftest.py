@@ -114,7 +114,7 @@ class Stage:
     """Servers with certificates of all sorts, and files by which a client may trust them.
 
     Attributes:
-        trust: the CA and the genuine server's own certificate.
+        trust: the CA, the genuine server's own certificate, and one to present.
         targets: `genuine`, and others by what they show.
     """
 
@@ -123,7 +123,9 @@ class Stage:
         self.targets = targets
 
     def asked(self, policy: Policy, server: str) -> dict[str, str]:
-        return {"target": self.targets[server], **options(policy, self.trust)}
+        # Presented only where it must be: nobody here asks for it.
+        trust = self.trust if policy == "mutual-tls" else Trust(self.trust.ca, self.trust.pin)
+        return {"target": self.targets[server], **options(policy, trust)}
 
     def environment(self, policy: Policy) -> dict[str, str]:
         return environment(policy, self.trust)
@@ -148,7 +150,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         for name, (cert, key) in shown.items():
             _, address = stack.enter_context(serving("--cert", cert, "--key", key))
             targets[name] = f"{LOCALHOST}:{address.rpartition(':')[2]}"
-        yield Stage(Trust(folder / "ca.pem", folder / "server.pem"), targets)
+        presented = folder / "server.pem", folder / "server.key"
+        yield Stage(Trust(folder / "ca.pem", folder / "server.pem", *presented), targets)
 
 
 def same_key(key_file: Path, ends: timedelta) -> bytes:
