@@ -1,7 +1,7 @@
 """Makes the chain that a recipe describes."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from cryptography import x509
@@ -20,6 +20,7 @@ from mitm.pki.authority import (
     WARNING,
     Authorities,
     AuthorityName,
+    Purpose,
     constrained_to,
     key_usage,
 )
@@ -30,6 +31,7 @@ from mitm.pki.names import (
     distinguished,
     fill,
     foreign,
+    form_of,
     further,
     general,
     lies_within,
@@ -40,9 +42,9 @@ from mitm.pki.recipe import (
     Link,
     NameConstraints,
     Recipe,
+    key_purpose,
     load_recipe,
     offset,
-    purpose,
 )
 from mitm.pki.unsupported import Unsupported
 
@@ -66,8 +68,18 @@ _OLD_ALGORITHMS = {
 }
 
 
-def forge(recipe: Recipe, name: str, authorities: Authorities, now: datetime) -> Chain:
+def forge(
+    recipe: Recipe,
+    name: str,
+    authorities: Authorities,
+    now: datetime | None = None,
+    *,
+    purpose: Purpose = "server",
+) -> Chain:
     """Make the chain that a recipe describes.
+
+    What the recipe leaves out takes the sound value for the purpose: a certificate for clients has
+    `clientAuth`, and the name of who holds it, which may be a URI as in SPIFFE.
 
     Every CA made on the way keeps to the guard rails: a warning in its subject, and a day to live
     at the most. Those that the client has no reason to trust are constrained to the names under
@@ -80,16 +92,18 @@ def forge(recipe: Recipe, name: str, authorities: Authorities, now: datetime) ->
 
     Args:
         recipe: which certificate.
-        name: DNS name or IP address under test; placeholders are made of it.
+        name: DNS name or IP address under test, or a client's identity, which may be a URI as well;
+            placeholders are made of it.
         authorities: the run's own, whose names the constraints are made of.
-        now: what the recipe's times are relative to, aware of its time zone.
+        now: what the recipe's times are relative to, aware of its time zone; None for this moment.
+        purpose: whether a server shows it or a client does.
 
     Raises:
         Unsupported: the libraries here cannot make it, or not for this name.
         UserError: a value in the recipe is of the right form but makes no sense.
     """
     try:
-        return _Forge(recipe, name, authorities, now).chain()
+        return _Forge(recipe, name, authorities, now or datetime.now(UTC), purpose).chain()
     except ValueError as error:
         raise UserError(f"certificate {recipe.name}: {error}") from None
 
@@ -121,8 +135,16 @@ class _Made(NamedTuple):
 class _Forge:
     """The making of one chain, from the root down: an issuer is there before what it signs."""
 
-    def __init__(self, recipe: Recipe, name: str, authorities: Authorities, now: datetime) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        name: str,
+        authorities: Authorities,
+        now: datetime,
+        purpose: Purpose,
+    ) -> None:
         self._recipe = recipe
+        self._purpose: Purpose = purpose
         self._name = recipe.dialled(name)
         self._authorities = authorities
         self._now = now
@@ -147,7 +169,7 @@ class _Forge:
             above.append(made)
         leaf = above[-1]
         if self._recipe.name == _GENUINE:
-            self._authorities.genuine[self._name] = leaf.certificate
+            self._authorities.genuine[self._name, self._purpose] = leaf.certificate
         sent = [made for made in reversed(above) if made.send]
         if self._recipe.reverse:
             sent[1:] = reversed(sent[1:])
@@ -202,15 +224,10 @@ class _Forge:
     def _authority_as_signer(self, which: AuthorityName) -> _Signer:
         authority = self._authorities[which]
         certificate = authority.certificate
-        try:
-            found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-            key_id = found.value
-        except x509.ExtensionNotFound:
-            key_id = x509.SubjectKeyIdentifier.from_public_key(authority.key.public_key())
         return _Signer(
             certificate.subject,
             authority.key,
-            key_id,
+            authority.key_id,
             certificate.not_valid_after_utc,
             which == "lab",
         )
@@ -297,9 +314,11 @@ class _Forge:
 
     def _genuine(self) -> bytes:
         """The genuine leaf of this run, that others have a copy of."""
-        if self._name not in self._authorities.genuine:
-            forge(load_recipe(_GENUINE), self._name, self._authorities, self._now)
-        return self._authorities.genuine[self._name]
+        key = self._name, self._purpose
+        if key not in self._authorities.genuine:
+            recipe = load_recipe(_GENUINE)
+            forge(recipe, self._name, self._authorities, self._now, purpose=self._purpose)
+        return self._authorities.genuine[key]
 
     def _subject(self, link: Link, depth: int) -> x509.Name:
         if link.subject is not None:
@@ -378,13 +397,13 @@ class _Forge:
             extensions.append((key_usage(usages), True))
         purposes = link.extended_key_usage
         if purposes is None:
-            purposes = () if ca else ("server_auth",)
+            purposes = () if ca else (f"{self._purpose}_auth",)
         if purposes:
-            oids = [purpose(text) for text in purposes]
+            oids = [key_purpose(text) for text in purposes]
             extensions.append((x509.ExtendedKeyUsage(oids), link.extended_key_usage_critical))
         names = link.san
         if names is None:
-            names = () if depth else ("IP:{name}" if is_ip(self._name) else "DNS:{name}",)
+            names = () if depth else (f"{form_of(self._name)}:{{name}}",)
         if names:
             encoded = b"".join(self._alternative_names(names, link.san_more))
             oid = ExtensionOID.SUBJECT_ALTERNATIVE_NAME

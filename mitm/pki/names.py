@@ -6,6 +6,8 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterator, Sequence
+from typing import Literal
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -85,6 +87,18 @@ def fill(text: str, name: str) -> str:
     return _PLACEHOLDER.sub(value, text)
 
 
+def form_of(name: str) -> Literal["DNS", "IP", "URI"]:
+    """The form in which a name stands among the alternative names of a certificate."""
+    if "://" in name:
+        return "URI"
+    return "IP" if is_ip(name) else "DNS"
+
+
+def host_of(name: str) -> str:
+    """The host in a URI, such as the trust domain of a SPIFFE ID; any other name as it is."""
+    return urlsplit(name).hostname or name if "://" in name else name
+
+
 def of_address(text: str) -> bool:
     """Whether a placeholder in a text takes an IPv4 address."""
     return any(kind in _OF_ADDRESSES for kind in _PLACEHOLDER.findall(text))
@@ -162,9 +176,9 @@ def foreign(text: str, under_test: Sequence[str]) -> str:
     Args:
         text: a name of whatever form; a browser, or a careless program, may find a host in a part
             of it.
-        under_test: DNS names and IP addresses. What is below a name belongs to its owner.
+        under_test: DNS names, IP addresses and URIs. What is below a name belongs to its owner.
     """
-    domains = [name.lower() for name in (*_NOBODYS_DOMAINS, *under_test)]
+    domains = [host_of(name).lower() for name in (*_NOBODYS_DOMAINS, *under_test)]
     # What is the same in other characters, is the same here.
     for part in re.split(r"[^\w.*:-]+", unicodedata.normalize("NFKC", text).lower()):
         host = part.strip(".:-")

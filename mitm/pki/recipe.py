@@ -169,7 +169,7 @@ class Link(_Strict, frozen=True):
             if text is not None:
                 _check(key, [text], lambda t: distinguished(_filled(t)))
         _check("san", self.san or (), lambda n: alternative(_filled(n)))
-        _check("extended_key_usage", self.extended_key_usage or (), purpose)
+        _check("extended_key_usage", self.extended_key_usage or (), key_purpose)
         if self.serial is not None and abs(self.serial) >= _SERIAL_LIMIT:
             raise ValueError("serial: longer than 64 octets; RFC 5280 section 4.1.2.2 allows 20")
         if self.not_after is not None and offset(self.not_after) <= offset(self.not_before):
@@ -220,6 +220,7 @@ class _FrontMatter(_Strict, frozen=True):
     title: str
     expect: Literal["accept", "reject"]
     chain: tuple[dict[str, object], ...]
+    client: Literal["accept", "reject"] | None = None
     family: Family = "own"
     severity: Severity = "must"
     rule: str = ""
@@ -237,6 +238,7 @@ class Recipe(msgspec.Struct, frozen=True):
         name: of its file.
         expect: what a correct client does.
         chain: from the leaf to the root.
+        client: what a correct server does when a client shows it; None if it is for servers alone.
         family: the section of the catalogue that it stands in.
         severity: how far `expect` binds: every TLS client (`must`), a good one (`should`), or
             none, because sound clients differ (`info`).
@@ -253,6 +255,7 @@ class Recipe(msgspec.Struct, frozen=True):
     title: str
     expect: Literal["accept", "reject"]
     chain: tuple[Link | AuthorityLink, ...]
+    client: Literal["accept", "reject"] | None
     family: Family
     severity: Severity
     rule: str
@@ -392,7 +395,7 @@ def offset(text: str) -> timedelta:
     return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 
-def purpose(text: str) -> x509.ObjectIdentifier:
+def key_purpose(text: str) -> x509.ObjectIdentifier:
     """An extended key usage, from its name in RFC 5280 section 4.2.1.12 (`server_auth`) or its OID.
 
     Raises:

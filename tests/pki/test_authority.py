@@ -5,9 +5,15 @@ from typing import get_args
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from mitm.pki import Authorities
-from mitm.pki.authority import AuthorityName, constrained_to, make_authority
+from mitm.errors import UserError
+from mitm.pki import Authorities, Chain, Unsupported
+from mitm.pki.authority import AuthorityName, Purpose, constrained_to, make_authority
+from mitm.pki.names import distinguished
+from tests.pki.verifiers import needs_openssl, openssl_verifies
 
 
 @pytest.mark.parametrize("which", get_args(AuthorityName))
@@ -63,3 +69,108 @@ def test_a_ca_can_be_made_for_all_names() -> None:
     basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert basic.critical
     assert basic.value.ca
+
+
+@pytest.mark.parametrize(
+    ("name", "permitted"),
+    [
+        ("spiffe://lab.example/billing", "lab.example"),
+        ("https://lab.example:8443/x", "lab.example"),
+    ],
+)
+def test_a_uri_is_constrained_by_its_host(name: str, permitted: str) -> None:
+    made = constrained_to([name])
+    assert made.permitted_subtrees == [x509.UniformResourceIdentifier(permitted)]
+
+
+# Certificate signing requests
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def request(
+    subject: str = "CN=billing",
+    names: tuple[x509.GeneralName, ...] = (x509.DNSName("billing.example"),),
+    *extensions: x509.ExtensionType,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = KEY,
+) -> x509.CertificateSigningRequest:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(distinguished(subject))
+    if names:
+        extensions = (x509.SubjectAlternativeName(names), *extensions)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(key, hashes.SHA256())
+
+
+@needs_openssl
+@pytest.mark.parametrize(("purpose", "other"), [("server", "sslclient"), ("client", "sslserver")])
+def test_what_is_requested_is_signed_for_its_purpose_alone(
+    authorities: Authorities, purpose: Purpose, other: str
+) -> None:
+    issued = authorities.lab.issue(request(), purpose=purpose)
+    chain = chain_of(issued, authorities)
+    assert openssl_verifies(chain, "-x509_strict", "-purpose", f"ssl{purpose}")
+    assert not openssl_verifies(chain, "-x509_strict", "-purpose", other)
+    assert issued.subject.rfc4514_string() == "CN=billing"
+    names = issued.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["billing.example"]
+    assert issued.public_key() == KEY.public_key()
+
+
+def chain_of(issued: x509.Certificate, authorities: Authorities) -> Chain:
+    return Chain(
+        name="issued",
+        certificates=(issued.public_bytes(Encoding.DER),),
+        key_pem=b"",
+        anchor_pem=authorities.lab.pem,
+        subjects=(),
+        issuer="",
+    )
+
+
+def test_what_is_issued_lives_for_a_day_at_the_most(authorities: Authorities) -> None:
+    now = datetime.now(UTC)
+    for asked, days in ((timedelta(days=90), 1.0), (timedelta(hours=12), 0.5)):
+        issued = authorities.lab.issue(request(), lifetime=asked)
+        assert issued.not_valid_after_utc <= now + timedelta(days=days, seconds=5)
+        assert issued.not_valid_after_utc > now + timedelta(days=days, minutes=-5)
+
+
+def forged_request() -> x509.CertificateSigningRequest:
+    der = bytearray(request(key=rsa.generate_private_key(65537, 2048)).public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    return x509.load_der_x509_csr(bytes(der))
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (forged_request(), "signature of the request"),
+        (request("", ()), "names nobody"),
+        (
+            request("CN=ca", (), x509.BasicConstraints(ca=True, path_length=None)),
+            "for a CA",
+        ),
+    ],
+)
+def test_what_no_ca_should_sign_is_not_signed(
+    authorities: Authorities, asked: x509.CertificateSigningRequest, why: str
+) -> None:
+    with pytest.raises(UserError, match=why):
+        authorities.lab.issue(asked)
+
+
+def test_an_authority_of_the_users_own_signs_for_nobody_else(authorities: Authorities) -> None:
+    own = authorities.lab._replace(own=True)
+    # Reserved for tests, or under test; the lab's own may sign for all.
+    assert own.issue(request())
+    elsewhere = request("CN=x", (x509.DNSName("bank.com"),))
+    assert authorities.lab.issue(elsewhere)
+    for asked in (elsewhere, request("CN=www.bank.com", ())):
+        with pytest.raises(Unsupported, match="neither under test nor reserved"):
+            own.issue(asked)
+        assert own.issue(asked, under_test=["bank.com"])
+    identity = request("", (x509.UniformResourceIdentifier("spiffe://bank.com/till"),))
+    with pytest.raises(Unsupported, match="neither under test nor reserved"):
+        own.issue(identity)
+    assert own.issue(identity, under_test=["spiffe://bank.com/teller"])
