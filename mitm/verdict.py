@@ -29,11 +29,16 @@ _VERDICTS: dict[Act, InterceptedVerdict] = {
 
 
 class ServerCall(msgspec.Struct, frozen=True):
-    """One call, as the server itself recorded it."""
+    """One call, as the server itself recorded it.
+
+    Attributes:
+        identity: the names of the client's certificate; "" for a client without.
+    """
 
     method: str
     peer: str
     status: str
+    identity: str = ""
 
 
 class LegResult(msgspec.Struct, frozen=True):

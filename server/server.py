@@ -19,9 +19,9 @@ import json
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 # The C core's own log lines are not meant for the person at the terminal.
@@ -32,6 +32,7 @@ import grpc
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proto"))
 
 import user_service
+from tls_files import TlsFiles, UnusableError
 from user_service import ChatMessage, GetUserRequest, ImportUsersResponse, ListUsersRequest, User
 
 GRACE_SECONDS = 0.5  # seconds that calls have to end once the server is told to stop
@@ -101,8 +102,57 @@ OPTIONAL = {
 }
 
 
+class Client(NamedTuple):
+    """Who calls. It is asked beforehand: once a call is cancelled, grpcio crashes on the question.
+
+    Attributes:
+        peer: HOST:PORT.
+        names: the DNS names of its certificate.
+        uris: the URIs of it.
+    """
+
+    peer: str
+    names: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, context: Context) -> "Client":
+        """Who makes this call, by the certificate that the core has verified.
+
+        Its common name is no name of it: RFC 9525 section 2.
+        """
+        proved = context.auth_context()
+        return cls(
+            address_of(context.peer()),
+            tuple(each.decode(errors="replace") for each in proved.get("peer_dns", ())),
+            tuple(each.decode(errors="replace") for each in proved.get("peer_uri", ())),
+        )
+
+    @property
+    def identity(self) -> str:
+        """All that it may be called; "" for a client that has shown no certificate."""
+        return ", ".join((*self.uris, *self.names))
+
+    def is_one_of(self, allowed: Sequence[str]) -> bool:
+        """Whether one of these names, or URIs, is its own.
+
+        A URI holds a colon and a DNS name none, so that neither passes for the other. A wildcard
+        is nobody's name: it stands for itself.
+        """
+        names = {name.lower() for name in self.names}
+        return any(each in self.uris if ":" in each else each.lower() in names for each in allowed)
+
+
 class Witness(grpc.aio.ServerInterceptor):
-    """Records every call to any service: method, peer and status."""
+    """Records every call to any service: method, peer, identity and status.
+
+    Args:
+        allowed: who may call, by the names in its certificate; with none, whoever gets here.
+            It holds for all services: health and reflection tell of the server, too.
+    """
+
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
+        self._allowed = allowed
 
     async def intercept_service(
         self,
@@ -114,47 +164,59 @@ class Witness(grpc.aio.ServerInterceptor):
         handler: Any = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None:
-            return None
+            if not self._allowed:
+                return None
+            # Whoever may not call need not know what there is.
+            handler = grpc.stream_stream_rpc_method_handler(_unknown)
         if handler.response_streaming:
             kind = "stream_stream" if handler.request_streaming else "unary_stream"
-            wrap = _witness_stream
+            wrap = self._witness_stream
         else:
             kind = "stream_unary" if handler.request_streaming else "unary_unary"
-            wrap = _witness_unary
+            wrap = self._witness_unary
         behaviour = wrap(method, getattr(handler, kind))
         return getattr(grpc, f"{kind}_rpc_method_handler")(  # type: ignore[no-any-return]
             behaviour, handler.request_deserializer, handler.response_serializer
         )
 
+    def _witness_unary(self, method: str, behaviour: Any) -> Any:
+        async def witnessed(request: Any, context: Context) -> Any:
+            client = Client.of(context)
+            try:
+                await self._authorise(client, context)
+                response = behaviour(_to_the_end(request, context), context)
+                # The health service's handlers are coroutines, but need not be.
+                return await response if asyncio.iscoroutine(response) else response
+            finally:
+                _record(method, client, context)
 
-def _witness_unary(method: str, behaviour: Any) -> Any:
-    async def witnessed(request: Any, context: Context) -> Any:
-        peer = address_of(context.peer())
-        try:
-            response = behaviour(_to_the_end(request, context), context)
-            # The health service's handlers are coroutines, but need not be.
-            return await response if asyncio.iscoroutine(response) else response
-        finally:
-            _record(method, peer, context)
+        return witnessed
 
-    return witnessed
+    def _witness_stream(self, method: str, behaviour: Any) -> Any:
+        async def witnessed(request: Any, context: Context) -> AsyncIterator[Any]:
+            client = Client.of(context)
+            try:
+                await self._authorise(client, context)
+                responses = behaviour(_to_the_end(request, context), context)
+                if hasattr(responses, "__aiter__"):
+                    async for response in responses:
+                        yield response
+                else:
+                    for response in responses:
+                        yield response
+            finally:
+                _record(method, client, context)
+
+        return witnessed
+
+    async def _authorise(self, client: Client, context: Context) -> None:
+        if self._allowed and not client.is_one_of(self._allowed):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not for this client")
 
 
-def _witness_stream(method: str, behaviour: Any) -> Any:
-    async def witnessed(request: Any, context: Context) -> AsyncIterator[Any]:
-        peer = address_of(context.peer())
-        try:
-            responses = behaviour(_to_the_end(request, context), context)
-            if hasattr(responses, "__aiter__"):
-                async for response in responses:
-                    yield response
-            else:
-                for response in responses:
-                    yield response
-        finally:
-            _record(method, peer, context)
-
-    return witnessed
+async def _unknown(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+    yield
 
 
 def _to_the_end(request: Any, context: Context) -> Any:
@@ -175,8 +237,7 @@ def _to_the_end(request: Any, context: Context) -> Any:
     return requests()
 
 
-def _record(method: str, peer: str, context: Context) -> None:
-    # The peer was asked for beforehand: once a call is cancelled, grpcio crashes on the question.
+def _record(method: str, client: Client, context: Context) -> None:
     error = sys.exc_info()[1]
     code = context.code()
     if isinstance(code, grpc.StatusCode):
@@ -185,7 +246,7 @@ def _record(method: str, peer: str, context: Context) -> None:
         status = "CANCELLED"
     else:
         status = "UNKNOWN" if error else "OK"
-    say({"method": method, "peer": peer, "status": status})
+    say({"method": method, "peer": client.peer, "status": status, "identity": client.identity})
 
 
 def address_of(peer: str) -> str:
@@ -197,9 +258,11 @@ def say(line: dict[str, object]) -> None:
     print(json.dumps(line), flush=True)
 
 
-async def serve(listen: str, credentials: grpc.ServerCredentials | None) -> None:
+async def serve(
+    listen: str, credentials: grpc.ServerCredentials | None, allowed: Sequence[str]
+) -> None:
     # Two servers must not share a port unnoticed, as SO_REUSEPORT would let them.
-    server = grpc.aio.server(interceptors=[Witness()], options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(interceptors=[Witness(allowed)], options=[("grpc.so_reuseport", 0)])
     user_service.add_to_server(Users(), server)
     for service, (add, package) in OPTIONAL.items():
         try:
@@ -269,25 +332,6 @@ def addresses_of(host: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def load_credentials(cert: Path, key: Path) -> grpc.ServerCredentials:
-    """The server's certificate chain and key; on a mistake, says which and exits."""
-    import ssl
-
-    pems = []
-    for path in (cert, key):
-        try:
-            pems.append(path.read_bytes())
-        except OSError as error:
-            sys.exit(usage(f"cannot read {path}: {error.strerror}"))
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            sys.exit(usage(f"the key {key} does not fit the certificate {cert}"))
-        sys.exit(usage(f"{cert} or {key} is not a PEM file of the right kind"))
-    return grpc.ssl_server_credentials([(pems[1], pems[0])])
-
-
 def usage(message: str) -> int:
     print(f"server: {message}", file=sys.stderr)
     return 2
@@ -300,11 +344,34 @@ def main() -> int:
     parser.add_argument("--listen", default="127.0.0.1:50051", metavar="HOST:PORT")
     parser.add_argument("--cert", type=Path, metavar="FILE", help="certificate chain, PEM")
     parser.add_argument("--key", type=Path, metavar="FILE", help="the key to it, PEM")
+    parser.add_argument(
+        "--client-ca", type=Path, metavar="FILE", help="the CAs of its clients' certificates, PEM"
+    )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a DNS name or URI of a client's certificate: others are refused",
+    )
     arguments = parser.parse_args()
     if bool(arguments.cert) != bool(arguments.key):
         return usage("--cert and --key go together")
-    credentials = load_credentials(arguments.cert, arguments.key) if arguments.cert else None
-    asyncio.run(serve(arguments.listen, credentials))
+    if arguments.client_ca and not arguments.cert:
+        return usage("--client-ca needs --cert and --key: without TLS no client has a certificate")
+    if arguments.allow and not arguments.client_ca:
+        return usage("--allow needs --client-ca: a name is one of a client's certificate")
+    if not all(arguments.allow):
+        return usage("--allow is empty: write a name of a client's certificate")
+    try:
+        credentials = (
+            TlsFiles(arguments.cert, arguments.key, arguments.client_ca).credentials()
+            if arguments.cert
+            else None
+        )
+    except UnusableError as error:
+        return usage(str(error))
+    asyncio.run(serve(arguments.listen, credentials, arguments.allow))
     return 0
 
 

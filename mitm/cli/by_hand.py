@@ -30,15 +30,32 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--listen", default="127.0.0.1:50051", show_default=True, metavar="HOST:PORT")
 @click.option("--cert", type=_FILE, help="Its certificate chain, PEM. Without it: no TLS.")
 @click.option("--key", type=_FILE, help="The key to it, PEM.")
+@click.option(
+    "--client-ca", type=_FILE, help="The CAs of its clients, PEM: each must have a certificate."
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="NAME",
+    help="A DNS name or URI of a client's certificate: others may not call. Repeatable.",
+)
 @allow_host_option
-def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[str, ...]) -> None:
+def serve(
+    listen: str,
+    cert: Path | None,
+    key: Path | None,
+    client_ca: Path | None,
+    allow: tuple[str, ...],
+    allow_host: tuple[str, ...],
+) -> None:
     """Start the victim server, until Ctrl-C.
 
     \b
     mitm-demo serve
     mitm-demo serve --cert lab/server.pem --key lab/server.key
 
-    It prints a JSON line when it listens, and one for each call.
+    It prints a JSON line when it listens, and one for each call. Certificate, key and CAs are read
+    again when the files have changed.
     """
     command = [
         sys.executable,
@@ -50,6 +67,10 @@ def serve(listen: str, cert: Path | None, key: Path | None, allow_host: tuple[st
         command += ["--cert", str(cert)]
     if key:
         command += ["--key", str(key)]
+    if client_ca:
+        command += ["--client-ca", str(client_ca)]
+    for name in allow:
+        command += ["--allow", name]
     _hand_over(command, os.environ)
 
 

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -42,12 +42,22 @@ class RunningServer:
 
 
 @contextlib.asynccontextmanager
-async def running_server(cert: Path | None, key: Path | None) -> AsyncIterator[RunningServer]:
+async def running_server(
+    cert: Path | None,
+    key: Path | None,
+    *,
+    client_ca: Path | None = None,
+    allow: Sequence[str] = (),
+) -> AsyncIterator[RunningServer]:
     """Start the server on loopback, and stop it when the block ends.
 
     Args:
-        cert: its chain, a PEM file; None for plaintext.
+        cert: its chain, a PEM file; None for plaintext. It is read again, with the key and the CAs,
+            before a handshake when it has changed.
         key: the key to it.
+        client_ca: the CAs of its clients, a PEM file: whoever has no certificate of them is turned
+            away. None to ask for none.
+        allow: the DNS names and URIs of client certificates that may call; with none, all may.
 
     Raises:
         UserError: it does not come up.
@@ -55,6 +65,10 @@ async def running_server(cert: Path | None, key: Path | None) -> AsyncIterator[R
     command = [sys.executable, str(content.SERVER), "--listen", "127.0.0.1:0"]
     if cert and key:
         command += ["--cert", str(cert), "--key", str(key)]
+    if client_ca:
+        command += ["--client-ca", str(client_ca)]
+    for name in allow:
+        command += ["--allow", name]
     async with started(command, os.environ) as program:
         try:
             async with asyncio.timeout(START_SECONDS):
