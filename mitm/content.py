@@ -23,6 +23,7 @@ PROTO = ROOT / "proto"
 SCENARIOS = ROOT / "scenarios"
 SESSION = ROOT / "session"
 SERVER = ROOT / "server" / "server.py"
+INGRESS = ROOT / "server" / "ingress.py"
 
 # Of more names than these, a line of them helps nobody.
 _MOST_TOLD = 20

@@ -13,7 +13,6 @@ if __name__ == "__main__":
 
 import argparse
 import asyncio
-import contextlib
 import errno
 import json
 import os
@@ -31,6 +30,7 @@ import grpc
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proto"))
 
+import addresses
 import user_service
 from tls_files import TlsFiles, UnusableError
 from user_service import ChatMessage, GetUserRequest, ImportUsersResponse, ListUsersRequest, User
@@ -288,14 +288,14 @@ def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentia
 
     grpcio is content with one, and somebody else may have the same port of another.
     """
-    host, _, number = listen.rpartition(":")
-    port = int(number) if number.isdigit() else -1
-    if not host or not 0 <= port <= 65535:
+    try:
+        host, port = addresses.split(listen)
+    except ValueError:
         sys.exit(usage(f"cannot listen on {listen}: write HOST:PORT"))
-    addresses = addresses_of(host.strip("[]"))
-    if not addresses:
+    found = addresses.addresses_of(host)
+    if not found:
         sys.exit(usage(f"cannot listen on {listen}: the host is not here"))
-    for address in addresses:
+    for address in found:
         at = f"[{address}]" if ":" in address else address
         try:
             if credentials:
@@ -303,7 +303,7 @@ def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentia
             else:
                 port = server.add_insecure_port(f"{at}:{port}")
         except RuntimeError:
-            of = "" if address == host.strip("[]") else f", which is {host}"
+            of = "" if address == host else f", which is {host}"
             sys.exit(usage(f"cannot listen on {at}:{port}{of}: {what_hinders(address, port)}"))
     return port
 
@@ -317,19 +317,6 @@ def what_hinders(address: str, port: int) -> str:
         if error.errno != errno.EADDRINUSE:
             return str(error.strerror)
     return "the port is taken"
-
-
-def addresses_of(host: str) -> list[str]:
-    """The addresses of a host, as far as this machine has them: it may be one without IPv6."""
-    found = []
-    # gRPC's clients take localhost for both, whatever /etc/hosts says (RFC 6761 section 6.3).
-    for name in ("127.0.0.1", "::1") if host.lower() == "localhost" else (host,):
-        with contextlib.suppress(OSError, UnicodeError):
-            for family, kind, _, _, address in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM):
-                with contextlib.suppress(OSError), socket.socket(family, kind) as probe:
-                    probe.bind(address)
-                    found.append(str(address[0]))
-    return list(dict.fromkeys(found))
 
 
 def usage(message: str) -> int:

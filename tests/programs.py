@@ -64,7 +64,7 @@ def refused(result: Result) -> str:
     """The one line with which wrong input was refused; a traceback would be more than one."""
     assert result.code == 2
     (line,) = result.err.splitlines()
-    assert line.startswith(("mitm-demo: ", "server: ", "client: "))
+    assert line.startswith(("mitm-demo: ", "server: ", "ingress: ", "client: "))
     return line
 
 

@@ -76,6 +76,7 @@ def test_the_wheel_holds_content_and_no_rubbish(wheel: Path) -> None:
     for name in (
         "certs/genuine.md",
         "scenarios/pinned.md",
+        "server/ingress.py",
         "server/server.py",
         "py.typed",
         "session/go/mitm.go",

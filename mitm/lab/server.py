@@ -13,7 +13,7 @@ import msgspec
 from mitm import content
 from mitm.address import Address, parse
 from mitm.errors import UserError
-from mitm.programs import Output, started
+from mitm.programs import Output, Program, started
 from mitm.verdict import ServerCall
 
 START_SECONDS = 15.0  # seconds; it takes half of one
@@ -70,11 +70,24 @@ async def running_server(
     for name in allow:
         command += ["--allow", name]
     async with started(command, os.environ) as program:
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                line = await program.stdout.first_line()
-            address = parse(json.loads(line)["listening"])
-        except (TimeoutError, ValueError, KeyError):
-            said = program.stderr.take().decode(errors="replace").strip()
-            raise UserError(f"the server did not start: {said or 'no word from it'}") from None
+        address = await listening(program, "the server")
         yield RunningServer(address, program.stdout)
+
+
+async def listening(program: Program, what: str) -> Address:
+    """Wait for the line with which a program of server/ says where it listens.
+
+    Args:
+        program: it has been started.
+        what: it is, for the error message.
+
+    Raises:
+        UserError: it does not say so.
+    """
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            line = await program.stdout.first_line()
+        return parse(json.loads(line)["listening"])
+    except (TimeoutError, ValueError, KeyError):
+        said = program.stderr.take().decode(errors="replace").strip()
+        raise UserError(f"{what} did not start: {said or 'no word from it'}") from None
