@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mitm.events import AnyEvent, Event
+from mitm.events import AnyEvent, Event, Member, ScriptedLeg
 
 _ATTRIBUTE = re.compile(r"^    (\w+): ", re.MULTILINE)
 
@@ -20,7 +20,7 @@ def schema() -> dict[str, Any]:
         [AnyEvent], ref_template="#/$defs/{name}", schema_hook=_anything
     )
     _, common = _described(Event)
-    for kind in AnyEvent.__args__:
+    for kind in (*AnyEvent.__args__, Member, ScriptedLeg):
         summary, attributes = _described(kind)
         name = kind.__struct_config__.tag
         kinds[kind.__name__]["description"] = summary
@@ -47,8 +47,8 @@ def _anything(kind: type) -> dict[str, Any]:
     return {"description": "Any JSON."}
 
 
-def _described(kind: type[Event]) -> tuple[str, dict[str, str]]:
-    """What a docstring says of a kind of event, and of each attribute."""
+def _described(kind: type[msgspec.Struct]) -> tuple[str, dict[str, str]]:
+    """What a docstring says of a kind of event, or a part of one, and of each attribute."""
     # In JSON it goes by another name.
     text = (inspect.getdoc(kind) or "").replace("None", "null")
     summary, _, attributes = text.partition("\n\nAttributes:\n")

@@ -34,47 +34,91 @@ class Event(
     connection: int = 0
 
 
+class Member(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of the cast of a scenario.
+
+    Attributes:
+        name: by which paths speak of it.
+        program: what plays it: `client`, `server`, `interceptor`, `ingress`, `ca` and so on.
+        told: what there is to say of it, in a line.
+    """
+
+    name: str
+    program: str
+    told: str = ""
+
+
+class ScriptedLeg(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A leg of a scenario, as its script has it.
+
+    Attributes:
+        path: members of the cast, from a client to a server or an attacker.
+        leg: whether an attacker stands in it.
+        policy: how the client is told to decide whom to trust.
+        expected: the verdict that it should come to.
+        renewed: the server that gets its next certificate before this leg; "" for none.
+    """
+
+    path: tuple[str, ...]
+    leg: Leg
+    policy: str
+    expected: str
+    renewed: str = ""
+
+
 class ScenarioStarted(Event, frozen=True, tag="scenario-started"):
-    """A scenario is about to be played: its script.
+    """A scenario is about to be played: its cast and its script.
 
     Attributes:
         scenario: its name.
         title: what it is about.
         client: the client program's name.
         client_title: what it is written in, and with what.
-        policy: how the client is told to decide whom to trust.
-        certificate: the one that the interceptor presents, by its name.
-        server: whether the server speaks TLS.
-        expected: the verdict that each leg should come to.
+        cast: who takes part.
+        legs: what is played, in this order.
         point: the lesson in one sentence.
         fix: how to mend a client, as Markdown; "" if there is nothing to mend.
-        rewrite: the rules by which the interceptor changes what passes.
     """
 
     scenario: str
     title: str
     client: str
     client_title: str
-    policy: str
-    certificate: str
-    server: Literal["plaintext", "tls"]
-    expected: dict[Leg, str]
+    cast: tuple[Member, ...]
+    legs: tuple[ScriptedLeg, ...]
     point: str
     fix: str = ""
-    rewrite: tuple[str, ...] = ()
+
+
+class Renewed(Event, frozen=True, tag="renewed"):
+    """A server has its next certificate, for the same key, and has gone on running.
+
+    Attributes:
+        server: which, by its name in the cast.
+        sha256: fingerprint of the new leaf, in hexadecimal.
+        calls_lost: how many of the calls that were open meanwhile have failed.
+    """
+
+    server: str
+    sha256: str
+    calls_lost: int = 0
 
 
 class LegStarted(Event, frozen=True, tag="leg-started"):
-    """A leg of a scenario begins; what follows belongs to it, until `leg-ended`.
+    """A leg of a scenario begins; what follows belongs to it, until it has ended or was left out.
 
     Attributes:
         scenario: its name.
-        leg: `genuine` straight to the server, `intercepted` through the interceptor.
+        number: its place among the legs of the scenario, from 0.
+        leg: `genuine` without an attacker, `intercepted` through one.
+        path: members of the cast that it leads over.
         target: what the client is told to dial.
     """
 
     scenario: str
+    number: int
     leg: Leg
+    path: tuple[str, ...]
     target: str
 
 
@@ -83,7 +127,8 @@ class LegEnded(Event, frozen=True, tag="leg-ended"):
 
     Attributes:
         scenario: its name.
-        leg: which of the two.
+        number: its place among the legs of the scenario, from 0.
+        leg: which of the two kinds.
         verdict: `connected` or `failed`; `exposed`, `compromised`, `aborted`, `unreached` or
             `inconclusive`.
         reason: why, in a sentence.
@@ -93,11 +138,26 @@ class LegEnded(Event, frozen=True, tag="leg-ended"):
     """
 
     scenario: str
+    number: int
     leg: Leg
     verdict: str
     reason: str = ""
     client: dict[str, object] = {}
     server_calls: tuple[dict[str, str], ...] = ()
+
+
+class LegLeftOut(Event, frozen=True, tag="leg-left-out"):
+    """A leg is not played, as the client cannot do what it takes.
+
+    Attributes:
+        scenario: its name.
+        number: its place among the legs of the scenario, from 0.
+        reason: why, in a sentence.
+    """
+
+    scenario: str
+    number: int
+    reason: str
 
 
 class Connected(Event, frozen=True, tag="connected"):
@@ -436,8 +496,10 @@ class Closed(Event, frozen=True, tag="closed"):
 
 AnyEvent = (
     ScenarioStarted
+    | Renewed
     | LegStarted
     | LegEnded
+    | LegLeftOut
     | Connected
     | Destination
     | Tunnelled

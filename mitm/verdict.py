@@ -5,7 +5,7 @@ a verdict of it is in docs/verdicts.md.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -17,6 +17,8 @@ Verdict = Literal[
 ]
 GenuineVerdict = Literal["connected", "failed"]
 InterceptedVerdict = Literal["exposed", "compromised", "aborted", "unreached", "inconclusive"]
+GENUINE_VERDICTS: tuple[GenuineVerdict, ...] = get_args(GenuineVerdict)
+INTERCEPTED_VERDICTS: tuple[InterceptedVerdict, ...] = get_args(InterceptedVerdict)
 
 _VERDICTS: dict[Act, InterceptedVerdict] = {
     "sent": "compromised",

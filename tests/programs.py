@@ -110,19 +110,45 @@ def client_folder(folder: Path, program: str, policy: str = "insecure") -> Path:
 
 
 def scenario_file(path: Path, **changed: str) -> Path:
-    """Write a scenario of the test's own: `insecure`, but for what is changed."""
+    """Write a scenario of the test's own: `insecure`, but for what is changed.
+
+    Args:
+        path: of the file.
+        changed: keys of its front matter, and `client`, `attacker` and `server`, `genuine` and
+            `intercepted`: what stands in the places of these.
+    """
+    said = {
+        "client": "policy: insecure",
+        "attacker": "certificate: attacker-ca",
+        "server": "mode: plaintext",
+        "genuine": "connected",
+        "intercepted": "exposed",
+    } | changed
     fields = {
         "title": "Of a test",
         "order": "1",
-        "server": "plaintext",
-        "policy": "insecure",
-        "certificate": "attacker-ca",
-        "expected": "{genuine: connected, intercepted: exposed}",
+        "cast": f"""
+  - {{name: client, program: client, {said["client"]}}}
+  - {{name: attacker, program: interceptor, {said["attacker"]}}}
+  - {{name: server, program: server, {said["server"]}}}""",
+        "legs": f"""
+  - {{path: [client, server], expected: {said["genuine"]}}}
+  - {{path: [client, attacker, server], expected: {said["intercepted"]}}}""",
         "point": "Whatever.",
-    } | changed
+    } | {key: value for key, value in changed.items() if key not in _IN_PLACES}
     front = "\n".join(f"{key}: {value}" for key, value in fields.items() if value)
     path.write_text(f"---\n{front}\n---\n\n## What happens\n\nA lesson of its own.\n")
     return path
+
+
+_IN_PLACES = ("client", "attacker", "server", "genuine", "intercepted")
+
+
+def leg_of(outcome: dict[str, Any], kind: str = "intercepted") -> dict[str, Any]:
+    """The one leg of a kind in what `run --json` says of a scenario."""
+    legs: list[dict[str, Any]] = [each for each in outcome["legs"] if each["leg"] == kind]
+    (leg,) = legs
+    return leg
 
 
 def alive(pid: int) -> bool:

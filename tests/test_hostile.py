@@ -171,18 +171,22 @@ def test_every_scenario_is_shown_and_told(data: st.DataObject) -> None:
     control = LegEnded(
         time=AT,
         scenario=next(texts),
+        number=0,
         leg="genuine",
         verdict="connected",
         reason=next(texts),
         client=client,
         server_calls=({"method": next(texts), "peer": next(texts), "status": next(texts)},),
     )
-    attack = msgspec.structs.replace(control, leg="intercepted", verdict="compromised")
+    attack = msgspec.structs.replace(control, number=1, leg="intercepted", verdict="compromised")
     seen = [hostile(e, texts) for e in SAMPLES if e.connection]
     console, out = _console()
     view = ScenarioView(console)
-    started = LegStarted(time=AT, scenario="", leg="genuine", target=next(texts))
-    told: list[Event] = [script, started, control, started, *seen, attack]
+    started = LegStarted(
+        time=AT, scenario="", number=0, leg="genuine", path=(next(texts),), target=next(texts)
+    )
+    again = msgspec.structs.replace(started, number=1)
+    told: list[Event] = [script, started, control, again, *seen, attack]
     for event in [*told, *told]:
         view(event)
     view.close()
@@ -190,7 +194,7 @@ def test_every_scenario_is_shown_and_told(data: st.DataObject) -> None:
     observer = Observer()
     for event in seen:
         observer(event)
-    played = Played.recorded(script, control, attack, observer)
+    played = Played.recorded(script, {0: control, 1: attack}, {1: observer})
     text = masking.as_json(report.as_json(played))
     assert "\n" not in text
     assert_is_json(text)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mitm import audit
 from mitm.surroundings import going_straight, proxies, straight, without_proxies
-from tests.programs import NOWHERE, mitm_demo
+from tests.programs import NOWHERE, leg_of, mitm_demo
 
 VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy", "all_proxy")
 ALL_PROXIES = {cased: NOWHERE for name in VARIABLES for cased in (name, name.upper(), name.title())}
@@ -32,7 +32,7 @@ HOSTS = st.sampled_from(["", "*", "intern.example", "127.0.0.1", " a.example , "
 def test_the_lab_dials_past_a_proxy() -> None:
     result = mitm_demo("run", "ca-file", "skip-verify", "insecure", "--json", **ALL_PROXIES)
     assert result.code == 0, result
-    verdicts = [each["legs"]["intercepted"]["verdict"] for each in result.json_lines]
+    verdicts = [leg_of(each)["verdict"] for each in result.json_lines]
     assert verdicts == ["aborted", "compromised", "exposed"]
 
 

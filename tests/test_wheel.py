@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import Result, run
+from tests.programs import Result, leg_of, run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -120,7 +120,7 @@ def test_the_installed_wheel_plays_skip_verify_outside_the_checkout(
 ) -> None:
     result = mitm_demo(installed, "run", "skip-verify", "--json", cwd=tmp_path)
     assert result.code == 0, result.err
-    assert result.json_lines[0]["legs"]["intercepted"]["verdict"] == "compromised"
+    assert leg_of(result.json_lines[0])["verdict"] == "compromised"
     # And it is the wheel that was played: the checkout is not in reach.
     python = installed / "bin" / "python"
     where = run(python, "-I", "-c", "import mitm.content; print(mitm.content.ROOT)")

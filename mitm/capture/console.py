@@ -136,6 +136,11 @@ class EventPrinter:
                 self._print_heading(event)
             case events.LegEnded():
                 self._console.print(Text(one_line(f"  → {event.verdict}: {event.reason}")))
+            case events.LegLeftOut():
+                self._console.print(Text(one_line(f"  → not played: {event.reason}")))
+            case events.Renewed():
+                self._console.print()
+                self._console.print(Text(one_line(_renewal(event)), style="bold"))
             case _:
                 self._print(self._lines.of(event))
 
@@ -150,11 +155,18 @@ class EventPrinter:
 
     def _print_heading(self, event: events.LegStarted) -> None:
         self._console.print()
+        way = " ──▶ ".join(event.path)
         if event.leg == "genuine":
-            heading = f"Control: client ──▶ server, at {event.target}"
+            heading = f"Control: {way}, at {event.target}"
         else:
-            heading = f"Attack: client ──▶ attacker ──▶ server, client dials {event.target}"
+            heading = f"Attack: {way}, {event.path[0]} dials {event.target}"
         self._console.print(Text(one_line(heading), style="bold underline"))
-        if event.leg == "genuine":
+        if event.number == 0:
             why = "  the same client, undisturbed: without this, an abort would prove nothing"
             self._console.print(Text(why, style="dim"))
+
+
+def _renewal(event: events.Renewed) -> str:
+    if event.calls_lost:
+        return f"{event.server} has its next certificate, and a call that was open has broken"
+    return f"{event.server} has its next certificate, while it runs; a call that was open goes on"

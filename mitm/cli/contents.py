@@ -60,10 +60,8 @@ def _all(folders: Sequence[Path]) -> Iterator[dict[str, object]]:
             "kind": "scenarios",
             "name": scenario.name,
             "title": scenario.title,
-            "server": scenario.server,
-            "policy": scenario.policy,
-            "certificate": scenario.certificate.name,
-            "expected": msgspec.to_builtins(scenario.expected),
+            "cast": msgspec.to_builtins(scenario.cast),
+            "legs": msgspec.to_builtins(scenario.script()),
             "point": scenario.point,
         }
     for recipe in _by_place():
@@ -122,9 +120,19 @@ def _overview(folders: Sequence[Path]) -> Table:
 def _scenarios() -> Table:
     table = _table("Scenarios", "name", "title", "control", "under attack")
     for scenario in _in_order():
-        expected = scenario.expected
-        table.add_row(scenario.name, scenario.title, expected.genuine, expected.intercepted)
+        table.add_row(scenario.name, scenario.title, *expected(scenario))
     return table
+
+
+def expected(scenario: Scenario) -> tuple[str, str]:
+    """The verdicts that a scenario's controls and attacks are to come to, each once."""
+    legs = scenario.script()
+    told = (
+        dict.fromkeys(leg.expected for leg in legs if leg.leg == kind)
+        for kind in ("genuine", "intercepted")
+    )
+    control, attack = map(", ".join, told)
+    return control, attack
 
 
 def _kind(recipe: Entry) -> str:
@@ -197,8 +205,8 @@ def _show_certificate(recipe: Entry) -> None:
 def _show_scenario(scenario: Scenario) -> None:
     console = report.console()
     console.print(report.markdown(f"# {scenario.title}\n\n{scenario.lesson}"))
-    expected = scenario.expected
-    console.print(f"Expected: control {expected.genuine}, under attack {expected.intercepted}.")
+    for leg in scenario.script():
+        console.print(Text(plain(f"Expected: {' ──▶ '.join(leg.path)}: {leg.expected}.")))
 
 
 def _table(title: str, *columns: str) -> Table:

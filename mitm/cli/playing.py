@@ -48,8 +48,8 @@ def play_scenarios(
     if not names:
         loaded.sort(key=lambda s: s.order)
     described = load_client(client, *folders)
-    if not any(each.policy in described.policies for each in loaded):
-        described.must_know(loaded[0].policy)
+    if not any(policy in described.policies for each in loaded for policy in each.policies):
+        described.must_know(loaded[0].policies[0])
     chosen = made_ready(described)
     with Recording(*files) as recording:
         outcomes, whole = in_loop(_Playing(chosen, timeout, recording, as_lines=as_lines)(loaded))
@@ -102,9 +102,9 @@ class _Playing:
 
     async def _play(self, scenario: Scenario) -> Played | str:
         """What came of a scenario, or why it could not be played."""
-        name = self._client.name
-        if scenario.policy not in self._client.policies:
-            return f"the client {name} does not know the policy {scenario.policy}"
+        if not any(policy in self._client.policies for policy in scenario.policies):
+            unknown = " or ".join(scenario.policies)
+            return f"the client {self._client.name} does not know the policy {unknown}"
         try:
             return await play(
                 scenario,

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mitm.audit.fixes import fix_of
 from mitm.audit.stack import kind_of_stack, user_agent
-from mitm.events import ScenarioStarted
+from mitm.events import Leg, ScenarioStarted
 from mitm.evidence import Altered
 from mitm.lab.clients import Client
 from mitm.lab.play import Played
@@ -51,15 +51,9 @@ def cast(console: Console, script: ScenarioStarted) -> None:
     """Print who takes part."""
     title = plain(f"{script.scenario}: {script.title}")
     console.print(Rule(Text(title, style="bold"), align="left"))
-    mode = "TLS, a certificate from the lab's CA" if script.server == "tls" else "no TLS"
     rows = Table.grid(padding=(0, 2))
-    for who, what in (
-        ("client", f"{script.client_title}, policy {script.policy}"),
-        ("attacker", f"presents the certificate {script.certificate!r}"),
-        *(("", f"changes what passes: {rule}") for rule in script.rewrite),
-        ("server", f"users.v1.UserService, {mode}"),
-    ):
-        rows.add_row(who, Text(plain(what)))
+    for member in script.cast:
+        rows.add_row(Text(plain(member.name)), Text(plain(member.told)))
     console.print(Padding(rows, (1, 0, 0, 2)))
 
 
@@ -70,21 +64,28 @@ def outcome(console: Console, outcome: Played) -> None:
     rows = Table.grid(padding=(0, 2))
     rows.add_column(no_wrap=True)
     rows.add_column(overflow="fold")
-    for leg, result, expected in (
-        ("control", outcome.genuine, outcome.script.expected.get("genuine", "")),
-        ("attack", outcome.intercepted, outcome.script.expected.get("intercepted", "")),
-    ):
-        rows.add_row(f"  {leg}", _verdict(result, expected))
-        rows.add_row("", Text(f"the client itself says: {plain(_said(result))}", style="dim"))
-    if not outcome.control_held:
-        warning = "the control did not do what the scenario says, so the attack proves nothing"
-        rows.add_row("", Text(warning, style="bold red"))
-    for who, what, style in _evidence(outcome.intercepted):
-        rows.add_row(f"  {who}", Text(what, style=style))
+    several = len({leg.script.path[0] for leg in outcome.legs}) > 1
+    for number, leg in enumerate(outcome.legs):
+        who = "control" if leg.script.leg == "genuine" else "attack"
+        if several or len(outcome.legs) > 2:
+            rows.add_row("", Text(plain(" ──▶ ".join(leg.script.path)), style="bold"))
+        if leg.result is None:
+            rows.add_row(f"  {who}", Text(plain(f"not played: {leg.left_out}")))
+            continue
+        rows.add_row(f"  {who}", _verdict(leg.result, leg.script.expected))
+        rows.add_row("", Text(f"the client itself says: {plain(_said(leg.result))}", style="dim"))
+        if leg.script.leg == "intercepted":
+            if not outcome.control_held(number):
+                warning = (
+                    "the control did not do what the scenario says, so the attack proves nothing"
+                )
+                rows.add_row("", Text(warning, style="bold red"))
+            for whose, what, style in _evidence(leg.result):
+                rows.add_row(f"  {whose}", Text(what, style=style))
     console.print(rows)
-    assert outcome.intercepted.evidence is not None
-    for altered in outcome.intercepted.evidence.altered:
-        console.print(Padding(_side_by_side(altered), (1, 0, 0, 2)))
+    for leg in outcome.legs:
+        for altered in leg.result.evidence.altered if leg.result and leg.result.evidence else ():
+            console.print(Padding(_side_by_side(altered), (1, 0, 0, 2)))
     if not outcome.matched:
         # It tells what comes of this scenario, and something else has come.
         left_out = f"The lesson of {outcome.script.scenario} is left out: this run did not show it."
@@ -101,9 +102,14 @@ def outcome(console: Console, outcome: Played) -> None:
 
 def _fix_of_its_stack(outcome: Played) -> str:
     """What to change in a client of another stack than the lesson is in; "" if it is in that."""
-    stack = kind_of_stack(user_agent(outcome.intercepted.evidence))
-    fix = fix_of(_LACKING.get(outcome.script.policy, ""), stack)
-    return f"This client is made with {stack}. {fix}." if fix and stack != "grpcio" else ""
+    for leg in outcome.legs:
+        lacking = _LACKING.get(leg.script.policy)
+        if leg.script.leg == "intercepted" and leg.result and lacking:
+            stack = kind_of_stack(user_agent(leg.result.evidence))
+            fix = fix_of(lacking, stack)
+            if fix and stack != "grpcio":
+                return f"This client is made with {stack}. {fix}."
+    return ""
 
 
 def _verdict(result: LegResult, expected: str) -> Text:
@@ -186,16 +192,22 @@ def summary(console: Console, outcomes: Sequence[Played]) -> None:
     for outcome in outcomes:
         table.add_row(
             Text(plain(outcome.script.scenario)),
-            Text(outcome.genuine.verdict, style=_STYLES.get(outcome.genuine.verdict, "yellow")),
-            Text(
-                outcome.intercepted.verdict,
-                style=_STYLES.get(outcome.intercepted.verdict, "yellow"),
-            ),
+            _verdicts(outcome, "genuine"),
+            _verdicts(outcome, "intercepted"),
             Text("yes", style="green") if outcome.matched else Text("NO", style="bold red"),
         )
     console.print(table)
     matched = sum(outcome.matched for outcome in outcomes)
     console.print(f"{matched} of {len(outcomes)} scenarios came out as expected.")
+
+
+def _verdicts(outcome: Played, kind: Leg) -> Text:
+    """What its legs of a kind have come to, each verdict once, in their order."""
+    verdicts = dict.fromkeys(
+        leg.result.verdict for leg in outcome.legs if leg.result and leg.script.leg == kind
+    )
+    styled = [Text(verdict, style=_STYLES.get(verdict, "yellow")) for verdict in verdicts]
+    return Text(", ").join(styled)
 
 
 def not_played(console: Console, scenario: str, reason: str) -> None:
@@ -205,13 +217,7 @@ def not_played(console: Console, scenario: str, reason: str) -> None:
 
 def not_played_as_json(scenario: Scenario, client: Client, reason: str) -> dict[str, object]:
     """A scenario that was left out, for programs."""
-    return {
-        "scenario": scenario.name,
-        "client": client.name,
-        "policy": scenario.policy,
-        "certificate": scenario.certificate.name,
-        "not_played": reason,
-    }
+    return {"scenario": scenario.name, "client": client.name, "not_played": reason}
 
 
 def as_json(outcome: Played) -> dict[str, object]:
@@ -219,13 +225,18 @@ def as_json(outcome: Played) -> dict[str, object]:
     return {
         "scenario": outcome.script.scenario,
         "client": outcome.script.client,
-        "policy": outcome.script.policy,
-        "certificate": outcome.script.certificate,
-        "legs": {
-            "genuine": msgspec.to_builtins(outcome.genuine),
-            "intercepted": msgspec.to_builtins(outcome.intercepted),
-        },
-        "expected": outcome.script.expected,
-        "control_held": outcome.control_held,
+        "cast": msgspec.to_builtins(outcome.script.cast),
+        "legs": [_leg_as_json(outcome, number) for number in range(len(outcome.legs))],
         "matched": outcome.matched,
     }
+
+
+def _leg_as_json(outcome: Played, number: int) -> dict[str, object]:
+    leg = outcome.legs[number]
+    told: dict[str, object] = msgspec.to_builtins(leg.script)
+    if leg.result is None:
+        return told | {"not_played": leg.left_out}
+    told |= msgspec.to_builtins(leg.result)
+    if leg.script.leg == "intercepted":
+        told["control_held"] = outcome.control_held(number)
+    return told

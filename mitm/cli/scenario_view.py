@@ -4,7 +4,7 @@ from rich.console import Console
 
 from mitm.capture import EventPrinter
 from mitm.cli import report
-from mitm.events import Event, LegEnded, LegStarted, ScenarioStarted
+from mitm.events import Event, LegEnded, LegLeftOut, LegStarted, ScenarioStarted
 from mitm.evidence import Observer
 from mitm.lab.play import Played
 
@@ -21,7 +21,8 @@ class ScenarioView:
         self._console = console
         self._printer = EventPrinter(console, frames=frames)
         self._script: ScenarioStarted | None = None
-        self._genuine: LegEnded | None = None
+        self._ends: dict[int, LegEnded | LegLeftOut] = {}
+        self._observers: dict[int, Observer] = {}
         self._observer = Observer()
         self._outcomes: list[Played] = []
 
@@ -33,24 +34,25 @@ class ScenarioView:
         """
         match event:
             case ScenarioStarted():
-                self._script, self._genuine = event, None
+                self._script, self._ends, self._observers = event, {}, {}
                 report.cast(self._console, event)
                 return
             case LegStarted():
-                self._observer = Observer()
-            case LegEnded(leg="genuine"):
-                self._genuine = event
-            case LegEnded():
+                self._observer = self._observers[event.number] = Observer()
+            case LegEnded() | LegLeftOut():
+                self._ends[event.number] = event
                 self._printer(event)
-                self._conclude(event)
+                if self._script and len(self._ends) == len(self._script.legs):
+                    self._conclude(self._script)
                 return
             case _:
                 self._observer(event)
         self._printer(event)
 
-    def _conclude(self, intercepted: LegEnded) -> None:
-        if self._script and self._genuine:
-            outcome = Played.recorded(self._script, self._genuine, intercepted, self._observer)
+    def _conclude(self, script: ScenarioStarted) -> None:
+        self._script = None
+        outcome = Played.recorded(script, self._ends, self._observers)
+        if any(leg.result for leg in outcome.legs):
             self._outcomes.append(outcome)
             report.outcome(self._console, outcome)
 

@@ -1,34 +1,53 @@
-"""Plays a scenario: the control leg straight to the server, then the leg under attack."""
+"""Plays a scenario: its legs in their order, each for real, and each judged."""
 
-import secrets
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Self
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import NamedTuple, Self
 
 import msgspec
 
-from mitm import content, pki
 from mitm.address import LOCALHOST, Address
-from mitm.descriptors import load_descriptor_set
-from mitm.errors import UserError
-from mitm.events import Event, Leg, LegEnded, LegStarted, ScenarioStarted
+from mitm.events import (
+    Event,
+    LegEnded,
+    LegLeftOut,
+    LegStarted,
+    ScenarioStarted,
+    ScriptedLeg,
+)
 from mitm.evidence import ClientRun, Observer
-from mitm.lab.client_run import must_be_supported, run_client
+from mitm.lab.cast import ClientRole, InterceptorRole
+from mitm.lab.client_run import PolicyUnsupported, must_be_supported, run_client
 from mitm.lab.clients import Client
-from mitm.lab.policies import Trust
-from mitm.lab.scenario import Scenario
-from mitm.lab.server import RunningServer, running_server
-from mitm.messages import Schema
+from mitm.lab.scenario import Leg, Scenario
+from mitm.lab.stage import Stage
 from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
 from mitm.proxy.tap import Tap
-from mitm.verdict import LegResult, judge_genuine, judge_intercepted
+from mitm.verdict import LegResult, ServerCall, judge_genuine, judge_intercepted
 
 # Seconds that connections have to end once the client has exited.
 DRAIN_SECONDS = 2.0
+
+
+class PlayedLeg(msgspec.Struct, frozen=True):
+    """A leg of a scenario, and what came of it.
+
+    Attributes:
+        script: as the scenario has it.
+        result: its verdict; None if it was not played.
+        left_out: why it was not; "" if it was.
+    """
+
+    script: ScriptedLeg
+    result: LegResult | None
+    left_out: str = ""
+
+    @property
+    def matched(self) -> bool:
+        """Whether it came to the verdict that the scenario says."""
+        return self.result is not None and self.result.verdict == self.script.expected
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -36,152 +55,65 @@ class Played(msgspec.Struct, frozen=True):
 
     Attributes:
         script: what was played.
+        legs: its legs, in their order.
     """
 
     script: ScenarioStarted
-    genuine: LegResult
-    intercepted: LegResult
+    legs: tuple[PlayedLeg, ...]
 
     @classmethod
     def recorded(
         cls,
         script: ScenarioStarted,
-        genuine: LegEnded,
-        intercepted: LegEnded,
-        observer: Observer,
+        ends: Mapping[int, LegEnded | LegLeftOut],
+        observers: Mapping[int, Observer],
     ) -> Self:
         """What was played, by the events that tell of it.
 
         Args:
-            script, genuine, intercepted: as they were told.
-            observer: has seen what came between.
+            script: the first of them.
+            ends: how each leg ended, by its number.
+            observers: of each leg, by its number: has seen what came in it.
 
         Raises:
             msgspec.ValidationError: they do not hold what a leg's result is made of.
         """
-        attack = _result(intercepted)
-        evidence = observer.observation(attack.client).evidence
-        return cls(script, _result(genuine), msgspec.structs.replace(attack, evidence=evidence))
+        legs = []
+        for number, leg in enumerate(script.legs):
+            match ends.get(number):
+                case LegEnded() as ended:
+                    result = _result(ended)
+                    if leg.leg == "intercepted" and number in observers:
+                        seen = observers[number].observation(result.client)
+                        result = msgspec.structs.replace(result, evidence=seen.evidence)
+                    legs.append(PlayedLeg(leg, result))
+                case LegLeftOut(reason=reason):
+                    legs.append(PlayedLeg(leg, None, reason))
+                case None:
+                    legs.append(PlayedLeg(leg, None, "it was not recorded"))
+        return cls(script, tuple(legs))
 
-    @property
-    def control_held(self) -> bool:
-        """Whether the control did what the scenario says; if not, nothing is proved."""
-        return self.genuine.verdict == self.script.expected.get("genuine")
+    def control_held(self, number: int) -> bool:
+        """Whether the client of a leg did in its control what the scenario says.
+
+        If it did not, nothing is proved by what it did under attack.
+
+        Args:
+            number: of the leg, from 0.
+        """
+        client = self.legs[number].script.path[0]
+        controls = [
+            leg
+            for leg in self.legs[:number]
+            if leg.script.leg == "genuine" and leg.script.path[0] == client
+        ]
+        return bool(controls) and controls[-1].matched
 
     @property
     def matched(self) -> bool:
-        """Whether both legs came to the verdict that the scenario says."""
-        attacked = self.intercepted.verdict == self.script.expected.get("intercepted")
-        return self.control_held and attacked
-
-
-class Lab:
-    """Server and certificates of one playing, thrown away afterwards.
-
-    Attributes:
-        server: the victim.
-        schema: what its messages are made of.
-        authorities: the run's own.
-    """
-
-    def __init__(
-        self, directory: Path, server: RunningServer, authorities: pki.Authorities
-    ) -> None:
-        self.server = server
-        self.schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
-        self.authorities = authorities
-        self._directory = directory
-        self._token = f"demo-{secrets.token_hex(16)}"
-
-    @classmethod
-    @asynccontextmanager
-    async def prepared(cls, *, tls: bool) -> AsyncIterator[Self]:
-        """Make certificates and start the server.
-
-        Args:
-            tls: whether the server speaks it.
-
-        Raises:
-            UserError: the server does not come up.
-        """
-        authorities = pki.Authorities([LOCALHOST, "127.0.0.1", "::1"])
-        with tempfile.TemporaryDirectory(prefix="mitm-demo-") as name:
-            directory = Path(name)
-            pki.write_lab(directory, authorities, overwrite=False)
-            cert, key = (directory / file if tls else None for file in ("server.pem", "server.key"))
-            async with running_server(cert, key) as server:
-                yield cls(directory, server, authorities)
-
-    def present(self, recipe: pki.Recipe) -> pki.Presentation:
-        """Make what the client is to be shown.
-
-        Raises:
-            UserError: the certificate cannot be presented here.
-        """
-        try:
-            return pki.present(recipe, LOCALHOST, self.authorities)
-        except pki.Unsupported as error:
-            raise UserError(f"{recipe.name}: {error}") from None
-
-    async def play_genuine(self, scenario: Scenario, client: Client, timeout: float) -> LegResult:
-        """Let the client dial the server itself, and judge how it went.
-
-        Raises:
-            UserError: the client cannot be started.
-        """
-        target = Address(LOCALHOST, self.server.address.port)
-        ca_pem = self.authorities.lab.pem
-        run = await self._run(scenario, client, target, ca_pem, timeout)
-        return judge_genuine(run.shortened(), self.server.take_calls())
-
-    async def play_intercepted(
-        self,
-        scenario: Scenario,
-        client: Client,
-        presented: pki.Presentation,
-        timeout: float,
-        *,
-        on_start: Callable[[Address], None] = lambda target: None,
-        on_event: Callable[[Event], None] = lambda event: None,
-        tap: Tap | None = None,
-    ) -> LegResult:
-        """Let the client dial an interceptor that presents a certificate, and judge what it did.
-
-        Raises:
-            UserError: the client cannot be started.
-        """
-        observer = Observer()
-
-        def see(event: Event) -> None:
-            observer(event)
-            on_event(event)
-
-        chain = presented.chain
-        async with Interceptor(
-            listen=Address(chain.host, 0),
-            upstream=self.server.address,
-            choose=lambda _: presented,
-            schema=self.schema,
-            rules=Rules(scenario.rewrite, self.schema),
-            on_event=see,
-            tap=tap,
-        ) as interceptor:
-            target = Address(chain.host, interceptor.address.port)
-            on_start(target)
-            run = await self._run(scenario, client, target, chain.anchor_pem, timeout)
-            await interceptor.drain(DRAIN_SECONDS)
-            observation = observer.observation(run)
-            run = run.without_secrets(observation.secrets).shortened()
-        return judge_intercepted(observation, run, self.server.take_calls())
-
-    async def _run(
-        self, scenario: Scenario, client: Client, target: Address, ca_pem: bytes, timeout: float
-    ) -> ClientRun:
-        ca = self._directory / "trusted.pem"
-        pki.write_private(ca, ca_pem)
-        trust = Trust(ca, self._directory / "server.pem")
-        more = {"token": self._token}
-        return await run_client(client, scenario.policy, target, trust, timeout=timeout, more=more)
+        """Whether all that could be played came to the verdict that the scenario says."""
+        played = [leg for leg in self.legs if leg.result]
+        return bool(played) and all(leg.matched for leg in played)
 
 
 async def play(
@@ -192,7 +124,10 @@ async def play(
     on_event: Callable[[Event], None],
     tap: Tap | None = None,
 ) -> Played:
-    """Play both legs of a scenario, for real, and judge them.
+    """Play the legs of a scenario, for real, and judge them.
+
+    A leg is left out if the client does not know its policy, or says in its control that its stack
+    cannot do it.
 
     Args:
         scenario: which one.
@@ -202,31 +137,181 @@ async def play(
         tap: is shown what passes on the sockets of the interceptor.
 
     Raises:
-        UserError: the client does not know the scenario's policy, the certificate cannot be
-            presented, or client or server cannot be started.
-        PolicyUnsupported: the client says that its stack cannot do what the policy says.
+        UserError: the client knows none of the scenario's policies, a certificate cannot be
+            made or presented, or client or server cannot be started.
+        PolicyUnsupported: the client's stack can do nothing of what the scenario takes.
     """
-    client.must_know(scenario.policy)
+    if not any(policy in client.policies for policy in scenario.policies):
+        client.must_know(scenario.policies[0])
     script = _script(scenario, client)
     on_event(script)
-    async with Lab.prepared(tls=scenario.server == "tls") as lab:
-        presented = lab.present(scenario.certificate)
-        target = Address(LOCALHOST, lab.server.address.port)
-        on_event(_started(scenario, "genuine", target))
-        genuine = await lab.play_genuine(scenario, client, timeout)
-        on_event(_ended(scenario, "genuine", genuine))
-        must_be_supported(client, scenario.policy, genuine.client)
-        intercepted = await lab.play_intercepted(
-            scenario,
-            client,
-            presented,
-            timeout,
-            on_start=lambda target: on_event(_started(scenario, "intercepted", target)),
-            on_event=on_event,
-            tap=tap,
+    playing = Playing(scenario, client, timeout, on_event, tap)
+    async with Stage.prepared(scenario.cast) as stage:
+        for attacker in scenario.cast:
+            if isinstance(attacker, InterceptorRole):
+                # What cannot be presented here is told before anything is played.
+                stage.presented(attacker)
+        legs = [
+            PlayedLeg(told, *await playing.leg(stage, number, leg))
+            for number, (leg, told) in enumerate(zip(scenario.legs, script.legs, strict=True))
+        ]
+    if not any(leg.result for leg in legs) and playing.unsupported:
+        raise next(iter(playing.unsupported.values()))
+    return Played(script, tuple(legs))
+
+
+class _Came(NamedTuple):
+    """What came of a leg."""
+
+    result: LegResult | None
+    left_out: str = ""
+
+
+class Playing:
+    """Plays one leg after the other, and tells of each.
+
+    Attributes:
+        unsupported: why a member of the cast cannot be played, by its name.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        client: Client,
+        timeout: float,
+        on_event: Callable[[Event], None],
+        tap: Tap | None = None,
+    ) -> None:
+        self.unsupported: dict[str, PolicyUnsupported] = {}
+        self._scenario = scenario
+        self._client = client
+        self._timeout = timeout
+        self._tell = on_event
+        self._tap = tap
+
+    async def leg(self, stage: Stage, number: int, leg: Leg) -> _Came:
+        """Play a leg, unless the client cannot."""
+        lost = 0
+        if leg.renewed:
+            renewed = await stage.renew(leg.renewed)
+            self._tell(renewed)
+            lost = renewed.calls_lost
+        role = self._scenario.client(leg)
+        if role.policy not in self._client.policies:
+            reason = f"the client {self._client.name} does not know the policy {role.policy}"
+            return self._left_out(number, reason)
+        if role.name in self.unsupported:
+            return self._left_out(number, str(self.unsupported[role.name]))
+        if attacker := self._scenario.attacker(leg):
+            result = await self._intercepted(stage, number, leg, attacker)
+        else:
+            result = await self._genuine(stage, number, leg)
+            try:
+                must_be_supported(self._client, role.policy, result.client)
+            except PolicyUnsupported as error:
+                self.unsupported[role.name] = error
+                return self._left_out(number, str(error))
+        if lost:
+            reason = f"the renewal has broken a call that was open: {leg.renewed}"
+            result = msgspec.structs.replace(result, verdict="failed", reason=reason)
+        self._tell(
+            LegEnded(
+                time=time.time(),
+                scenario=self._scenario.name,
+                number=number,
+                leg=self._scenario.kind(leg),
+                verdict=result.verdict,
+                reason=result.reason,
+                client=msgspec.to_builtins(result.client),
+                server_calls=tuple(map(msgspec.to_builtins, result.server_calls)),
+            )
         )
-        on_event(_ended(scenario, "intercepted", intercepted))
-    return Played(script, genuine, intercepted)
+        return _Came(result)
+
+    def _left_out(self, number: int, reason: str) -> _Came:
+        name = self._scenario.name
+        self._tell(LegLeftOut(time=time.time(), scenario=name, number=number, reason=reason))
+        return _Came(None, reason)
+
+    async def _genuine(self, stage: Stage, number: int, leg: Leg) -> LegResult:
+        """Let the client go its way undisturbed, and judge how it went."""
+        server = stage.servers[leg.path[-1]]
+        role = self._scenario.client(leg)
+        async with AsyncExitStack() as running:
+            ingress = self._scenario.ingress(leg)
+            address = await stage.in_front(ingress, server.address, running)
+            target = Address(LOCALHOST, address.port)
+            self._started(number, leg, target)
+            ca_pem = stage.authorities.lab.pem
+            run = await self._run(stage, role, target, ca_pem)
+        return judge_genuine(run.shortened(), server.take_calls())
+
+    async def _intercepted(
+        self, stage: Stage, number: int, leg: Leg, attacker: InterceptorRole
+    ) -> LegResult:
+        """Let the client run into an attacker, and judge what it did."""
+        role = self._scenario.client(leg)
+        server = stage.servers.get(leg.path[-1])
+        presented = stage.presented(attacker)
+        chain = presented.chain
+        observer = Observer()
+
+        def see(event: Event) -> None:
+            observer(event)
+            self._tell(event)
+
+        async with (
+            Interceptor(
+                listen=Address(chain.host, 0),
+                upstream=server.address if server else None,
+                choose=lambda _: presented,
+                schema=stage.schema,
+                rules=Rules(attacker.rewrite, stage.schema),
+                on_event=see,
+                tap=self._tap,
+                impersonate=server is None,
+            ) as interceptor,
+            AsyncExitStack() as running,
+        ):
+            ingress = self._scenario.ingress(leg)
+            address = await stage.in_front(ingress, interceptor.address, running)
+            target = Address(chain.host, address.port)
+            self._started(number, leg, target)
+            run = await self._run(stage, role, target, chain.anchor_pem)
+            await interceptor.drain(DRAIN_SECONDS)
+            observation = observer.observation(run)
+            run = run.without_secrets(observation.secrets).shortened()
+        calls: tuple[ServerCall, ...] = server.take_calls() if server else ()
+        return judge_intercepted(observation, run, calls)
+
+    def _started(self, number: int, leg: Leg, target: Address) -> None:
+        self._tell(
+            LegStarted(
+                time=time.time(),
+                scenario=self._scenario.name,
+                number=number,
+                leg=self._scenario.kind(leg),
+                path=leg.path,
+                target=str(target),
+            )
+        )
+
+    async def _run(
+        self, stage: Stage, role: ClientRole, target: Address, ca_pem: bytes
+    ) -> ClientRun:
+        more = {"token": stage.token}
+        if role.server_name:
+            more["server-name"] = role.server_name
+        store = stage.store(role)
+        return await run_client(
+            self._client,
+            role.policy,
+            target,
+            stage.trust(role, self._scenario.meant(role), ca_pem),
+            timeout=self._timeout,
+            more=more,
+            planted=lambda env: store.planted(env, over_own=False) if store else env,
+        )
 
 
 def _script(scenario: Scenario, client: Client) -> ScenarioStarted:
@@ -236,32 +321,10 @@ def _script(scenario: Scenario, client: Client) -> ScenarioStarted:
         title=scenario.title,
         client=client.name,
         client_title=client.title,
-        policy=scenario.policy,
-        certificate=scenario.certificate.name,
-        server=scenario.server,
-        expected={
-            "genuine": scenario.expected.genuine,
-            "intercepted": scenario.expected.intercepted,
-        },
+        cast=scenario.members(client.title),
+        legs=scenario.script(),
         point=scenario.point,
         fix=scenario.fix,
-        rewrite=scenario.rewrite,
-    )
-
-
-def _started(scenario: Scenario, leg: Leg, target: Address) -> LegStarted:
-    return LegStarted(time=time.time(), scenario=scenario.name, leg=leg, target=str(target))
-
-
-def _ended(scenario: Scenario, leg: Leg, result: LegResult) -> LegEnded:
-    return LegEnded(
-        time=time.time(),
-        scenario=scenario.name,
-        leg=leg,
-        verdict=result.verdict,
-        reason=result.reason,
-        client=msgspec.to_builtins(result.client),
-        server_calls=tuple(map(msgspec.to_builtins, result.server_calls)),
     )
 
 

@@ -1,61 +1,125 @@
 """Scenarios: the script of each, read from its Markdown file."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from mitm import content, front_matter, pki
+from mitm import content, front_matter
 from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
-from mitm.lab.policies import Policy
+from mitm.events import Leg as LegKind
+from mitm.events import Member, ScriptedLeg
+from mitm.lab import cast
+from mitm.lab.cast import ClientRole, IngressRole, InterceptorRole, Role, ServerRole
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
-from mitm.verdict import GenuineVerdict, InterceptedVerdict
+from mitm.verdict import GENUINE_VERDICTS, INTERCEPTED_VERDICTS, Verdict
 
 
-class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The verdict that each leg must come to."""
+class Leg(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One playing of a client, along a path through the cast.
 
-    genuine: GenuineVerdict
-    intercepted: InterceptedVerdict
+    Attributes:
+        path: names of members, from a client to a server, over whatever stands between. An attacker
+            at its end answers in the server's place.
+        expected: the verdict that it must come to.
+        renewed: a server that gets its next certificate before this leg, for the same key, while it
+            runs and a call is open; "" for none.
+    """
+
+    path: tuple[str, ...]
+    expected: Verdict
+    renewed: str = ""
 
 
 class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     order: int
-    server: Literal["plaintext", "tls"]
-    policy: Policy
-    certificate: str
-    expected: Expected
+    cast: list[Role]
+    legs: list[Leg]
     point: str
-    rewrite: list[str] = []
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """A server mode, a client policy, a certificate, and what must come of them.
+    """A cast, the legs that are played with it, and what must come of them.
 
     Attributes:
+        order: its place among the scenarios.
         point: the lesson in one sentence.
-        rewrite: rules by which the attacker changes what passes, as of `proxy --rewrite`.
         lesson: the body of the file, as Markdown.
     """
 
     name: str
     title: str
     order: int
-    server: Literal["plaintext", "tls"]
-    policy: Policy
-    certificate: pki.Recipe
-    expected: Expected
+    cast: tuple[Role, ...]
+    legs: tuple[Leg, ...]
     point: str
     lesson: str
-    rewrite: tuple[str, ...] = ()
 
     @property
     def fix(self) -> str:
         """The lesson's section on how to mend the client, as Markdown."""
         return front_matter.section(self.lesson, "How to fix it")
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Those of its clients, each once, in the order of the cast."""
+        return tuple(dict.fromkeys(r.policy for r in self.cast if isinstance(r, ClientRole)))
+
+    def role(self, name: str) -> Role:
+        """A member of the cast."""
+        return next(role for role in self.cast if role.name == name)
+
+    def client(self, leg: Leg) -> ClientRole:
+        """Who is played in a leg."""
+        role = self.role(leg.path[0])
+        assert isinstance(role, ClientRole)
+        return role
+
+    def attacker(self, leg: Leg) -> InterceptorRole | None:
+        """Who stands in the way in a leg, if anybody does."""
+        roles = map(self.role, leg.path)
+        return next((role for role in roles if isinstance(role, InterceptorRole)), None)
+
+    def ingress(self, leg: Leg) -> IngressRole | None:
+        """What ends the client's TLS in front of whoever comes next, if anything does."""
+        roles = map(self.role, leg.path)
+        return next((role for role in roles if isinstance(role, IngressRole)), None)
+
+    def meant(self, client: ClientRole) -> str:
+        """The server that a client means to reach: that of its control."""
+        controls = (leg for leg in self.legs if leg.path[0] == client.name)
+        return next(leg.path[-1] for leg in controls)
+
+    def kind(self, leg: Leg) -> LegKind:
+        """Whether a leg goes through an attacker's hands."""
+        return "intercepted" if self.attacker(leg) else "genuine"
+
+    def members(self, client: str) -> tuple[Member, ...]:
+        """The cast as it is told.
+
+        Args:
+            client: what the client program is written in, and with what.
+        """
+        return tuple(
+            Member(
+                role.name,
+                str(role.__struct_config__.tag),
+                f"{client}, {role.told}" if isinstance(role, ClientRole) else role.told,
+            )
+            for role in self.cast
+        )
+
+    def script(self) -> tuple[ScriptedLeg, ...]:
+        """The legs as they are told."""
+        return tuple(
+            ScriptedLeg(
+                leg.path, self.kind(leg), self.client(leg).policy, leg.expected, leg.renewed
+            )
+            for leg in self.legs
+        )
 
 
 def scenarios() -> dict[str, Path]:
@@ -74,23 +138,83 @@ def load_scenario(name: str) -> Scenario:
     """
     path = content.find("scenario", scenarios(), name)
     front, lesson = front_matter.load(path, _FrontMatter)
-    try:
-        recipe = pki.load_recipe(front.certificate)
-    except UserError as error:
-        raise UserError(f"{path}: certificate: {error}") from None
-    try:
-        Rules(front.rewrite, Schema(load_descriptor_set(content.PROTO / "users.binpb")))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    return Scenario(
+    loaded = Scenario(
         name=path.stem,
         title=front.title,
         order=front.order,
-        server=front.server,
-        policy=front.policy,
-        certificate=recipe,
-        expected=front.expected,
+        cast=tuple(front.cast),
+        legs=tuple(front.legs),
         point=front.point,
         lesson=lesson,
-        rewrite=tuple(front.rewrite),
     )
+    for mistake in _mistakes(loaded):
+        raise UserError(f"{path}: {mistake}")
+    return loaded
+
+
+def _mistakes(scenario: Scenario) -> Iterator[str]:
+    """What is wrong with a scenario beyond the form of its file, with the key that says so."""
+    roles = {role.name: role for role in scenario.cast}
+    if len(roles) < len(scenario.cast):
+        yield "cast: two members have the same name"
+    if not scenario.legs:
+        yield "legs: there is none"
+    schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
+    for number, role in enumerate(scenario.cast):
+        try:
+            cast.check(role)
+            Rules(role.rewrite if isinstance(role, InterceptorRole) else (), schema)
+        except UserError as error:
+            yield f"cast[{number}].{error}"
+        if isinstance(role, InterceptorRole):
+            for victim in role.steals:
+                if not isinstance(roles.get(victim), ClientRole | ServerRole):
+                    yield f"cast[{number}].steals: {victim!r} is no client or server of the cast"
+            if bool(role.certificate) == any(
+                isinstance(roles.get(victim), ServerRole) for victim in role.steals
+            ):
+                yield (
+                    f"cast[{number}].certificate: an interceptor presents either a certificate of "
+                    "its own or one that it has stolen from a server"
+                )
+    controls = set()
+    for number, leg in enumerate(scenario.legs):
+        if mistake := _wrong_path([roles.get(name) for name in leg.path]):
+            unknown = [name for name in leg.path if name not in roles]
+            yield f"legs[{number}].path: " + (
+                f"{unknown[0]!r} is no member of the cast" if unknown else mistake
+            )
+            return
+        match roles.get(leg.renewed):
+            case ServerRole(mode="tls"):
+                pass
+            case _ if leg.renewed:
+                yield f"legs[{number}].renewed: {leg.renewed!r} is no server of the cast with TLS"
+        kind = scenario.kind(leg)
+        verdicts = GENUINE_VERDICTS if kind == "genuine" else INTERCEPTED_VERDICTS
+        if leg.expected not in verdicts:
+            yield f"legs[{number}].expected: {leg.expected!r} is none of {', '.join(verdicts)}"
+        if kind == "genuine":
+            controls.add(leg.path[0])
+        elif leg.path[0] not in controls:
+            yield (
+                f"legs[{number}].path: {leg.path[0]!r} is attacked without a control: play it "
+                "without the attacker before"
+            )
+
+
+def _wrong_path(path: Sequence[Role | None]) -> str:
+    """What is wrong with a path; "" for nothing."""
+    between = path[1:-1]
+    attackers = sum(isinstance(role, InterceptorRole) for role in path)
+    if (
+        len(path) < 2
+        or None in path
+        or not isinstance(path[0], ClientRole)
+        or not isinstance(path[-1], ServerRole | InterceptorRole)
+        or not all(isinstance(role, IngressRole | InterceptorRole) for role in between)
+    ):
+        return "it leads from a client to a server or an attacker, over ingresses and one attacker"
+    if attackers > 1 or len(between) - attackers > 1:
+        return "there is one attacker and one ingress in it at the most"
+    return ""

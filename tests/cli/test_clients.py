@@ -7,7 +7,7 @@ import pytest
 
 from mitm import content
 from tests.cli.test_completion import names
-from tests.programs import client_folder, mitm_demo, refused
+from tests.programs import client_folder, leg_of, mitm_demo, refused
 
 # The client in Python, with something of its own done in its place.
 WRAPPED = """
@@ -71,14 +71,14 @@ def test_what_was_read_of_it_counts_whatever_it_says(tmp_path: Path) -> None:
     lies = 'return well(words) if first else (well([*words, "--policy=skip-verify"]), cannot)[1]'
     result = mitm_demo("run", "ca-file", "--json", "--client", wrapped(tmp_path / "own", lies))
     assert result.code == 1, result
-    assert result.json_lines[0]["legs"]["intercepted"]["verdict"] == "compromised"
+    assert leg_of(result.json_lines[0])["verdict"] == "compromised"
 
 
 def test_that_it_cannot_is_no_abort_once_it_could(tmp_path: Path) -> None:
     says = "return well(words) if first else cannot"
     result = mitm_demo("run", "ca-file", "--json", "--client", wrapped(tmp_path / "own", says))
     assert result.code == 1, result
-    leg = result.json_lines[0]["legs"]["intercepted"]
+    leg = leg_of(result.json_lines[0])
     assert leg["verdict"] in ("inconclusive", "unreached")
     assert "A leaf is no root here." in leg["reason"]
 
@@ -90,7 +90,7 @@ def test_exit_code_4_without_a_reason_is_a_client_that_breaks_its_contract(
     program = f"import json, sys\nprint(json.dumps({answer}))\nsys.exit(4)\n"
     result = mitm_demo("run", "--client", client_folder(tmp_path / "own", program), "--json")
     assert result.code == 1, result
-    reason = result.json_lines[0]["legs"]["genuine"]["reason"]
+    reason = leg_of(result.json_lines[0], "genuine")["reason"]
     assert "the client exited with 4" in reason
 
 

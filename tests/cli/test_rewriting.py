@@ -10,7 +10,16 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.programs import MITM_DEMO, Result, mitm_demo, refused, running, scenario_file, serving
+from tests.programs import (
+    MITM_DEMO,
+    Result,
+    leg_of,
+    mitm_demo,
+    refused,
+    running,
+    scenario_file,
+    serving,
+)
 
 MALLORY = "users.v1.User.name=Mallory"
 
@@ -163,7 +172,7 @@ def test_tampered_shows_both_versions_side_by_side() -> None:
 def test_three_witnesses_tell_that_an_altered_answer_was_believed() -> None:
     result = mitm_demo("run", "tampered", "--json")
     (outcome,) = result.json_lines
-    genuine, attack = outcome["legs"]["genuine"], outcome["legs"]["intercepted"]
+    genuine, attack = leg_of(outcome, "genuine"), leg_of(outcome)
     assert genuine["client"]["answer"]["user"]["name"] == "Nicolas"
     assert attack["client"]["answer"]["user"]["name"] == "Mallory"
     assert [call["status"] for call in attack["server_calls"]] == ["OK"]
@@ -177,27 +186,31 @@ def test_three_witnesses_tell_that_an_altered_answer_was_believed() -> None:
 def test_its_twin_with_a_ca_file_aborts_and_nothing_is_altered(tmp_path: Path) -> None:
     twin = scenario_file(
         tmp_path / "twin.md",
-        server="tls",
-        policy="ca-file",
-        rewrite=f"[{MALLORY}]",
-        expected="{genuine: connected, intercepted: aborted}",
+        client="policy: ca-file",
+        attacker=f"certificate: attacker-ca, rewrite: ['{MALLORY}']",
+        server="mode: tls",
+        intercepted="aborted",
     )
     result = mitm_demo("run", twin, "--json")
     assert result.code == 0, result.err
-    attack = result.json_lines[0]["legs"]["intercepted"]
+    attack = leg_of(result.json_lines[0])
     assert attack["evidence"]["reached"] == "nothing"
     assert "altered" not in attack["evidence"] or not attack["evidence"]["altered"]
 
 
 def test_an_insecure_client_believes_it_as_well(tmp_path: Path) -> None:
-    mine = scenario_file(tmp_path / "mine.md", rewrite=f"[{MALLORY}]")
+    mine = scenario_file(
+        tmp_path / "mine.md", attacker=f"certificate: attacker-ca, rewrite: ['{MALLORY}']"
+    )
     (outcome,) = mitm_demo("run", mine, "--json").json_lines
-    attack = outcome["legs"]["intercepted"]
+    attack = leg_of(outcome)
     assert (attack["verdict"], attack["evidence"]["reached"]) == ("exposed", "altered")
 
 
 def test_a_mistake_in_a_scenarios_rule_names_the_file(tmp_path: Path) -> None:
-    mine = scenario_file(tmp_path / "mine.md", rewrite="[users.v1.User.nmae=x]")
+    mine = scenario_file(
+        tmp_path / "mine.md", attacker="certificate: attacker-ca, rewrite: [users.v1.User.nmae=x]"
+    )
     line = refused(mitm_demo("run", mine))
     assert str(mine) in line
     assert "has no field 'nmae'" in line

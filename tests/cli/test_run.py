@@ -11,7 +11,7 @@ import pytest
 from mitm import content
 from mitm.events import AnyEvent, LegEnded, Message
 from mitm.lab.scenario import load_scenario, scenarios
-from tests.programs import client_folder, mitm_demo, refused, run, scenario_file
+from tests.programs import client_folder, leg_of, mitm_demo, refused, run, scenario_file
 
 # The guide's table: what each leg must come to.
 VERDICTS = {
@@ -32,12 +32,8 @@ def test_a_scenario_comes_to_the_verdicts_of_the_guide(scenario: str) -> None:
     (outcome,) = result.json_lines
     assert outcome["scenario"] == scenario
     assert outcome["client"] == "python"
-    legs = outcome["legs"]
-    assert (legs["genuine"]["verdict"], legs["intercepted"]["verdict"]) == VERDICTS[scenario]
-    assert outcome["expected"] == {
-        "genuine": VERDICTS[scenario][0],
-        "intercepted": VERDICTS[scenario][1],
-    }
+    assert [leg["verdict"] for leg in outcome["legs"]] == [*VERDICTS[scenario]]
+    assert [leg["expected"] for leg in outcome["legs"]] == [*VERDICTS[scenario]]
     assert outcome["matched"] is True
 
 
@@ -109,14 +105,12 @@ def test_output_is_plain_in_a_pipe_and_coloured_on_demand() -> None:
 
 
 def test_an_outcome_that_is_not_the_expected_one_is_told_and_exits_with_1(tmp_path: Path) -> None:
-    mine = scenario_file(
-        tmp_path / "mine.md", expected="{genuine: connected, intercepted: aborted}"
-    )
+    mine = scenario_file(tmp_path / "mine.md", intercepted="aborted")
     result = mitm_demo("run", mine, "--json")
     assert result.code == 1
     (outcome,) = result.json_lines
     assert outcome["matched"] is False
-    assert outcome["legs"]["intercepted"]["verdict"] == "exposed"
+    assert leg_of(outcome)["verdict"] == "exposed"
     told = mitm_demo("run", mine)
     assert told.code == 1
     assert "exposed, but expected was aborted" in told.out
@@ -165,9 +159,9 @@ def test_a_client_that_breaks_the_contract_is_inconclusive(
     result = mitm_demo("run", "insecure", "--json", "--timeout", "0.2", "--client", folder)
     assert result.code == 1
     (outcome,) = result.json_lines
-    assert outcome["legs"]["genuine"]["verdict"] == "failed"
-    assert outcome["legs"]["intercepted"]["verdict"] == "inconclusive"
-    assert said in outcome["legs"]["intercepted"]["reason"]
+    assert leg_of(outcome, "genuine")["verdict"] == "failed"
+    assert leg_of(outcome)["verdict"] == "inconclusive"
+    assert said in leg_of(outcome)["reason"]
     assert outcome["matched"] is False
 
 
@@ -179,7 +173,7 @@ def test_a_client_that_never_connects_is_unreached(tmp_path: Path) -> None:
     )
     folder = client_folder(tmp_path / "idle", idle)
     result = mitm_demo("run", "insecure", "--json", "--client", folder)
-    assert result.json_lines[0]["legs"]["intercepted"]["verdict"] == "unreached"
+    assert leg_of(result.json_lines[0])["verdict"] == "unreached"
 
 
 def test_a_client_that_claims_an_answer_it_never_got_is_found_out(tmp_path: Path) -> None:
@@ -187,10 +181,10 @@ def test_a_client_that_claims_an_answer_it_never_got_is_found_out(tmp_path: Path
     folder = client_folder(tmp_path / "liar", liar)
     result = mitm_demo("run", "insecure", "--json", "--client", folder)
     assert result.code == 1
-    legs = result.json_lines[0]["legs"]
-    assert legs["genuine"]["verdict"] == "failed"
-    assert "the server has recorded no such call" in legs["genuine"]["reason"]
-    assert legs["intercepted"]["verdict"] == "inconclusive"
+    (outcome,) = result.json_lines
+    assert leg_of(outcome, "genuine")["verdict"] == "failed"
+    assert "the server has recorded no such call" in leg_of(outcome, "genuine")["reason"]
+    assert leg_of(outcome)["verdict"] == "inconclusive"
 
 
 def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
@@ -223,11 +217,45 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], said: str
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"policy": "trust-everybody"}, "policy: Invalid enum value 'trust-everybody'"),
-        ({"certificate": "atacker-ca"}, "certificate: unknown certificate 'atacker-ca': did you"),
-        ({"server": "quic"}, "server: Invalid enum value 'quic'"),
-        ({"expected": "{genuine: connected}"}, "expected: Object missing required field"),
-        ({"expected": "{genuine: aborted, intercepted: exposed}"}, "expected.genuine: Invalid"),
+        ({"client": "policy: trust"}, "cast[0].policy: Invalid enum value 'trust'"),
+        ({"client": "polcy: insecure"}, "cast[0]: Object contains unknown field `polcy`"),
+        (
+            {"client": "policy: mutual-tls, certificate: genuin"},
+            "cast[0].certificate: unknown certificate 'genuin': did you mean 'genuine'?",
+        ),
+        (
+            {"attacker": "certificate: atacker-ca"},
+            "cast[1].certificate: unknown certificate 'atacker-ca': did you",
+        ),
+        ({"attacker": "rewrite: []"}, "cast[1].certificate: an interceptor presents either"),
+        ({"attacker": "steals: [nobody]"}, "cast[1].steals: 'nobody' is no client or server"),
+        ({"server": "mode: quic"}, "cast[2].mode: Invalid enum value 'quic'"),
+        ({"cast": "[]"}, "legs[0].path: 'client' is no member of the cast"),
+        ({"cast": "[{name: x, program: ftp}]"}, "cast[0].program: Invalid value 'ftp'"),
+        ({"legs": "[]"}, "legs: there is none"),
+        ({"legs": "[{path: [client, server]}]"}, "legs[0]: Object missing required field"),
+        ({"genuine": "aborted"}, "legs[0].expected: 'aborted' is none of connected, failed"),
+        ({"intercepted": "connected"}, "legs[1].expected: 'connected' is none of exposed, "),
+        (
+            {"legs": "[{path: [client, sever], expected: connected}]"},
+            "legs[0].path: 'sever' is no member of the cast",
+        ),
+        (
+            {"legs": "[{path: [server, client], expected: connected}]"},
+            "legs[0].path: it leads from a client to a server or an attacker",
+        ),
+        (
+            {"legs": "[{path: [client, attacker, attacker, server], expected: exposed}]"},
+            "legs[0].path: there is one attacker and one ingress in it at the most",
+        ),
+        (
+            {"legs": "[{path: [client, attacker, server], expected: exposed}]"},
+            "legs[0].path: 'client' is attacked without a control",
+        ),
+        (
+            {"legs": "[{path: [client, server], expected: connected, renewed: server}]"},
+            "legs[0].renewed: 'server' is no server of the cast with TLS",
+        ),
         ({"title": ""}, "front matter: Object missing required field `title`"),
         ({"colour": "red"}, "front matter: Object contains unknown field `colour`"),
         ({"order": "first"}, "order: Expected `int`, got `str`"),
@@ -274,8 +302,6 @@ def test_a_scenario_that_was_asked_for_and_not_played_is_no_success(small_copy: 
     assert other == {
         "scenario": "pinned",
         "client": "small",
-        "policy": "pinned",
-        "certificate": "attacker-ca",
         "not_played": "the client small does not know the policy pinned",
     }
 

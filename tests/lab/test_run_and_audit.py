@@ -9,10 +9,12 @@ from mitm import content
 from mitm.audit import Finding, certificates, forge_suite, run_audit, stand_in
 from mitm.errors import UserError
 from mitm.lab.audited import AuditedClient
+from mitm.lab.cast import ClientRole, InterceptorRole, ServerRole
 from mitm.lab.clients import load_client
-from mitm.lab.play import Lab
+from mitm.lab.play import Playing
 from mitm.lab.policies import Policy
-from mitm.lab.scenario import Expected, Scenario
+from mitm.lab.scenario import Leg, Scenario
+from mitm.lab.stage import Stage
 from mitm.pki import Recipe
 
 CARELESS = str(Path(__file__).parent / "careless")
@@ -46,10 +48,15 @@ def scenario(recipe: Recipe, policy: Policy) -> Scenario:
         name=recipe.name,
         title="",
         order=0,
-        server="tls",
-        policy=policy,
-        certificate=recipe,
-        expected=Expected("connected", "aborted"),
+        cast=(
+            ClientRole("client", policy),
+            InterceptorRole(recipe.name, recipe.name),
+            ServerRole("server"),
+        ),
+        legs=(
+            Leg(("client", "server"), "connected"),
+            Leg(("client", recipe.name, "server"), "aborted"),
+        ),
         point="",
         lesson="",
     )
@@ -72,20 +79,21 @@ def test_the_whole_certificates_comes_out_alike(
 
     async def by_run() -> dict[str, str]:
         said = {}
-        async with Lab.prepared(tls=True) as lab:
-            control = scenario(RECIPES["genuine"], policy)
-            genuine = await lab.play_genuine(control, described, SECONDS)
-            assert genuine.verdict == "connected", genuine
+        async with Stage.prepared(scenario(RECIPES["genuine"], policy).cast) as stage:
             for name, recipe in RECIPES.items():
+                script = scenario(recipe, policy)
+                playing = Playing(script, described, SECONDS, on_event=lambda event: None)
+                if name == "genuine":
+                    control = await playing.leg(stage, 0, script.legs[0])
+                    assert control.result
+                    assert control.result.verdict == "connected", control
                 try:
-                    presented = lab.present(recipe)
+                    came = await playing.leg(stage, 1, script.legs[1])
                 except UserError:
                     said[name] = "unsupported"
                     continue
-                result = await lab.play_intercepted(
-                    scenario(recipe, policy), described, presented, SECONDS
-                )
-                said[name] = BY_VERDICT[result.verdict]
+                assert came.result
+                said[name] = BY_VERDICT[came.result.verdict]
         return said
 
     async def by_audit() -> dict[str, str]:

@@ -1,0 +1,178 @@
+"""The cast of a scenario: who takes part, by name, and which program plays the part."""
+
+from typing import Literal
+
+import msgspec
+
+from mitm import pki
+from mitm.errors import UserError
+from mitm.lab.policies import Policy
+from mitm.pki.authority import AuthorityName
+
+# What a client is called in a certificate of its own.
+CLIENT_IDENTITY = "client.lab.mitm-demo.localhost"
+
+
+class _Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="program"):
+    """What all members of a cast have in common.
+
+    Attributes:
+        name: by which paths and other members speak of it; free of choice.
+    """
+
+    name: str
+
+
+class ClientRole(_Role, frozen=True, tag="client"):
+    """The client program that `run --client` names, told to follow a policy.
+
+    Attributes:
+        policy: how it decides whom to trust.
+        certificate: the recipe of the certificate that it presents to a server that asks; "" for
+            none.
+        identity: the name in that certificate.
+        server_name: the name that the server must prove; "" for the one that is dialled.
+        store: whose CAs stand in its machine's trust store, for `system-roots`.
+        backup_pin: whether it is given the server's next certificate as well, for the policies that
+            pin.
+    """
+
+    policy: Policy
+    certificate: str = ""
+    identity: str = CLIENT_IDENTITY
+    server_name: str = ""
+    store: tuple[AuthorityName, ...] = ("lab",)
+    backup_pin: bool = False
+
+    @property
+    def told(self) -> str:
+        """What there is to say of it, in a line."""
+        said = f"policy {self.policy}"
+        if self.server_name:
+            said += f", asks for the name {self.server_name}"
+        if self.store != ("lab",):
+            said += f"; its machine trusts the CAs {' and '.join(self.store)}"
+        if self.backup_pin:
+            said += ", with the next certificate as a second pin"
+        if self.certificate:
+            said += f"; has a certificate of its own, {self.certificate!r} for {self.identity}"
+        return said
+
+
+class ServerRole(_Role, frozen=True, tag="server"):
+    """The victim, `server/server.py`.
+
+    Attributes:
+        mode: whether it speaks TLS, and whether it asks its clients for certificates.
+        certificate: the recipe of its own; the run's genuine one if left out.
+        clients: the CAs whose clients it lets in, with `mutual-tls`.
+        allow: the identities that it serves, with `mutual-tls`; none for all that are let in.
+    """
+
+    mode: Literal["plaintext", "tls", "mutual-tls"] = "tls"
+    certificate: str = "genuine"
+    clients: tuple[AuthorityName, ...] = ("lab",)
+    allow: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What there is to say of it, in a line."""
+        said = "users.v1.UserService, "
+        if self.mode == "plaintext":
+            return said + "no TLS"
+        said += "TLS, "
+        if self.certificate == "genuine":
+            said += "a certificate from the lab's CA"
+        else:
+            said += f"the certificate {self.certificate!r}"
+        if self.mode == "mutual-tls":
+            said += f"; takes clients with a certificate of the CA {' or '.join(self.clients)}"
+            if self.allow:
+                said += f", and serves {', '.join(self.allow)} alone"
+        return said
+
+
+class InterceptorRole(_Role, frozen=True, tag="interceptor"):
+    """An attacker between two others: an interceptor of `mitm.proxy`.
+
+    Attributes:
+        certificate: the recipe that it presents; "" if it has stolen what it presents.
+        steals: members whose certificate and key it holds: a server's to present it, a client's
+            to present that to the server.
+        rewrite: rules by which it changes what passes, as of `proxy --rewrite`.
+    """
+
+    certificate: str = ""
+    steals: tuple[str, ...] = ()
+    rewrite: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What there is to say of it, in a line."""
+        said = []
+        if self.certificate:
+            said.append(f"presents the certificate {self.certificate!r}")
+        if self.steals:
+            said.append(f"has stolen the key of the {' and the '.join(self.steals)}")
+        said += [f"changes what passes: {rule}" for rule in self.rewrite]
+        return "; ".join(said)
+
+
+class IngressRole(_Role, frozen=True, tag="ingress"):
+    """A proxy in front of a server, at which the client's TLS ends: `server/ingress.py`.
+
+    Attributes:
+        last_hop: how it goes on to the server: without TLS, with TLS that it does not verify, or
+            verified against the lab's CA.
+        client_certificates: `any` if it asks its clients for a certificate, and takes whatever
+            somebody has signed.
+    """
+
+    last_hop: Literal["plaintext", "unverified", "verified"] = "plaintext"
+    client_certificates: Literal["", "any"] = ""
+
+    @property
+    def told(self) -> str:
+        """What there is to say of it, in a line."""
+        hop = {
+            "plaintext": "goes on without TLS",
+            "unverified": "goes on with TLS, and verifies nothing",
+            "verified": "goes on with TLS, verified against the lab's CA",
+        }
+        said = f"ends the client's TLS, {hop[self.last_hop]}"
+        if self.client_certificates:
+            said += "; asks for a client certificate, and takes whatever somebody has signed"
+        return said
+
+
+class AuthorityRole(_Role, frozen=True, tag="ca"):
+    """A CA of the run, which signs and is otherwise at rest.
+
+    Attributes:
+        authority: which.
+        does: its part in the story, in a line.
+    """
+
+    authority: AuthorityName
+    does: str
+
+    @property
+    def told(self) -> str:
+        """What there is to say of it, in a line."""
+        return self.does
+
+
+Role = ClientRole | ServerRole | InterceptorRole | IngressRole | AuthorityRole
+
+
+def check(role: Role) -> None:
+    """See that the recipes that a member names are there.
+
+    Raises:
+        UserError: one is not.
+    """
+    if isinstance(role, ClientRole | ServerRole | InterceptorRole) and role.certificate:
+        try:
+            pki.load_recipe(role.certificate)
+        except UserError as error:
+            raise UserError(f"certificate: {error}") from None

@@ -1,0 +1,89 @@
+"""A server's next certificate, and a call that is open while it comes into use."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from mitm import pki
+from mitm.address import LOCALHOST, Address
+
+_METHOD = "/users.v1.UserService/Chat"
+
+# Seconds that the server has to take a call, or to answer it.
+_SECONDS = 10.0
+
+
+def renewed(chain: pki.Chain, name: str, authority: pki.Authority) -> pki.Chain:
+    """The next certificate for the same key, as a CA makes it of a request.
+
+    Args:
+        chain: the present one.
+        name: DNS name that the certificate is to have.
+        authority: who signs.
+    """
+    key = load_pem_private_key(chain.key_pem, password=None)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    names = x509.SubjectAlternativeName([x509.DNSName(name)])
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(subject)
+        .add_extension(names, critical=False)
+        .sign(key, hashes.SHA256())  # type: ignore[arg-type]
+    )
+    leaf = authority.issue(request)
+    return msgspec.structs.replace(
+        chain,
+        certificates=(leaf.public_bytes(Encoding.DER),),
+        subjects=(leaf.subject.rfc4514_string(),),
+        issuer=leaf.issuer.rfc4514_string(),
+    )
+
+
+class OpenCall:
+    """A call that has begun, and is not to end with the certificate that it began under."""
+
+    def __init__(self, call: "grpc.aio.StreamStreamCall[bytes, bytes]") -> None:
+        self._call = call
+
+    async def begin(self) -> None:
+        """Say something, and hear the answer: the connection is there.
+
+        Raises:
+            grpc.aio.AioRpcError: the server does not answer.
+        """
+        # A message of Protobuf in which every field has its default value has no bytes.
+        await self._call.write(b"")
+        await self._call.read()
+
+    async def is_answered(self) -> bool:
+        """Whether the same call goes on: something more is said, answered, and it ends well."""
+        try:
+            await self.begin()
+            await self._call.done_writing()
+            return await self._call.code() == grpc.StatusCode.OK
+        except grpc.aio.AioRpcError:
+            return False
+
+
+@asynccontextmanager
+async def open_call(server: Address, chain: pki.Chain) -> AsyncIterator[OpenCall]:
+    """Open a call to the lab's server.
+
+    Args:
+        server: where it listens.
+        chain: its certificate, which is all that is trusted.
+
+    Raises:
+        grpc.aio.AioRpcError: the server does not answer.
+    """
+    credentials = grpc.ssl_channel_credentials(root_certificates=chain.leaf_pem)
+    target = str(Address(LOCALHOST, server.port))
+    async with grpc.aio.secure_channel(target, credentials) as channel:
+        call = OpenCall(channel.stream_stream(_METHOD)(timeout=_SECONDS))
+        await call.begin()
+        yield call

@@ -1,0 +1,195 @@
+"""The cast of a scenario, made ready: certificates, servers that run, what clients are given."""
+
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from mitm import content, pki
+from mitm.address import LOCALHOST, Address
+from mitm.descriptors import load_descriptor_set
+from mitm.errors import UserError
+from mitm.events import Renewed
+from mitm.lab.cast import ClientRole, IngressRole, InterceptorRole, Role, ServerRole
+from mitm.lab.policies import Trust
+from mitm.lab.renewal import open_call, renewed
+from mitm.lab.server import RunningServer, running_server
+from mitm.messages import Schema
+from mitm.pki.authority import Purpose
+from mitm.surroundings import TrustStore
+
+
+class Stage:
+    """Servers and certificates of one playing, thrown away afterwards.
+
+    Attributes:
+        schema: what the server's messages are made of.
+        authorities: the run's own.
+        servers: those of the cast, by name; they run.
+        token: a credential of the clients, to be stolen; it opens nothing.
+    """
+
+    def __init__(self, directory: Path, authorities: pki.Authorities) -> None:
+        self.schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
+        self.authorities = authorities
+        self.servers: dict[str, RunningServer] = {}
+        self.token = f"demo-{secrets.token_hex(16)}"
+        self._directory = directory
+        self._now = datetime.now(UTC)
+        # Of each member that has one: at first, and now.
+        self._first: dict[str, pki.Chain] = {}
+        self._chains: dict[str, pki.Chain] = {}
+        self._next: dict[str, pki.Chain] = {}
+        self._presented: dict[str, pki.Presentation] = {}
+        self._stores: dict[str, TrustStore] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def prepared(cls, cast: Sequence[Role]) -> AsyncIterator[Self]:
+        """Make certificates and start the servers.
+
+        Raises:
+            UserError: a server does not come up, or a certificate cannot be made.
+        """
+        authorities = pki.Authorities([LOCALHOST, "127.0.0.1", "::1"])
+        async with AsyncExitStack() as running:
+            name = running.enter_context(tempfile.TemporaryDirectory(prefix="mitm-demo-"))
+            stage = cls(Path(name), authorities)
+            for role in cast:
+                if isinstance(role, ClientRole) and role.certificate:
+                    chain = stage._forged(role.certificate, role.identity, "client")
+                    stage._write_pair(role.name, chain)
+                elif isinstance(role, ServerRole):
+                    await stage._start(role, running)
+            yield stage
+
+    async def _start(self, role: ServerRole, running: AsyncExitStack) -> None:
+        cert = key = client_ca = None
+        if role.mode != "plaintext":
+            chain = self._forged(role.certificate, LOCALHOST)
+            self._next[role.name] = renewed(chain, LOCALHOST, self.authorities.lab)
+            cert, key = self._write_pair(role.name, chain)
+        if role.mode == "mutual-tls":
+            client_ca = self._directory / f"{len(self._chains)}-clients.pem"
+            pki.write_private(client_ca, b"".join(self.authorities[a].pem for a in role.clients))
+        self.servers[role.name] = await running.enter_async_context(
+            running_server(cert, key, client_ca=client_ca, allow=role.allow)
+        )
+
+    def _forged(self, certificate: str, name: str, purpose: Purpose = "server") -> pki.Chain:
+        recipe = pki.load_recipe(certificate)
+        try:
+            return pki.forge(recipe, name, self.authorities, self._now, purpose=purpose)
+        except pki.Unsupported as error:
+            raise UserError(f"{certificate}: {error}") from None
+
+    def _write_pair(self, name: str, chain: pki.Chain) -> tuple[Path, Path]:
+        """Write a member's chain and key, and remember whose it is."""
+        self._first[name] = self._chains[name] = chain
+        cert, key = self._pair(name)
+        pki.write_private(key, chain.key_pem)
+        pki.write_private(cert, chain.pem)
+        return cert, key
+
+    def _pair(self, name: str) -> tuple[Path, Path]:
+        # A name is free of choice, and need not do for a file.
+        number = list(self._chains).index(name)
+        return self._directory / f"{number}.pem", self._directory / f"{number}.key"
+
+    def present(self, recipe: pki.Recipe) -> pki.Presentation:
+        """Make what a client is to be shown.
+
+        Raises:
+            UserError: the certificate cannot be presented here.
+        """
+        try:
+            return pki.present(recipe, LOCALHOST, self.authorities)
+        except pki.Unsupported as error:
+            raise UserError(f"{recipe.name}: {error}") from None
+
+    def presented(self, attacker: InterceptorRole) -> pki.Presentation:
+        """What an attacker shows its clients; the same in all legs.
+
+        Raises:
+            UserError: the certificate cannot be presented here.
+        """
+        if attacker.name not in self._presented:
+            stolen = [self._chains[name] for name in attacker.steals if name in self.servers]
+            self._presented[attacker.name] = (
+                pki.Presentation(stolen[0])
+                if stolen
+                else self.present(pki.load_recipe(attacker.certificate))
+            )
+        return self._presented[attacker.name]
+
+    def stolen_from_client(self, attacker: InterceptorRole) -> pki.Chain | None:
+        """The client's chain and key that an attacker holds, if it does."""
+        stolen = [self._chains[name] for name in attacker.steals if name not in self.servers]
+        return stolen[0] if stolen else None
+
+    async def in_front(
+        self, ingress: IngressRole | None, of: Address, running: AsyncExitStack
+    ) -> Address:
+        """Start what ends the clients' TLS in front of somebody.
+
+        Args:
+            ingress: as what; None for nothing.
+            of: who comes next.
+            running: ends it.
+
+        Returns:
+            What clients dial.
+
+        Raises:
+            UserError: it does not come up.
+        """
+        if ingress is None:
+            return of
+        raise NotImplementedError
+
+    def trust(self, client: ClientRole, server: str, anchor_pem: bytes) -> Trust:
+        """Write what a client is given.
+
+        Args:
+            client: who.
+            server: the name of the one that it means to reach.
+            anchor_pem: the CA that it is to trust.
+        """
+        ca, pin = self._directory / "ca.pem", self._directory / "pin.pem"
+        pki.write_private(ca, anchor_pem)
+        pins = [chains[server].leaf_pem for chains in (self._first, self._next) if server in chains]
+        pki.write_private(pin, b"".join(pins if client.backup_pin else pins[:1]))
+        cert, key = self._pair(client.name) if client.certificate else (None, None)
+        return Trust(ca, pin, cert, key)
+
+    def store(self, client: ClientRole) -> TrustStore | None:
+        """The trust store of a client's machine, where it holds more than the lab's CA."""
+        if client.store == ("lab",):
+            return None
+        if client.name not in self._stores:
+            folder = self._directory / f"store-{len(self._stores)}"
+            pem = b"".join(self.authorities[name].pem for name in client.store)
+            self._stores[client.name] = pki.write_trust_store(folder, pem)
+        return self._stores[client.name]
+
+    async def renew(self, server: str) -> Renewed:
+        """Give a server its next certificate, while it runs and a call to it is open.
+
+        Returns:
+            What has come of it.
+        """
+        running, chain = self.servers[server], self._next[server]
+        async with open_call(running.address, self._first[server]) as call:
+            cert, _ = self._pair(server)
+            pki.write_private(cert, chain.pem)
+            self._chains[server] = chain
+            answered = await call.is_answered()
+        # It was ours, and is no client's.
+        running.take_calls()
+        return Renewed(
+            time=time.time(), server=server, sha256=chain.sha256, calls_lost=int(not answered)
+        )
