@@ -13,9 +13,9 @@ import (
 
 // What one call is told.
 type options struct {
-	target, policy, ca, pin, serverName, token string
-	id                                         int64
-	timeout                                    time.Duration
+	target, policy, ca, pin, cert, key, serverName, token string
+	id                                                    int64
+	timeout                                               time.Duration
 }
 
 const longest = 24 * time.Hour
@@ -27,8 +27,10 @@ func parse(arguments []string) (options, error) {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.target, "target", "", "what to dial: `HOST:PORT`")
 	flags.StringVar(&o.policy, "policy", "", "whom to trust: `POLICY`")
-	flags.StringVar(&o.ca, "ca", "", "for ca-file, skip-hostname: the CA, a PEM `FILE`")
-	flags.StringVar(&o.pin, "pin", "", "for pinned, pinned-key: the certificate, a PEM `FILE`")
+	flags.StringVar(&o.ca, "ca", "", "for ca-file, skip-hostname, mutual-tls: the CA, a PEM `FILE`")
+	flags.StringVar(&o.pin, "pin", "", "for pinned, pinned-key: certificates, a PEM `FILE`")
+	flags.StringVar(&o.cert, "cert", "", "what to present to a server that asks, a PEM `FILE`, leaf first")
+	flags.StringVar(&o.key, "key", "", "the key of its leaf, a PEM `FILE`")
 	flags.StringVar(&o.serverName, "server-name", "", "`NAME` to check, if not the target's")
 	flags.StringVar(&o.token, "token", "", "sent as authorization: Bearer `T`")
 	flags.Int64Var(&o.id, "id", o.id, "user `N` is asked for")
@@ -49,6 +51,9 @@ func parse(arguments []string) (options, error) {
 	}
 	if _, known := policies[o.policy]; !known {
 		return o, fmt.Errorf("--policy: there is no policy %q", o.policy)
+	}
+	if (o.cert == "") != (o.key == "") {
+		return o, errors.New("--cert and --key are given together, or neither")
 	}
 	return o, nil
 }

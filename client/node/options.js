@@ -7,6 +7,8 @@ const known = {
   policy: { type: 'string' },
   ca: { type: 'string' },
   pin: { type: 'string' },
+  cert: { type: 'string' },
+  key: { type: 'string' },
   'server-name': { type: 'string' },
   id: { type: 'string', default: '1' },
   token: { type: 'string' },
@@ -14,8 +16,8 @@ const known = {
 };
 
 export const help =
-  'client --target HOST:PORT --policy POLICY [--ca FILE] [--pin FILE] [--server-name NAME]\n' +
-  '       [--id N] [--token T] [--timeout S] | --batch | --version\n' +
+  'client --target HOST:PORT --policy POLICY [--ca FILE] [--pin FILE] [--cert FILE --key FILE]\n' +
+  '       [--server-name NAME] [--id N] [--token T] [--timeout S] | --batch | --version\n' +
   `POLICY: ${Object.keys(policies).join(', ')}`;
 
 const longest = 86_400; // seconds
@@ -28,7 +30,7 @@ export function parse(args) {
   } catch (error) {
     throw new UsageError(error.message.split('\n')[0]);
   }
-  const { target = '', policy = '', ca, pin, token } = given;
+  const { target = '', policy = '', ca, pin, cert, key, token } = given;
   const port = /^(?:\[[^\]]+\]|[^:]+):(\d{1,5})$/.exec(target)?.[1];
   if (!(port <= 65_535)) {
     throw new UsageError(`--target: '${target}' is not HOST:PORT`);
@@ -36,12 +38,15 @@ export function parse(args) {
   if (!Object.hasOwn(policies, policy)) {
     throw new UsageError(`--policy: there is no policy '${policy}'`);
   }
+  if (!cert !== !key) {
+    throw new UsageError('--cert and --key are given together, or neither');
+  }
   const timeout = Number(given.timeout.trim() || NaN);
   if (!(timeout > 0 && timeout <= longest)) {
     throw new UsageError(`--timeout: '${given.timeout}' is no number of seconds`);
   }
   const serverName = given['server-name'];
-  return { target, policy, ca, pin, serverName, token, timeout, id: id(given.id) };
+  return { target, policy, ca, pin, cert, key, serverName, token, timeout, id: id(given.id) };
 }
 
 /** Read the same options from a line of a batch: {"target": "localhost:1", "id": 3, …}. */

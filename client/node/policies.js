@@ -13,6 +13,7 @@ export const policies = {
   pinned,
   'skip-hostname': skipHostname,
   'pinned-key': pinnedKey,
+  'mutual-tls': mutualTls,
 };
 
 /** The options are no good: what is wrong with them. */
@@ -27,36 +28,39 @@ function insecure() {
 }
 
 /** Encryption with whoever answers: neither issuer, nor name, nor dates are looked at. */
-function skipVerify() {
-  return ChannelCredentials.createSsl(null, null, null, {
+function skipVerify(options) {
+  return ChannelCredentials.createSsl(null, ...presented(options), {
     rejectUnauthorized: false,
   });
 }
 
 /** Verification, with nothing said about trust: the public roots shipped inside Node. */
-function noCa() {
-  return ChannelCredentials.createSsl();
+function noCa(options) {
+  return ChannelCredentials.createSsl(null, ...presented(options));
 }
 
 /** Verification with a CA file: trust what this CA has signed, and nothing else. */
-function caFile({ ca }) {
-  return ChannelCredentials.createSsl(read('--ca', ca));
+function caFile(options) {
+  return ChannelCredentials.createSsl(read('--ca', options.ca), ...presented(options));
 }
 
 /** Verification with the machine's own roots, which Node does not use by itself. */
-function systemRoots() {
+function systemRoots(options) {
   const store = process.env.SSL_CERT_FILE || bundles.find(existsSync);
-  return ChannelCredentials.createSsl(read('SSL_CERT_FILE', store));
+  return ChannelCredentials.createSsl(read('SSL_CERT_FILE', store), ...presented(options));
 }
 
-/** Verification with the server's own certificate: trust this server, and nobody else. */
-function pinned({ pin }) {
-  return ChannelCredentials.createFromSecureContext(onlyRoot(read('--pin', pin)));
+/** Verification with the server's own certificates: trust this server, and nobody else. */
+function pinned(options) {
+  const [key, cert] = presented(options);
+  return ChannelCredentials.createFromSecureContext(
+    onlyRoots(read('--pin', options.pin), key, cert),
+  );
 }
 
 /** Half right: the chain is verified, but not for whom it is. Any server of that CA will do. */
-function skipHostname({ ca }) {
-  return ChannelCredentials.createSsl(read('--ca', ca), null, null, {
+function skipHostname(options) {
+  return ChannelCredentials.createSsl(read('--ca', options.ca), ...presented(options), {
     checkServerIdentity: () => undefined,
   });
 }
@@ -72,6 +76,17 @@ function pinnedKey() {
   );
 }
 
+/** Verification both ways: the server must be the CA's, and sees who this client is. */
+function mutualTls(options) {
+  if (!options.cert) throw new UsageError('this policy needs --cert FILE and --key FILE');
+  return caFile(options);
+}
+
+/** What is shown to a server that asks, whomever the client trusts: key and chain, or neither. */
+function presented({ cert, key }) {
+  return cert ? [read('--key', key, 'PRIVATE KEY'), read('--cert', cert)] : [null, null];
+}
+
 // Where distributions keep their roots: Debian, Fedora, openSUSE, Alpine.
 const bundles = [
   '/etc/ssl/certs/ca-certificates.crt',
@@ -81,7 +96,7 @@ const bundles = [
 ];
 
 /** To OpenSSL a leaf is no root, unless it is told that a chain may end there. */
-function onlyRoot(pem) {
+function onlyRoots(pem, key, cert) {
   const [major, minor] = process.versions.node.split('.').map(Number);
   const knows = { 20: minor >= 18, 21: false, 22: minor >= 9 }[major];
   if (!(knows ?? major > 22)) {
@@ -89,10 +104,10 @@ function onlyRoot(pem) {
       `Node ${process.versions.node} takes no leaf as a root: allowPartialTrustChain came with 20.18 and 22.9`,
     );
   }
-  return createSecureContext({ ca: pem, allowPartialTrustChain: true });
+  return createSecureContext({ ca: pem, key, cert, allowPartialTrustChain: true });
 }
 
-function read(option, path) {
+function read(option, path, what = 'CERTIFICATE') {
   if (!path) throw new UsageError(`this policy needs ${option} FILE`);
   let pem;
   try {
@@ -100,8 +115,8 @@ function read(option, path) {
   } catch (error) {
     throw new UsageError(`${option}: cannot read ${path}: ${error.code}`);
   }
-  if (!pem.includes('-----BEGIN CERTIFICATE-----')) {
-    throw new UsageError(`${option}: ${path} holds no PEM certificate`);
+  if (!new RegExp(`-----BEGIN .*${what}-----`).test(pem)) {
+    throw new UsageError(`${option}: ${path} holds no PEM ${what.toLowerCase()}`);
   }
   return pem;
 }

@@ -64,7 +64,7 @@ def system_roots(arguments: argparse.Namespace) -> Trust:
 
 
 def pinned(arguments: argparse.Namespace) -> Trust:
-    """Verification with the server's own certificate: trust this server, and nobody else."""
+    """Verification with the server's own certificates: trust this server, and nobody else."""
     context = verifying(file(arguments.pin, "--pin"))
     # To OpenSSL a leaf is no root, unless it is told that a chain may end there.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -84,7 +84,7 @@ def pinned_key(arguments: argparse.Namespace) -> Trust:
     That the server has the key is proved by the handshake. Comparing it is made a part of that, so
     that nothing is sent before, on each connection that the channel makes.
     """
-    expected = key_hash(certificate(file(arguments.pin, "--pin")))
+    expected = [key_hash(each) for each in certificates(file(arguments.pin, "--pin"))]
 
     class Pinned(ssl.SSLObject):
         def do_handshake(self) -> None:
@@ -93,14 +93,22 @@ def pinned_key(arguments: argparse.Namespace) -> Trust:
                 shown = key_hash(x509.load_der_x509_certificate(self.getpeercert(True) or b""))
             except (ValueError, UnsupportedAlgorithm) as error:
                 raise refusal(f"the certificate is not understood: {error}") from None
-            if shown != expected:
-                raise refusal(f"the server's key has the SHA-256 {shown}, pinned is {expected}")
+            if shown not in expected:
+                pins = ", ".join(expected)
+                raise refusal(f"the server's key has the SHA-256 {shown}, pinned is {pins}")
 
     context = verifying()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.sslobject_class = Pinned
     return context
+
+
+def mutual_tls(arguments: argparse.Namespace) -> Trust:
+    """Verification both ways: the server must be the CA's, and sees who this client is."""
+    if not arguments.cert:
+        raise Usage("this policy needs --cert FILE and --key FILE")
+    return ca_file(arguments)
 
 
 POLICIES = {
@@ -112,7 +120,24 @@ POLICIES = {
     "pinned": pinned,
     "skip-hostname": skip_hostname,
     "pinned-key": pinned_key,
+    "mutual-tls": mutual_tls,
 }
+
+
+def presenting(trust: Trust, arguments: argparse.Namespace) -> Trust:
+    """What a policy says, and what is shown to a server that asks, whomever the client trusts.
+
+    A context that grpclib makes itself shows nothing, so that the same one is made here.
+    """
+    if trust is None or not arguments.cert:
+        return trust
+    context = trust if isinstance(trust, ssl.SSLContext) else verifying()
+    cert, key = file(arguments.cert, "--cert"), file(arguments.key, "--key", "PRIVATE KEY")
+    try:
+        context.load_cert_chain(cert, key, password="")
+    except ssl.SSLError as error:
+        raise Usage(f"--cert and --key are no pair: {error.reason or error}") from None
+    return context
 
 
 def verifying(roots: Path | None = None) -> ssl.SSLContext:
@@ -136,9 +161,9 @@ def refusal(reason: str) -> ssl.SSLCertVerificationError:
     return ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, reason)
 
 
-def certificate(path: Path) -> x509.Certificate:
+def certificates(path: Path) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificates(path.read_bytes())
     except ValueError as error:
         raise Usage(f"{path}: {error}") from None
 
@@ -156,7 +181,7 @@ async def get_user(arguments: argparse.Namespace) -> Any:
         async with Channel(
             host.strip("[]"),
             int(port),
-            ssl=POLICIES[arguments.policy](arguments),
+            ssl=presenting(POLICIES[arguments.policy](arguments), arguments),
             config=Configuration(ssl_target_name_override=arguments.server_name),
         ) as channel:
             method = UnaryUnaryMethod(
@@ -165,16 +190,16 @@ async def get_user(arguments: argparse.Namespace) -> Any:
             return await method(messages.GetUserRequest(id=arguments.id), metadata=metadata)
 
 
-def file(path: Path | None, option: str) -> Path:
-    """A PEM file that holds a certificate."""
+def file(path: Path | None, option: str, what: str = "CERTIFICATE") -> Path:
+    """A PEM file that holds a certificate, or a key."""
     if not path:
         raise Usage(f"this policy needs {option} FILE")
     try:
         pem = path.read_bytes()
     except OSError as error:
         raise Usage(f"{option}: cannot read {path}: {error.strerror}") from None
-    if b"-----BEGIN CERTIFICATE-----" not in pem:
-        raise Usage(f"{option}: {path} holds no PEM certificate")
+    if f"{what}-----".encode() not in pem:
+        raise Usage(f"{option}: {path} holds no PEM {what.lower()}")
     return path
 
 
@@ -214,8 +239,10 @@ def options() -> Parser:
     )
     parser.add_argument("--target", required=True, type=target, metavar="HOST:PORT")
     parser.add_argument("--policy", required=True, choices=POLICIES, help="whom to trust")
-    parser.add_argument("--ca", type=Path, metavar="FILE", help="ca-file, skip-hostname: the CA")
-    parser.add_argument("--pin", type=Path, metavar="FILE", help="pinned, pinned-key: the server's")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="for ca-file: the CA, PEM")
+    parser.add_argument("--pin", type=Path, metavar="FILE", help="for pinned: certificates, PEM")
+    parser.add_argument("--cert", type=Path, metavar="FILE", help="to present, PEM, leaf first")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the key of its leaf, PEM")
     parser.add_argument("--server-name", metavar="NAME", help="name to check, if not the target's")
     parser.add_argument("--id", type=user_id, default=1, metavar="N", help="user to ask for")
     parser.add_argument("--token", metavar="T", help="sent as `authorization: Bearer T`")
@@ -226,7 +253,10 @@ def options() -> Parser:
 def answered(words: Sequence[str]) -> dict[str, dict[str, object]]:
     """Make the call that the options ask for, and say what came of it."""
     try:
-        user = asyncio.run(get_user(options().parse_args(words)))
+        arguments = options().parse_args(words)
+        if bool(arguments.cert) != bool(arguments.key):
+            raise Usage("--cert and --key are given together, or neither")
+        user = asyncio.run(get_user(arguments))
     except Usage as wrong:
         return {"usage": {"message": " ".join(str(wrong).split())}}
     except GRPCError as error:

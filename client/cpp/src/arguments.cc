@@ -10,9 +10,11 @@ A gRPC client for users.v1.UserService.
 
   --target HOST:PORT  what to dial, and the name that the server must prove
   --policy POLICY     whom to trust: insecure, skip-verify, no-ca, ca-file, system-roots, pinned,
-                      skip-hostname, pinned-key
-  --ca FILE           for ca-file and skip-hostname: the CA, PEM
-  --pin FILE          for pinned and pinned-key: the certificate, PEM
+                      skip-hostname, pinned-key, mutual-tls
+  --ca FILE           for ca-file, skip-hostname and mutual-tls: the CA, PEM
+  --pin FILE          for pinned and pinned-key: certificates, PEM
+  --cert FILE         what to present to a server that asks, PEM, leaf first
+  --key FILE          the key of its leaf, PEM
   --server-name NAME  name to check, if not the target's
   --id N              user to ask for, 1 if left out
   --token T           sent as `authorization: Bearer T`
@@ -58,6 +60,10 @@ Arguments of_options(const Options& options) {
       arguments.ca = value;
     } else if (name == "pin") {
       arguments.pin = value;
+    } else if (name == "cert") {
+      arguments.cert = value;
+    } else if (name == "key") {
+      arguments.key = value;
     } else if (name == "server-name") {
       arguments.server_name = value;
     } else if (name == "token") {
@@ -76,6 +82,9 @@ Arguments of_options(const Options& options) {
   check_target(arguments.target);
   if (!(arguments.timeout > 0 && arguments.timeout <= 86400)) {
     throw Usage("--timeout: '" + options.at("timeout") + "' is no number of seconds");
+  }
+  if (arguments.cert.empty() != arguments.key.empty()) {
+    throw Usage("--cert and --key are given together, or neither");
   }
   return arguments;
 }

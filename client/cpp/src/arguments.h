@@ -16,6 +16,8 @@ struct Arguments {
   std::string policy;
   std::string ca;
   std::string pin;
+  std::string cert;
+  std::string key;
   std::string server_name;
   std::string token;
   std::int64_t id = 1;

@@ -20,12 +20,18 @@ pub struct Arguments {
     /// Whom to trust
     #[arg(long, value_enum)]
     pub policy: Policy,
-    /// For ca-file and skip-hostname: the CA, PEM
+    /// For ca-file, skip-hostname and mutual-tls: the CA, PEM
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// For pinned and pinned-key: the server's certificate, PEM
+    /// For pinned and pinned-key: the server's certificates, PEM
     #[arg(long, value_name = "FILE")]
     pub pin: Option<PathBuf>,
+    /// What to present to a server that asks, PEM, leaf first
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The key of its leaf, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
     /// Name to check, if not the target's
     #[arg(long, value_name = "NAME")]
     pub server_name: Option<String>,
@@ -55,6 +61,7 @@ pub enum Policy {
     Pinned,
     SkipHostname,
     PinnedKey,
+    MutualTls,
 }
 
 /// What is wrong with what the client was told, in one line.

@@ -120,19 +120,29 @@ fn endpoint(arguments: &Arguments) -> Result<Endpoint, Usage> {
         Policy::Pinned => policies::pinned,
         Policy::SkipHostname => policies::skip_hostname,
         Policy::PinnedKey => policies::pinned_key,
+        Policy::MutualTls => policies::mutual_tls,
     }(arguments)?;
-    let named = |tls: ClientTlsConfig| match &arguments.server_name {
-        Some(name) => tls.domain_name(name),
-        None => tls,
+    let complete = |mut tls: ClientTlsConfig| -> Result<ClientTlsConfig, Usage> {
+        if let Some(name) = &arguments.server_name {
+            tls = tls.domain_name(name);
+        }
+        if let Some(identity) = policies::presented(arguments)? {
+            tls = tls.identity(identity);
+        }
+        Ok(tls)
     };
     let target = &arguments.target;
     let dial = |scheme: &str| Endpoint::from_shared(format!("{scheme}://{target}"));
     match trust {
         Trust::Nobody => dial("http"),
-        Trust::Roots(tls) => dial("https").and_then(|endpoint| endpoint.tls_config(named(tls))),
-        Trust::Verifier(verifier) => dial("https").and_then(|endpoint| {
-            endpoint.tls_config_with_verifier(named(ClientTlsConfig::new()), verifier)
-        }),
+        Trust::Roots(tls) => {
+            let tls = complete(tls)?;
+            dial("https").and_then(|endpoint| endpoint.tls_config(tls))
+        }
+        Trust::Verifier(verifier) => {
+            let tls = complete(ClientTlsConfig::new())?;
+            dial("https").and_then(|endpoint| endpoint.tls_config_with_verifier(tls, verifier))
+        }
     }
     .map_err(|error| Usage(with_causes(error.to_string(), error.source())))
 }

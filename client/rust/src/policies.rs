@@ -11,10 +11,10 @@ use rustls::crypto::{
     CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tonic::transport::{Certificate, ClientTlsConfig};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::arguments::{Arguments, Usage};
 
@@ -51,10 +51,10 @@ pub fn system_roots(_: &Arguments) -> Result<Trust, Usage> {
     Ok(Trust::Roots(ClientTlsConfig::new().with_native_roots()))
 }
 
-/// The server's own certificate, compared: a leaf is no trust anchor in webpki.
+/// The server's own certificates, compared: a leaf is no trust anchor in webpki.
 pub fn pinned(arguments: &Arguments) -> Result<Trust, Usage> {
-    let pin = first_certificate(&arguments.pin, "--pin")?;
-    Ok(verifier(move |leaf, _, _, _| match *leaf == pin {
+    let pins = certificates(&arguments.pin, "--pin")?;
+    Ok(verifier(move |leaf, _, _, _| match pins.contains(leaf) {
         true => Ok(()),
         false => Err(CertificateError::ApplicationVerificationFailure.into()),
     }))
@@ -75,14 +75,38 @@ pub fn skip_hostname(arguments: &Arguments) -> Result<Trust, Usage> {
 
 /// The server's key, by the SHA-256 of its SubjectPublicKeyInfo: outlives the certificate.
 pub fn pinned_key(arguments: &Arguments) -> Result<Trust, Usage> {
-    let pin = key_hash(&first_certificate(&arguments.pin, "--pin")?)
+    let pins = certificates(&arguments.pin, "--pin")?
+        .iter()
+        .map(key_hash)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Usage(format!("--pin: {error}")))?;
     Ok(verifier(move |leaf, _, _, _| {
-        match key_hash(leaf)? == pin {
+        match pins.contains(&key_hash(leaf)?) {
             true => Ok(()),
             false => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
     }))
+}
+
+/// Verification both ways: the server must be the CA's, and sees who this client is.
+pub fn mutual_tls(arguments: &Arguments) -> Result<Trust, Usage> {
+    if arguments.cert.is_none() {
+        let needed = "this policy needs --cert FILE and --key FILE";
+        return Err(Usage(needed.to_owned()));
+    }
+    ca_file(arguments)
+}
+
+/// What is shown to a server that asks, whomever the client trusts.
+pub fn presented(arguments: &Arguments) -> Result<Option<Identity>, Usage> {
+    if arguments.cert.is_none() {
+        return Ok(None);
+    }
+    let chain = read(&arguments.cert, "--cert")?;
+    let key = read_as(&arguments.key, "--key", "private key", |pem| {
+        PrivateKeyDer::from_pem_slice(pem).is_ok()
+    })?;
+    Ok(Some(Identity::from_pem(chain, key)))
 }
 
 fn key_hash(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, Error> {
@@ -223,25 +247,38 @@ fn webpki(pem: &[u8]) -> Result<Arc<WebPkiServerVerifier>, Usage> {
 
 // --- files -------------------------------------------------------------------------------------
 
-fn first_certificate(
+fn certificates(
     path: &Option<PathBuf>,
     option: &str,
-) -> Result<CertificateDer<'static>, Usage> {
-    CertificateDer::from_pem_slice(&read(path, option)?)
+) -> Result<Vec<CertificateDer<'static>>, Usage> {
+    CertificateDer::pem_slice_iter(&read(path, option)?)
+        .collect::<Result<_, _>>()
         .map_err(|error| Usage(format!("{option}: {error}")))
 }
 
 /// A PEM file that holds a certificate.
 fn read(path: &Option<PathBuf>, option: &str) -> Result<Vec<u8>, Usage> {
+    read_as(path, option, "certificate", |pem| {
+        CertificateDer::from_pem_slice(pem).is_ok()
+    })
+}
+
+/// A PEM file that holds what it should.
+fn read_as(
+    path: &Option<PathBuf>,
+    option: &str,
+    what: &str,
+    holds: impl Fn(&[u8]) -> bool,
+) -> Result<Vec<u8>, Usage> {
     let path: &Path = path
         .as_deref()
         .ok_or_else(|| Usage(format!("this policy needs {option} FILE")))?;
     let pem = std::fs::read(path)
         .map_err(|error| Usage(format!("{option}: cannot read {}: {error}", path.display())))?;
-    match CertificateDer::from_pem_slice(&pem) {
-        Ok(_) => Ok(pem),
-        Err(_) => Err(Usage(format!(
-            "{option}: {} holds no PEM certificate",
+    match holds(&pem) {
+        true => Ok(pem),
+        false => Err(Usage(format!(
+            "{option}: {} holds no PEM {what}",
             path.display()
         ))),
     }

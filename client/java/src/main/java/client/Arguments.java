@@ -38,20 +38,29 @@ final class Arguments {
       paramLabel = "POLICY",
       description =
           "whom to trust: insecure, skip-verify, no-ca, ca-file, system-roots, pinned,"
-              + " skip-hostname, pinned-key")
+              + " skip-hostname, pinned-key, mutual-tls")
   String policy;
 
   @Option(
       names = "--ca",
       paramLabel = "FILE",
-      description = "for ca-file and skip-hostname: the CA, PEM")
+      description = "for ca-file, skip-hostname and mutual-tls: the CA, PEM")
   File ca;
 
   @Option(
       names = "--pin",
       paramLabel = "FILE",
-      description = "for pinned and pinned-key: the certificate, PEM")
+      description = "for pinned and pinned-key: certificates, PEM")
   File pin;
+
+  @Option(
+      names = "--cert",
+      paramLabel = "FILE",
+      description = "what to present to a server that asks, PEM, leaf first")
+  File cert;
+
+  @Option(names = "--key", paramLabel = "FILE", description = "the key of its leaf, PEM")
+  File key;
 
   @Option(
       names = "--server-name",
@@ -127,6 +136,9 @@ final class Arguments {
     if (!Policies.ALL.containsKey(policy)) {
       throw new Usage(
           "--policy: '" + policy + "' is none of " + new TreeSet<>(Policies.ALL.keySet()));
+    }
+    if ((cert == null) != (key == null)) {
+      throw new Usage("--cert and --key are given together, or neither");
     }
     if (!(timeout > 0 && timeout <= 86_400)) {
       throw new Usage("--timeout: " + timeout + " is no number of seconds");

@@ -98,9 +98,15 @@ public final class Client {
   private static JsonObject answer(Arguments arguments)
       throws Usage, IOException, GeneralSecurityException, InterruptedException {
     long milliseconds = Math.max(1, (long) (arguments.timeout * 1000));
-    ManagedChannelBuilder<?> builder =
-        Grpc.newChannelBuilder(
-            arguments.target, Policies.ALL.get(arguments.policy).credentials(arguments));
+    ManagedChannelBuilder<?> builder;
+    try {
+      builder =
+          Grpc.newChannelBuilder(
+              arguments.target, Policies.ALL.get(arguments.policy).credentials(arguments));
+    } catch (IllegalArgumentException error) {
+      // It is here that Netty reads the files that the credentials are made of.
+      throw new Usage(error.getMessage());
+    }
     if (arguments.serverName != null) {
       builder.overrideAuthority(arguments.serverName);
     }
