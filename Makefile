@@ -9,12 +9,13 @@ LOWEST := tests/audit/test_in_process.py tests/audit/test_upstream.py tests/cli/
   tests/cli/test_completion.py tests/cli/test_decoding.py tests/cli/test_lessons.py \
   tests/cli/test_rewriting.py tests/cli/test_run.py tests/descriptors tests/lab tests/messages \
   tests/pki tests/plugin tests/proxy/test_grpcio.py tests/proxy/test_rewriting_grpcio.py tests/tls \
-  tests/wire tests/test_server.py
+  tests/wire tests/test_server.py tests/test_server_tls.py
 
 # What another Python may change: its ssl, asyncio and signals, and what is installed for it.
 PYTHONS := tests/audit/test_in_process.py tests/cli/test_completion.py tests/cli/test_ends.py \
   tests/cli/test_interrupt.py tests/cli/test_run.py tests/cli/test_start.py tests/messages tests/pki \
-  tests/plugin tests/test_programs.py tests/tls tests/wire
+  tests/plugin tests/test_ingress.py tests/test_programs.py tests/test_server_tls.py tests/tls \
+  tests/wire
 
 .PHONY: demo test programs lowest pythons constraints lint lint-clients bench proto catalogue limits matrix picture versions zoo
 
@@ -90,7 +91,7 @@ picture: .venv/ready-dev  ## export the README's picture from a real run
 
 .venv/lowest/ready: pyproject.toml scripts/lowest.py | python
 	$(PYTHON) -m venv .venv/lowest
-	.venv/lowest/bin/pip install --quiet $$($(PYTHON) scripts/lowest.py) --editable '.[test]'
+	.venv/lowest/bin/pip install --quiet $$($(PYTHON) scripts/lowest.py) --editable '.[acme,test]'
 	touch $@
 
 .PHONY: python

@@ -30,6 +30,7 @@ _OPTIONAL = {
     "grpcio-reflection": "serve: server reflection",
     "grpcio-health-checking": "serve: health checks",
     "grpcio-tools": "proxy --proto",
+    "acme": "the scenarios acme and acme-hijack (pip install 'mitm-demo[acme]')",
     "pytest": "mitm_audit and forged_server",
 }
 _PROGRAMS = {
@@ -39,6 +40,7 @@ _PROGRAMS = {
     "nghttpd": "make bench (apt: nghttp2-server)",
     "nghttpx": "make bench (apt: nghttp2-proxy)",
     "haproxy": "make bench (apt: haproxy)",
+    "pebble": "the scenarios acme and acme-hijack (apt: pebble)",
     "ip": "scripts/three-hosts.sh",
     "iptables": "transparent mode (apt: iptables)",
 }
