@@ -1,8 +1,13 @@
 """A client of the lab under audit: described by its README, it needs no placeholders."""
 
 import asyncio
-from typing import NamedTuple
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import NamedTuple, Self
 
+from mitm import pki
 from mitm.address import Address
 from mitm.audit import Endpoint, Subject
 from mitm.evidence import ClientRun
@@ -10,12 +15,15 @@ from mitm.lab.client_run import must_be_supported, run_client
 from mitm.lab.clients import Client
 from mitm.lab.policies import TOLD_TRUST, Trust
 
+# Who the client says it is, with a certificate of its own.
+_IDENTITY = "client.mitm-demo.example"
+
 # A credential to be stolen; it opens nothing.
 _TOKEN = "demo-token-of-the-audit"  # noqa: S105
 
 
 class AuditedClient:
-    """Runs a client of the lab once against each certificate.
+    """Runs a client of the lab once against each certificate; for `async with`.
 
     Args:
         client: which one, ready to be run.
@@ -32,6 +40,23 @@ class AuditedClient:
         self._policy = client.must_know(policy)
         self._time_limit = time_limit
         self._is_control = True
+        self._stack = AsyncExitStack()
+        self._cert: Path | None = None
+        self._key: Path | None = None
+
+    async def __aenter__(self) -> Self:
+        self._folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="mitm-demo-")))
+        if self._policy == "mutual-tls":
+            self._cert, self._key = _identity(self._folder)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
 
     @property
     def told_trust(self) -> bool:
@@ -58,12 +83,29 @@ class AuditedClient:
             self._client,
             self._policy,
             asked.target,
-            asked.trust,
+            self._presenting(asked.trust),
             timeout=self._time_limit,
             more=asked.more,
             enough=enough,
             planted=endpoint.surroundings,
         )
+
+    def _presenting(self, trust: Trust) -> Trust:
+        """The same with what the client presents, where its policy needs something."""
+        return trust._replace(cert=self._cert, key=self._key)
+
+
+def _identity(folder: Path) -> tuple[Path, Path]:
+    """Make what a client presents: a leaf for clients, of a CA called like the lab's, and its key.
+
+    Whoever asks for it here takes it from whatever CA, so that one of its own will do.
+    """
+    authorities = pki.Authorities([_IDENTITY])
+    chain = pki.forge(pki.load_recipe("genuine"), _IDENTITY, authorities, purpose="client")
+    cert, key = folder / "client.pem", folder / "client.key"
+    pki.write_private(cert, chain.pem)
+    pki.write_private(key, chain.key_pem)
+    return cert, key
 
 
 class Asked(NamedTuple):

@@ -10,8 +10,6 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
@@ -32,7 +30,7 @@ _Environment = tuple[tuple[str, str], ...]
 
 
 class BatchClient(AuditedClient):
-    """Asks a client of the lab once about each certificate; for `async with`.
+    """Asks a client of the lab once about each certificate.
 
     A process answers one question after the other, and there are as many as there are questions at
     once. One that must be interrupted, or that dies, is given up, and another one started for the
@@ -54,12 +52,6 @@ class BatchClient(AuditedClient):
     def __init__(self, client: Client, policy: str, time_limit: float) -> None:
         super().__init__(client, policy, time_limit)
         self._idle: defaultdict[_Environment, list[_Process]] = defaultdict(list)
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        # Beside the client's processes, which are ended first.
-        self._folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="mitm-demo-")))
-        return self
 
     async def __aexit__(
         self,
@@ -69,14 +61,16 @@ class BatchClient(AuditedClient):
     ) -> None:
         processes = [process for kept in self._idle.values() for process in kept]
         self._idle.clear()
-        async with self._stack:
+        try:
             await asyncio.gather(*(process.end() for process in processes))
+        finally:
+            await super().__aexit__(exc_type, exc, traceback)
 
     async def _run(self, endpoint: Endpoint, enough: asyncio.Event) -> ClientRun:
         if not self._client.batch:
             return await super()._run(endpoint, enough)
         asked = asked_of(endpoint)
-        trust = self._kept(asked.trust)
+        trust = self._presenting(self._kept(asked.trust))
         environ = endpoint.surroundings(surroundings(environment(self._policy, trust)))
         # Of what is planted, every case has another path.
         kept = not endpoint.system_ca_file and not endpoint.proxy

@@ -62,14 +62,15 @@ def outcomes(client: Client, *, seconds: float = 20, jobs: int = 1) -> dict[str,
     return {each.case.name: each for each in (*report.controls, *report.findings)}
 
 
-@pytest.mark.parametrize("policy", ["ca-file", "skip-verify", "system-roots"])
+@pytest.mark.parametrize("policy", ["ca-file", "skip-verify", "system-roots", "mutual-tls"])
 def test_one_process_comes_to_the_same_as_one_for_each(policy: str) -> None:
     client = load_client("python")
 
     async def both() -> list[dict[str, str]]:
         async with BatchClient(client, policy, 20) as batch:
             kept = await audited(batch)
-        anew = await audited(AuditedClient(client, policy, 20))
+        async with AuditedClient(client, policy, 20) as alone:
+            anew = await audited(alone)
         return [
             {each.case.name: each.outcome for each in (*report.controls, *report.findings)}
             for report in (kept, anew)

@@ -97,8 +97,7 @@ def test_the_whole_certificates_comes_out_alike(
         return said
 
     async def by_audit() -> dict[str, str]:
-        audited = AuditedClient(described, policy, SECONDS)
-        async with stand_in() as upstream:
+        async with AuditedClient(described, policy, SECONDS) as audited, stand_in() as upstream:
             report = await run_audit(
                 forge_suite(RECIPES.values()), audited, upstream, subject=audited.subject, jobs=2
             )

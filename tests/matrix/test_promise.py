@@ -22,24 +22,24 @@ def of(policy: str, case: Case) -> Promise:
 
 
 # Worked out from client/README.md, case by case of different kinds.
-# insecure, skip-verify, no-ca, ca-file, system-roots, pinned, skip-hostname, pinned-key: to Take,
-# to Refuse, or - either.
+# As in POLICIES: insecure, skip-verify, no-ca, ca-file, system-roots, pinned, skip-hostname,
+# pinned-key, mutual-tls: to Take, to Refuse, or - either.
 TABLE = {
-    "genuine": "T T R T T T T T",
-    "attacker-ca": "- - R R R R R R",
-    "wrong-host": "- - R R R R - R",
-    "expired": "- - R R R R R R",
-    "name-excluded": "- - R R R R R R",
-    "mixed-case": "T T R T T R T R",
-    "intermediate": "T T R T T R T R",
-    "must-staple": "- - R - - R - R",
-    "plaintext-http2": "- R R R R R R R",
-    "tls-1.0": "- R R R R R R R",
-    "first-connection": "- - R R R R R R",
-    "ca-missing": "- - R R R R R R",
-    "other-key": "- - R R R R R R",
-    "offers-rc4": "- R R R R R R R",
-    "ed25519-leaf": "T - R - - R - R",
+    "genuine": "T T R T T T T T T",
+    "attacker-ca": "- - R R R R R R R",
+    "wrong-host": "- - R R R R - R R",
+    "expired": "- - R R R R R R R",
+    "name-excluded": "- - R R R R R R R",
+    "mixed-case": "T T R T T R T R T",
+    "intermediate": "T T R T T R T R T",
+    "must-staple": "- - R - - R - R -",
+    "plaintext-http2": "- R R R R R R R R",
+    "tls-1.0": "- R R R R R R R R",
+    "first-connection": "- - R R R R R R R",
+    "ca-missing": "- - R R R R R R R",
+    "other-key": "- - R R R R R R R",
+    "offers-rc4": "- R R R R R R R R",
+    "ed25519-leaf": "T - R - - R - R -",
 }
 
 
@@ -49,16 +49,7 @@ TABLE = {
         (policy, name, {"T": "take", "R": "refuse", "-": "open"}[what])
         for name, line in TABLE.items()
         for policy, what in zip(
-            (
-                "insecure",
-                "skip-verify",
-                "no-ca",
-                "ca-file",
-                "system-roots",
-                "pinned",
-                "skip-hostname",
-                "pinned-key",
-            ),
+            POLICIES,
             line.split(),
             strict=True,
         )
@@ -78,7 +69,7 @@ def test_nobody_promises_to_let_a_forgery_in(policy: str) -> None:
     assert taken == []
 
 
-@pytest.mark.parametrize("policy", ["ca-file", "system-roots"])
+@pytest.mark.parametrize("policy", ["ca-file", "system-roots", "mutual-tls"])
 def test_who_verifies_promises_what_binds_every_client(policy: str) -> None:
     for case in CASES.values():
         promise = of(policy, case)
