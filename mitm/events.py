@@ -269,6 +269,58 @@ class CertificatePresented(Event, frozen=True, tag="certificate-presented"):
     key: str = ""
 
 
+class ClientCertificate(Event, frozen=True, tag="client-certificate"):
+    """How a client has answered that the interceptor asked it for a certificate.
+
+    It has then taken the one that it was shown: a TLS client answers after that (RFC 8446 section
+    4.4.2). Told of no session that is resumed, in which nobody is asked.
+
+    Attributes:
+        subject: of the leaf, in RFC 4514 form; None if the client has presented none.
+        issuer: of the leaf; nobody has verified that it is.
+        names: DNS names and URIs in its subjectAltName.
+        sha256: fingerprint of the leaf, in hexadecimal.
+        proved: whether the client has proved that it holds the private key (RFC 8446 section
+            4.4.3).
+    """
+
+    subject: str | None = None
+    issuer: str = ""
+    names: tuple[str, ...] = ()
+    sha256: str = ""
+    proved: bool = False
+
+
+class ClientCertificateRefused(Event, frozen=True, tag="client-certificate-refused"):
+    """The server has asked for a client certificate, and has not taken what it was given.
+
+    In TLS 1.3 this shows only after the handshake (RFC 8446 section 4.4.2.4): by an alert, or by an
+    end before the server's first application byte.
+
+    Attributes:
+        address: of the server.
+        how: the server has refused: by an alert, or without one by an end of the connection.
+        presented: whether the interceptor had a certificate to give.
+        alert: by its name, "" for none.
+        number: of the alert, None for none.
+    """
+
+    address: str
+    how: Literal["alert", "close-notify", "eof", "reset"]
+    presented: bool
+    alert: str = ""
+    number: int | None = None
+
+    @property
+    def in_words(self) -> str:
+        """The same as a sentence."""
+        whom = "the attacker's client certificate"
+        if not self.presented:
+            whom = "the attacker, who has no client certificate"
+        how = f"alert {self.alert} ({self.number})" if self.alert else "no alert"
+        return f"the server refused {whom}: {how}"
+
+
 class HandshakeCompleted(Event, frozen=True, tag="handshake-completed"):
     """The client has finished the TLS handshake. This alone is not a compromise.
 
@@ -507,7 +559,9 @@ AnyEvent = (
     | Plaintext
     | UpstreamConnected
     | UpstreamFailed
+    | ClientCertificateRefused
     | CertificatePresented
+    | ClientCertificate
     | HandshakeCompleted
     | Interrupted
     | Alert

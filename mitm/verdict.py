@@ -142,11 +142,13 @@ def _dissent(
         said = "; the client believed an altered answer"
     elif any(each.sender == "server" for each in evidence.altered):
         said = "; the answer was altered, which the client does not repeat"
+    if evidence.server_refused:
+        said += f"; {evidence.server_refused}"
     if around:
         return f"{said}; a call also reached the server without passing the interceptor"
     if _succeeded(client) and not any(call.status == "OK" for call in calls):
         return f"{said}; the client reports an answer that the server has no record of"
-    if evidence.reached == "messages" and not calls:
+    if evidence.reached == "messages" and not calls and not evidence.server_refused:
         return f"{said}; the server has no record of a call"
     return said
 

@@ -110,10 +110,12 @@ class Upstream(msgspec.Struct, frozen=True):
 
     Attributes:
         tls: False if it takes plaintext only, as the stand-in does.
+        client_certificate: what it is given if it asks for one; None for nothing.
     """
 
     address: Address
     tls: bool
+    client_certificate: pki.Chain | None = None
 
 
 class Seen(NamedTuple):
@@ -211,6 +213,9 @@ class Listener:
             tap=self._tap,
             mode=self._setting.mode,
             intercept=() if self._setting.mode == "reverse" else (host,),
+            client_certificate=self._upstream.client_certificate,
+            # The control is to fail where the server was not reached.
+            goes_on_alone=False,
         )
         async with AsyncExitStack() as stack:
             folder = self._folder

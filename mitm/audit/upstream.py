@@ -1,12 +1,18 @@
 """The user's own server, in place of the stand-in: that it is the right one is checked first."""
 
 import asyncio
+import contextlib
 import ssl
 from pathlib import Path
 
+from mitm import pki
 from mitm.address import Address
 from mitm.audit.listener import Upstream
 from mitm.errors import UserError
+from mitm.proxy.ending import refused
+from mitm.proxy.greeting import FIRST_WORD_SECONDS
+from mitm.tls import alert_in
+from mitm.tls.client_certificate import on_request
 from mitm.wire.http2 import PREFACE
 
 # Seconds for the connection and the TLS handshake.
@@ -19,7 +25,12 @@ _SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # RFC 9113 section 6.5, empty
 _FRAME_TYPE = 3  # its place in a frame, section 4.1
 
 
-async def own_server(address: Address, ca_file: Path | None, name: str | None = None) -> Upstream:
+async def own_server(
+    address: Address,
+    ca_file: Path | None,
+    name: str | None = None,
+    client_certificate: pki.Chain | None = None,
+) -> Upstream:
     """Make sure that a server speaks TLS and is the one that it should be.
 
     The interceptor does not ask whom it relays to. What a careless client sends is its user's real
@@ -29,9 +40,11 @@ async def own_server(address: Address, ca_file: Path | None, name: str | None = 
         address: where it is.
         ca_file: PEM file of the CA that signed its certificate; None for the system's.
         name: the name that its certificate must be for, None for the host of the address.
+        client_certificate: what it is given if it asks for one; None for nothing.
 
     Raises:
-        UserError: it is not there, speaks no TLS, or its certificate does not verify.
+        UserError: it is not there, speaks no TLS, or its certificate does not verify; or it
+            refuses the client certificate, or that there is none.
     """
     try:
         context = ssl.create_default_context(cafile=ca_file)
@@ -41,25 +54,52 @@ async def own_server(address: Address, ca_file: Path | None, name: str | None = 
         raise UserError(f"--ca: cannot read {ca_file}: {error.strerror}") from None
     # gRPC servers turn down a client that does not offer it.
     context.set_alpn_protocols(["h2", "http/1.1"])
+    asked: list[bool] = []
+    on_request(context, lambda: asked.append(True))
+    if client_certificate:
+        try:
+            pki.load_chain(context, client_certificate)
+        except pki.Unsupported as error:
+            raise UserError(f"--client-cert: {error}") from None
     try:
         async with asyncio.timeout(_SECONDS):
-            _, writer = await asyncio.open_connection(
+            reader, writer = await asyncio.open_connection(
                 *address, ssl=context, server_hostname=name or address.host
             )
+        try:
+            if asked and writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+                await _must_be_let_in(reader)
+        finally:
+            writer.transport.abort()
     except ssl.SSLCertVerificationError as error:
         hint = "" if ca_file else "; name the CA that signed it with --ca"
         raise UserError(
             f"--upstream {address}: its certificate does not verify: {error.verify_message}{hint}"
         ) from None
     except OSError as error:  # ssl.SSLError and TimeoutError among them
+        alert = alert_in(error)
+        if asked and not isinstance(error, TimeoutError):
+            said = refused(alert, presented=client_certificate is not None)
+            raise UserError(f"--upstream {address}: {said}") from None
         if await _speaks_plaintext(address):
             raise UserError(
                 f"--upstream {address}: it was reached, but speaks no TLS: if that is as it should "
                 "be, add --upstream-plaintext"
             ) from None
         raise _refusal(address, error) from None
-    writer.transport.abort()
-    return Upstream(address, tls=True)
+    return Upstream(address, tls=True, client_certificate=client_certificate)
+
+
+async def _must_be_let_in(reader: asyncio.StreamReader) -> None:
+    """See that a server of HTTP/2 goes on that has asked for a client certificate.
+
+    Raises:
+        OSError: it does not.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_WORD_SECONDS):
+            if not await reader.read(1):
+                raise ConnectionResetError
 
 
 async def plaintext_server(address: Address) -> Upstream:

@@ -113,7 +113,7 @@ def _plaintext(event: events.Plaintext) -> list[Line]:
 
 def _upstream_connected(event: events.UpstreamConnected) -> list[Line]:
     if event.stand_in:
-        return [Line("attacker", "dials no server: it answers by itself", "yellow")]
+        return [Line("attacker", "answers by itself, in the server's place", "yellow")]
     alpn = event.alpn or "none"
     how = f"{event.version}, ALPN {alpn}" if event.version else "no TLS"
     return [Line("attacker", f"dials the server at {event.address} ({how})")]
@@ -121,6 +121,26 @@ def _upstream_connected(event: events.UpstreamConnected) -> list[Line]:
 
 def _upstream_failed(event: events.UpstreamFailed) -> list[Line]:
     return [Line("attacker", f"cannot reach {event.address}: {event.reason}", "red")]
+
+
+def _refused(event: events.ClientCertificateRefused) -> list[Line]:
+    what = "has no client certificate" if not event.presented else "has a client certificate"
+    how = f"alert {event.alert} ({event.number})" if event.alert else "without an alert"
+    return [Line("server", f"refuses the attacker, who {what}: {how}", "green")]
+
+
+def _client_certificate(event: events.ClientCertificate) -> list[Line]:
+    if event.subject is None:
+        return [Line("client", "is asked for a certificate, and presents none")]
+    names = ", ".join(event.names)
+    subject = event.subject or (f"no name but {names}" if names else "no name")
+    text = f"presents a certificate of its own: {_cut(subject, _VALUE_LIMIT)}"
+    if event.subject and names:
+        text += f" ({_cut(names, _VALUE_LIMIT)})"
+    text += f", issued by {_cut(event.issuer, _VALUE_LIMIT)}"
+    if not event.proved:
+        text += "; it has not proved that it holds the key"
+    return [Line("client", text, "red" if event.proved else "yellow")]
 
 
 def _certificate(event: events.CertificatePresented) -> list[Line]:
@@ -294,7 +314,9 @@ _TELL: dict[type[Event], Callable[[Any], list[Line]]] = {
     events.Plaintext: _plaintext,
     events.UpstreamConnected: _upstream_connected,
     events.UpstreamFailed: _upstream_failed,
+    events.ClientCertificateRefused: _refused,
     events.CertificatePresented: _certificate,
+    events.ClientCertificate: _client_certificate,
     events.HandshakeCompleted: _handshake,
     events.Interrupted: _interrupted,
     events.Alert: _alert,

@@ -39,6 +39,7 @@ from mitm.cli import completion
 from mitm.cli import session as sessions
 from mitm.cli.building import made_ready
 from mitm.cli.client_options import clients_option
+from mitm.cli.identity import client_certificate_options, own_identity
 from mitm.cli.loop import in_loop
 from mitm.cli.progress import cores, progress
 from mitm.cli.recording import Recording, capture_options
@@ -112,6 +113,7 @@ _SECONDS = 10.0
     "--upstream-plaintext", is_flag=True, help="That server speaks no TLS; the client still does."
 )
 @click.option("--ca", type=_FILE, help="The CA that signed its certificate, PEM.  [the system's]")
+@client_certificate_options
 @click.option(
     "--allow-host",
     multiple=True,
@@ -170,6 +172,8 @@ def audit(
     upstream: str | None,
     upstream_plaintext: bool,
     ca: Path | None,
+    client_cert: Path | None,
+    client_key: Path | None,
     allow_host: tuple[str, ...],
     only: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -232,6 +236,11 @@ def audit(
         raise UserError("--upstream-plaintext is for --upstream: name your server with it")
     if upstream_plaintext and ca:
         raise UserError("--upstream-plaintext shows no certificate: leave out --ca")
+    identity = own_identity(client_cert, client_key)
+    if identity and not upstream:
+        raise UserError("--client-cert is for --upstream: name your server with it")
+    if upstream_plaintext and identity:
+        raise UserError("--upstream-plaintext asks for no certificate: leave out --client-cert")
     if upstream and respond:
         raise UserError("--respond is for the stand-in server: --upstream answers for itself")
     if limbo and name:
@@ -295,7 +304,7 @@ def audit(
                 address = guard(parse(upstream), allow_host)
                 if upstream_plaintext:
                     return await audit_by(await plaintext_server(address))
-                return await audit_by(await own_server(address, ca, name))
+                return await audit_by(await own_server(address, ca, name, identity))
             code = status_code(respond or "OK")
             return await audit_by(await opened.enter_async_context(stand_in(code)))
 

@@ -13,6 +13,7 @@ from mitm import content, pki
 from mitm.address import LOCALHOST, Address, guard, is_ip, normal, parse
 from mitm.cli import completion
 from mitm.cli.decoding import Descriptors, decoding_options
+from mitm.cli.identity import client_certificate_options, own_identity
 from mitm.cli.live import Live, quiet_option, verbose_option
 from mitm.cli.loop import in_loop
 from mitm.cli.modes import Position, allow_host_option, mode_options, position
@@ -61,6 +62,12 @@ _CERTIFICATE_FILES = {".pem", ".crt", ".cer", ".der", ".p12", ".pfx"}
     is_flag=True,
     help="Answer in the server's place, which is not dialled and need not be there.",
 )
+@client_certificate_options
+@click.option(
+    "--ask-client",
+    is_flag=True,
+    help="Ask clients for a certificate, whether the server does or not.",
+)
 @verbose_option
 @quiet_option
 @decoding_options
@@ -78,6 +85,9 @@ def proxy(
     authority_key: Path | None,
     rewrites: tuple[str, ...],
     impersonate: bool,
+    client_cert: Path | None,
+    client_key: Path | None,
+    ask_client: bool,
     verbose: bool,
     quiet: bool,
     events: Path | None,
@@ -100,6 +110,7 @@ def proxy(
     mitm-demo proxy --rewrite users.v1.User.name=Mallory
     mitm-demo proxy --rewrite metadata:x-role=admin --rewrite "status=NOT_FOUND:no such user"
     mitm-demo proxy --impersonate --rewrite users.v1.User.name=Mallory
+    mitm-demo proxy --client-cert stolen.pem --client-key stolen.key
     mitm-demo proxy --reflection
     mitm-demo proxy --proto shop.proto --proto-path protos
     mitm-demo proxy --mode connect --intercept localhost
@@ -118,12 +129,18 @@ def proxy(
         raise UserError(
             "--impersonate dials no server: leave out --upstream-tls, --upstream-plaintext"
         )
+    identity = own_identity(client_cert, client_key)
+    if impersonate and identity:
+        raise UserError("--impersonate dials no server: leave out --client-cert")
+    if upstream_tls is False and identity:
+        raise UserError("--upstream-plaintext asks for no certificate: leave out --client-cert")
     if key and (authority or authority_key):
         raise UserError("--authority signs what is made here: with --key there is nothing to sign")
     cert = cert or ("genuine" if authority else "attacker-ca")
     choose = _choice(cert, key, where, (authority, authority_key))
     schema = Descriptors(**descriptors).schema(where.upstream)
-    attack = Attack(Rules(rewrites, schema), impersonate, upstream_tls)
+    rules = Rules(rewrites, schema)
+    attack = Attack(rules, impersonate, upstream_tls, identity, ask_client or None)
     accepted = not key and pki.load_recipe(cert).expect == "accept"
     with (
         Recording(events, pcap, keylog) as recording,
@@ -143,6 +160,8 @@ class Attack(NamedTuple):
     rules: Rules
     impersonate: bool
     upstream_tls: bool | None
+    identity: pki.Chain | None
+    ask_client: bool | None
 
 
 def _choice(
@@ -280,6 +299,8 @@ def _intercept(
         allow_hosts=where.allowed,
         rules=attack.rules,
         impersonate=attack.impersonate,
+        client_certificate=attack.identity,
+        ask_client=attack.ask_client,
         on_loss=tell,
     )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from mitm import events
 from mitm.events import Event
-from mitm.evidence.records import ClientRun, Ending, Kind, Offer, Reached
+from mitm.evidence.records import ClientRun, Ending, Identity, Kind, Offer, Reached
 from mitm.wire.http2 import PREFACE
 
 _FRAME_HEADER = 9  # RFC 9113 section 4.1
@@ -129,6 +129,8 @@ class SeenConnection:
         resumed: a session was resumed, so that no certificate was shown.
         client: the client's address.
         opened: when it came, in seconds since the epoch.
+        refusal: how the server refused the attacker's client certificate, "" if it did not.
+        identity: what the client has presented of its own, None for nothing.
     """
 
     def __init__(self, number: int) -> None:
@@ -142,6 +144,8 @@ class SeenConnection:
         self.resumed = False
         self.client = ""
         self.opened = 0.0
+        self.refusal = ""
+        self.identity: Identity | None = None
         self._hello: events.ClientHello | None = None
         self._shown: events.CertificatePresented | None = None
         self._accepted_at = 0.0
@@ -199,6 +203,15 @@ class SeenConnection:
 
     def _see_certificate(self, event: events.CertificatePresented) -> None:
         self._shown = event
+
+    def _see_refusal(self, event: events.ClientCertificateRefused) -> None:
+        self.refusal = event.in_words
+
+    def _see_client_certificate(self, event: events.ClientCertificate) -> None:
+        if event.subject is not None:
+            self.identity = Identity(
+                event.subject, event.issuer, event.names, event.sha256, event.proved
+            )
 
     def _see_handshake(self, event: events.HandshakeCompleted) -> None:
         self.accepted, self._accepted_at = True, event.time
@@ -410,7 +423,9 @@ _SEE: dict[type[Event], Callable[[SeenConnection, Any], None]] = {
     events.ParseFailed: SeenConnection._see_failure,
     events.Connected: SeenConnection._see_connected,
     events.ClientHello: SeenConnection._see_hello,
+    events.ClientCertificateRefused: SeenConnection._see_refusal,
     events.CertificatePresented: SeenConnection._see_certificate,
+    events.ClientCertificate: SeenConnection._see_client_certificate,
     events.HandshakeCompleted: SeenConnection._see_handshake,
     events.Interrupted: SeenConnection._see_interruption,
     events.UpstreamFailed: SeenConnection._see_no_server,

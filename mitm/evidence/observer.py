@@ -286,6 +286,8 @@ class Observer:
             tuple(name for name, on in self._credentials.items() if on & numbers),
             tuple(each.ending(run.until) for each in connections),
             tuple(self._altered),
+            next((each.refusal for each in judged if each.refusal), ""),
+            next((each.identity for each in judged if each.identity), None),
         )
 
 

@@ -168,6 +168,20 @@ class Ending(msgspec.Struct, frozen=True):
     resumed: bool = False
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """The certificate that a client has presented of its own; see `events.ClientCertificate`.
+
+    Attributes:
+        proved: whether it has proved that it holds the key.
+    """
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    sha256: str
+    proved: bool
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """What the interceptor really saw.
 
@@ -178,6 +192,10 @@ class Evidence(msgspec.Struct, frozen=True):
             client reports what the attacker wrote.
         credentials: names of the credentials that were read.
         altered: what was changed on its way.
+        server_refused: that the server asked the attacker for a client certificate, and refused, in
+            a sentence; "" if it did not.
+        client_certificate: what the client has presented to the attacker, the first of its
+            connections; None for nothing.
     """
 
     reached: Reached
@@ -185,6 +203,8 @@ class Evidence(msgspec.Struct, frozen=True):
     credentials: tuple[str, ...] = ()
     connections: tuple[Ending, ...] = ()
     altered: tuple[Altered, ...] = ()
+    server_refused: str = ""
+    client_certificate: Identity | None = None
 
 
 class Kind(msgspec.Struct, frozen=True):

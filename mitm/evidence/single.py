@@ -185,6 +185,8 @@ def _of_data(connection: _Connection, *, accepted: bool) -> tuple[Word, str]:
     seen = connection.seen
     names = filter(None, map(str, (connection.methods, connection.credentials)))
     read = f"read: {', '.join(names) or without_a_call(seen.reached)}"
+    if seen.refusal:
+        read += f"; {seen.refusal}"
     if not seen.encrypted:
         return "exposed", f"no TLS; {read}"
     if accepted:

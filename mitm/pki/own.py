@@ -186,6 +186,19 @@ def name_in(certificate: bytes, which: Literal["subject", "issuer"]) -> str:
     return f"({which} that cannot be read)"
 
 
+def names_in(certificate: bytes) -> tuple[str, ...]:
+    """The DNS names and URIs of a certificate, DER; () if they cannot be read."""
+    found = parsed(certificate)
+    try:
+        if found is None:
+            return ()
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return ()
+    kinds = (x509.DNSName, x509.UniformResourceIdentifier)
+    return tuple(name.value for name in names if isinstance(name, kinds))
+
+
 def public_key(certificate: bytes) -> bytes | None:
     """The public key in a certificate, as a SubjectPublicKeyInfo; None if it cannot be read."""
     found = parsed(certificate)

@@ -63,6 +63,11 @@ class Presentation:
         _rehearse(self._rehearsed)
         self._shared = _context(chain, resumable=True) if resumable else None
 
+    @property
+    def resumable(self) -> bool:
+        """Whether its sessions may be resumed, and its context is one for all connections."""
+        return self._shared is not None
+
     def replace(self, chain: Chain) -> None:
         """Present another chain from now on, to those who resume no session.
 
@@ -103,12 +108,24 @@ def _context(chain: Chain, *, resumable: bool = False) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, chain: Chain) -> None:
+    try:
+        _set_protocol(context, chain.tls)
+    except (ssl.SSLError, ValueError) as error:
+        raise Unsupported(f"OpenSSL refuses to present it: {_reason(error)}") from None
+    load_chain(context, chain)
+
+
+def load_chain(context: ssl.SSLContext, chain: Chain) -> None:
+    """Give a context, of a server or a client, a chain and its key to present.
+
+    Raises:
+        Unsupported: OpenSSL refuses it, with its reason.
+    """
     # The only way into an SSLContext is through a file. It has mode 0600 from the first byte.
     with tempfile.NamedTemporaryFile(prefix="mitm-demo-") as file:
         file.write(chain.pem + chain.key_pem)
         file.flush()
         try:
-            _set_protocol(context, chain.tls)
             context.load_cert_chain(file.name)
         except (ssl.SSLError, ValueError) as error:
             raise Unsupported(f"OpenSSL refuses to present it: {_reason(error)}") from None

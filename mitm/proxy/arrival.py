@@ -54,6 +54,9 @@ class Arrived(NamedTuple):
         hello: the ClientHello; None for plaintext. It is still unread.
         name: of the host that the client wants; None if that is known of nothing.
         under_test: False for a connection that is to be passed on unread.
+        asks: whether the server asks for a client certificate.
+        refused: whether it has refused what it was given.
+        stand_in: whether the server is a stand-in for one that has.
     """
 
     client: Peer
@@ -63,6 +66,9 @@ class Arrived(NamedTuple):
     hello: Hello | None
     name: str | None
     under_test: bool = True
+    asks: bool = False
+    refused: bool = False
+    stand_in: bool = False
 
 
 class UnknownProtocolError(EndError):
@@ -118,6 +124,20 @@ class Arrival:
         if self._interception.upstream and self._interception.mode == "reverse":
             return await self._come_in_reverse(client, self._interception.upstream)
         return await self._come_by_way(client)
+
+    async def go_on_alone(self, arrived: Arrived) -> Arrived:
+        """Have a stand-in answer in the place of a server that does not let this side in.
+
+        Raises:
+            EndError: it is not reached.
+        """
+        assert self._interception.stand_in_address
+        arrived.server.close()
+        address = await self._interception.stand_in_address()
+        server, local = await self._dial_upstream(arrived.client, address)
+        server.show()
+        self._emit(events.UpstreamConnected, address=str(address), local=str(local), stand_in=True)
+        return arrived._replace(server=server, address=address, local=local, stand_in=True)
 
     @property
     def unheard(self) -> bytes:

@@ -82,6 +82,8 @@ class Connection:
             end = EndError("attacker", "error", f"unforeseen: {type(error).__name__}")
         self._look_at_unheard()
         seen = self._watcher.seen if self._watcher else {"client": 0, "server": 0}
+        if self._phase == "established" and not seen["server"]:
+            self._tell_late_refusal()
         self._emit(
             events.Closed,
             by=end.by,
@@ -100,6 +102,12 @@ class Connection:
     @property
     def _first_end(self) -> EndError | None:
         return self._established.first_end if self._established else None
+
+    def _tell_late_refusal(self) -> None:
+        """Tell that a server has refused a client certificate that speaks when it is spoken to."""
+        arrived = self._arrived
+        if arrived and arrived.server.end == "alert" and greeting.has_refused(arrived.server):
+            greeting.tell_refusal(arrived, self._interception, self._emit)
 
     def _hint(self, end: EndError) -> str:
         """What to do about an end that may have its reason in how the server is spoken to."""
@@ -129,7 +137,10 @@ class Connection:
             self._phase = "tunnelled"
             await self._relay(Relay(None), arrived)
             return
-        await greeting.greet_server(arrived, self._interception, self._emit)
+        arrived = await greeting.greet_server(arrived, self._interception, self._emit)
+        if arrived.refused:
+            arrived = await self._arrival.go_on_alone(arrived)
+        self._arrived = arrived
         await self._greet_client(arrived)
         self._phase = "established"
         await self._relay(Relay(self._observing(arrived.client)), arrived)
@@ -151,12 +162,19 @@ class Connection:
             await greeting.answer_in_plaintext(arrived.client, presented.chain, self._emit)
         else:
             alpn = greeting.protocol(arrived)
-            tls = self._interception.contexts.client_leg(arrived.hello, presented, alpn)
+            asking = self._asks_client(arrived)
+            contexts = self._interception.contexts
+            tls = contexts.client_leg(arrived.hello, presented, alpn, asking=asking)
             await greeting.present(arrived.client, presented, tls, self._emit)
         if treatment.then:
             leg = arrived.client.tls
             http2 = leg is None or leg.alpn in PROTOCOLS
             self._interruption = Interruption(treatment.then, http2=http2)
+
+    def _asks_client(self, arrived: Arrived) -> bool:
+        """Whether the client is asked for a certificate: as the server does, if nothing is said."""
+        told = self._interception.ask_client
+        return arrived.asks if told is None else told
 
     def _observing(self, client: Peer) -> Watcher | Rewriting:
         """What looks at the connection, or changes it where that was asked for and can be."""

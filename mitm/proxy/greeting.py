@@ -16,21 +16,26 @@ way out is `EndError`. What is invariant: no byte is taken for application data 
 
 import asyncio
 import contextlib
+import hashlib
+from collections.abc import Sequence
 from typing import Literal, NoReturn
 
 from mitm import events, pki
 from mitm.proxy.arrival import REFUSAL_SECONDS, Arrived
 from mitm.proxy.contexts import preferred_alpn
-from mitm.proxy.ending import Emit, EndError, end_of, unreachable
+from mitm.proxy.ending import Emit, EndError, end_of, refused, unreachable
 from mitm.proxy.interception import Interception
 from mitm.proxy.peer import Peer
 from mitm.proxy.stream import READ_SIZE
 from mitm.tls import AlertReader, Hello, TlsLeg, tls_record
-from mitm.wire.http2 import PREFACE
+from mitm.wire.http2 import PREFACE, PROTOCOLS
 
 # Seconds. nginx gives a client 60 s for its TLS handshake, Envoy 15 s for transport sockets. On one
 # machine a peer that needs longer than this has stopped.
 HANDSHAKE_SECONDS = 10.0
+
+# Names of a client's certificate that are told.
+MAX_NAMES = 100
 
 # What an HTTP/2 server says first (RFC 9113 section 3.4): a frame without settings.
 EMPTY_SETTINGS = bytes.fromhex("000000040000000000")
@@ -48,11 +53,21 @@ NO_TLS = (
 )
 
 
-async def greet_server(arrived: Arrived, interception: Interception, emit: Emit) -> None:
+# Seconds that a server has to say its first word, where that tells whether it has taken a client
+# certificate: SETTINGS, which it sends at once (RFC 9113 section 3.4). One that says nothing is
+# taken to have accepted.
+FIRST_WORD_SECONDS = 1.0
+
+
+async def greet_server(arrived: Arrived, interception: Interception, emit: Emit) -> Arrived:
     """Speak to the server as the client spoke, TLS for the same name or none, or as was asked for.
 
+    Returns:
+        The same, and whether the server asks for a client certificate, and has refused.
+
     Raises:
-        EndError: the server does not complete the handshake.
+        EndError: the server does not complete the handshake; or it has refused, and nothing is to
+            go on without it.
     """
     server, address = arrived.server, arrived.address
     as_the_client = interception.upstream_tls is None
@@ -66,6 +81,17 @@ async def greet_server(arrived: Arrived, interception: Interception, emit: Emit)
         except TimeoutError:
             reason = f"no answer within {HANDSHAKE_SECONDS:g} s"
             raise unreachable(arrived.client, address, reason, emit) from None
+        arrived = arrived._replace(asks=leg.asked)
+        if completed and leg.asked and leg.alpn in PROTOCOLS:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_WORD_SECONDS):
+                    await server.speaks()
+        if has_refused(server):
+            tell_refusal(arrived, interception, emit)
+            if interception.stand_in_address is None:
+                reason = refused(server.alert, presented=interception.has_certificate)
+                raise unreachable(arrived.client, address, reason, emit)
+            return arrived._replace(asks=True, refused=True)
         if not completed:
             reason = f"the TLS handshake failed: {_why(server, as_the_client)}"
             raise unreachable(arrived.client, address, reason, emit)
@@ -76,6 +102,31 @@ async def greet_server(arrived: Arrived, interception: Interception, emit: Emit)
         version=server.tls.version if server.tls else None,
         alpn=server.tls.alpn if server.tls else None,
         stand_in=interception.stand_in and address == interception.upstream,
+    )
+    return arrived
+
+
+def has_refused(server: Peer) -> bool:
+    """Whether a server has ended because of a client certificate, or the want of one.
+
+    Where it is not known whether it has asked, one alert tells.
+    """
+    if server.alert and server.alert.name == "certificate_required":
+        return True
+    asked = server.tls is not None and server.tls.asked
+    return asked and server.end in ("alert", "close-notify", "eof", "reset")
+
+
+def tell_refusal(arrived: Arrived, interception: Interception, emit: Emit) -> None:
+    """Tell that the server has refused the client certificate, or the want of one."""
+    server = arrived.server
+    emit(
+        events.ClientCertificateRefused,
+        address=str(arrived.address),
+        how=server.end,
+        presented=interception.has_certificate,
+        alert=server.alert.name if server.alert else "",
+        number=server.alert.number if server.alert else None,
     )
 
 
@@ -103,7 +154,8 @@ def refused_plaintext(arrived: Arrived, interception: Interception, end: EndErro
     Such a server refuses with an alert (RFC 8446 section 6.2), or closes without a word.
     """
     server = arrived.server
-    if server.tls or not arrived.under_test or interception.stand_in:
+    stand_in = interception.stand_in or arrived.stand_in
+    if server.tls or not arrived.under_test or stand_in:
         return ""
     if not (tls_record(server.first) if server.first else end.by == "server"):
         return ""
@@ -142,6 +194,8 @@ async def present(client: Peer, presented: pki.Presentation, tls: TlsLeg, emit: 
     except TimeoutError:
         reason = f"the handshake was not completed within {HANDSHAKE_SECONDS:g} s"
         raise EndError("attacker", "time-limit", reason) from None
+    if tls.client_chain is not None:
+        emit(events.ClientCertificate, **_described(tls.client_chain, proved=completed))
     if not completed:
         raise end_of("client", client, emit)
     emit(
@@ -151,6 +205,20 @@ async def present(client: Peer, presented: pki.Presentation, tls: TlsLeg, emit: 
         alpn=tls.alpn,
         resumed=tls.resumed,
     )
+
+
+def _described(chain: Sequence[bytes], *, proved: bool) -> dict[str, object]:
+    """What is told of a client's certificates, of which there may be none."""
+    if not chain:
+        return {}
+    leaf = chain[0]
+    return {
+        "subject": pki.name_in(leaf, "subject"),
+        "issuer": pki.name_in(leaf, "issuer"),
+        "names": pki.names_in(leaf)[:MAX_NAMES],
+        "sha256": hashlib.sha256(leaf).hexdigest(),
+        "proved": proved,
+    }
 
 
 async def turn_away(

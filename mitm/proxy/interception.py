@@ -1,6 +1,6 @@
 """What all connections of an interceptor have in common."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
 
 from mitm import pki
@@ -22,6 +22,9 @@ class Interception(NamedTuple):
     Attributes:
         dialled: both addresses of each connection to a server, the local one first.
         listeners: where clients are expected.
+        has_certificate: whether there is a client certificate for the server.
+        stand_in_address: where a stand-in answers for a server that refuses this side; None if
+            that is the end of the connection.
     """
 
     upstream: Address | None
@@ -39,3 +42,6 @@ class Interception(NamedTuple):
     stand_in: bool = False
     wanted: Wanted = EVERYTHING
     listeners: tuple[Address, ...] = ()
+    ask_client: bool | None = None
+    has_certificate: bool = False
+    stand_in_address: Callable[[], Awaitable[Address]] | None = None

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Collection, Sequence
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,7 @@ from mitm.errors import UserError, explain
 from mitm.events import EVERYTHING, Event, Wanted
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
-from mitm.pki import Presentation
+from mitm.pki import Chain, Presentation, Unsupported
 from mitm.proxy.connection import Connection
 from mitm.proxy.contexts import Contexts
 from mitm.proxy.interception import Interception, Mode
@@ -27,6 +28,7 @@ from mitm.proxy.transparent import take_foreign
 from mitm.proxy.treatment import Treatment
 from mitm.proxy.whereabouts import found_at, is_listened_on
 from mitm.tls import Hello
+from mitm.tls.client_certificate import SUPPORTED
 
 # Clients that wait to be accepted, on each address. A client beyond that comes a second late, when
 # its SYN is sent again (RFC 6298); nginx takes 511.
@@ -39,6 +41,8 @@ MANY = 500
 # Seconds without accepting after file descriptors have run out, as in asyncio
 # (ACCEPT_RETRY_SECONDS).
 ACCEPT_RETRY_SECONDS = 1.0
+
+UNAVAILABLE = 14  # gRPC's status codes
 
 _ANY_PORT = Address("127.0.0.1", 0)
 _NO_SCHEMA = Schema(FileDescriptorSet())
@@ -86,6 +90,14 @@ class Interceptor:
             an HTTP/2 endpoint towards both peers.
         impersonate: answer in the place of the server, which is not dialled and need not be there:
             with an empty message, changed by the rules.
+        client_certificate: what a server is given that asks for a client certificate: with its key,
+            what a thief has. Used towards the server alone.
+        ask_client: whether clients are asked for a certificate, of which whatever they present is
+            told. They go on without one. None for where the server asks.
+        goes_on_alone: what becomes of a client whose server asks for a client certificate, and
+            refuses what it is given, or that there is none. A stand-in answers its calls with
+            UNAVAILABLE, so that they are read and not relayed; or else the server counts as not
+            reached, and the client is turned away.
         on_loss: is given a line when `on_event` has raised for the first time, or the tap, or when
             file descriptors have run out; the default is a warning of the logger `mitm`.
     """
@@ -106,6 +118,9 @@ class Interceptor:
         allow_hosts: Collection[str] = (),
         rules: Rules | None = None,
         impersonate: bool = False,
+        client_certificate: Chain | None = None,
+        ask_client: bool | None = None,
+        goes_on_alone: bool = True,
         on_loss: Callable[[str], None] = LOGGER.warning,
     ) -> None:
         if mode == "reverse" and upstream is None and not impersonate:
@@ -118,7 +133,7 @@ class Interceptor:
             upstream,
             upstream_tls,
             choose,
-            Contexts(tap.key_log if tap else None),
+            Contexts(tap.key_log if tap else None, client_certificate),
             schema,
             GuardedObserver(on_event, self._losses),
             GuardedTap(tap, self._losses) if tap else None,
@@ -128,8 +143,13 @@ class Interceptor:
             frozenset(map(normal, allow_hosts)),
             rules,
             wanted=wanted,
+            ask_client=ask_client,
+            has_certificate=client_certificate is not None,
+            stand_in_address=self._refusing_stand_in if goes_on_alone else None,
         )
         self._stand_in = StandIn() if impersonate else None
+        self._refusing: StandIn | None = None
+        self._refusing_starts = asyncio.Lock()
         self._connections: set[asyncio.Task[None]] = set()
         self._accepted = 0
         self._most = 0  # connections at once, since there was none
@@ -139,8 +159,16 @@ class Interceptor:
         """Begin to listen.
 
         Raises:
-            UserError: the address cannot be listened on, because it is taken, say.
+            UserError: the address cannot be listened on, because it is taken, say; or the client
+                certificate cannot be presented.
+            Unsupported: clients are to be asked for a certificate, which Python here cannot.
         """
+        if self._interception.ask_client and not SUPPORTED:
+            raise Unsupported("this Python's ssl does not show the messages of a handshake")
+        try:
+            self._interception.contexts.rehearse()
+        except Unsupported as error:
+            raise UserError(f"the client certificate is of no use: {error}") from None
         self._listeners = await _listening(self._listen, self._interception.allowed)
         try:
             await self._look_at_upstream()
@@ -176,7 +204,17 @@ class Interceptor:
             await asyncio.gather(*self._connections, return_exceptions=True)
             if self._stand_in:
                 await self._stand_in.__aexit__(exc_type, exc, traceback)
+            if self._refusing:
+                await self._refusing.__aexit__(exc_type, exc, traceback)
             self._interception.contexts.clear()
+
+    async def _refusing_stand_in(self) -> Address:
+        """Where calls are answered that the server will not have; listened on when first needed."""
+        async with self._refusing_starts:
+            if self._refusing is None:
+                stand_in = StandIn(UNAVAILABLE, http_status=HTTPStatus.SERVICE_UNAVAILABLE)
+                self._refusing = await stand_in.__aenter__()
+        return self._refusing.address
 
     async def _look_at_upstream(self) -> None:
         """See that the server is somebody else, as far as that is known by now.

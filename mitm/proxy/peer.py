@@ -72,6 +72,27 @@ class Peer:
             secrets_told(self._stream)
         return True
 
+    async def speaks(self) -> bool:
+        """Wait for the first application byte, and leave it to be taken.
+
+        Returns:
+            Whether there is one; if not, `end` is set.
+        """
+        assert self.tls is not None
+        while not self.tls.peek():
+            if self.tls.failure:
+                self._fail(self.tls.failure)
+                return False
+            if self.tls.closed:
+                self.end = "close-notify"
+                return False
+            data = await self._stream.read()
+            if not data:
+                self.end = self._how_it_ended()
+                return False
+            self.tls.receive(data)
+        return True
+
     async def listen(self) -> bool:
         """Wait for more bytes and leave them `unread`; False, with `end` set, at the end."""
         data = await self._stream.read()

@@ -1,6 +1,7 @@
 """A server that answers whatever it is asked, where there is none behind the interceptor."""
 
 import asyncio
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self, cast
 
@@ -18,7 +19,7 @@ from mitm.wire.http2 import PREFACE
 _EMPTY_MESSAGE = bytes(5)
 
 # For whatever is not HTTP/2. Many a client of something else takes it as an answer, too.
-_HTTP_1_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%sConnection: close\r\n\r\n%s"
+_HTTP_1_ANSWER = b"HTTP/1.1 %d %s\r\nContent-Length: %d\r\n%sConnection: close\r\n\r\n%s"
 _PAGE_TYPE = "text/plain; charset=utf-8"
 
 
@@ -28,17 +29,23 @@ class StandIn:
     Args:
         status: the gRPC status of each answer; 0, with an empty message, is success.
         page: a text for browsers, and for whoever else speaks HTTP and no gRPC; "" for none.
+        http_status: what those are answered with.
     """
 
-    def __init__(self, status: int = 0, page: str = "") -> None:
+    def __init__(
+        self, status: int = 0, page: str = "", http_status: HTTPStatus = HTTPStatus.OK
+    ) -> None:
         self._status = status
+        self._http_status = http_status
         self._page = page.encode()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Transport] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self._status, self._page, self._connections), "127.0.0.1", 0
+            lambda: _Connection(self._status, self._page, self._http_status, self._connections),
+            "127.0.0.1",
+            0,
         )
         return self
 
@@ -64,8 +71,15 @@ class StandIn:
 class _Connection(asyncio.Protocol):
     """One connection: HTTP/2 by its preface, anything else as HTTP/1.1."""
 
-    def __init__(self, status: int, page: bytes, connections: set[asyncio.Transport]) -> None:
+    def __init__(
+        self,
+        status: int,
+        page: bytes,
+        http_status: HTTPStatus,
+        connections: set[asyncio.Transport],
+    ) -> None:
         self._status = status
+        self._http_status = http_status
         self._page = page
         self._connections = connections
         self._first = b""
@@ -95,7 +109,8 @@ class _Connection(asyncio.Protocol):
             elif not PREFACE.startswith(self._first):
                 self._answered = True
                 typed = f"Content-Type: {_PAGE_TYPE}\r\n".encode() if self._page else b""
-                self._transport.write(_HTTP_1_ANSWER % (len(self._page), typed, self._page))
+                how = self._http_status, self._http_status.phrase.encode()
+                self._transport.write(_HTTP_1_ANSWER % (*how, len(self._page), typed, self._page))
                 self._transport.write_eof()
 
     def _receive(self, connection: h2.connection.H2Connection, data: bytes) -> None:
@@ -113,9 +128,9 @@ class _Connection(asyncio.Protocol):
         match event:
             case h2.events.RequestReceived(stream_id=int(stream), headers=headers):
                 self._open[stream] = carries_grpc(headers)
-                answer = [(":status", "200")]
+                answer = [(":status", str(self._http_status.value))]
                 if self._open[stream]:
-                    answer.append(("content-type", "application/grpc"))
+                    answer = [(":status", "200"), ("content-type", "application/grpc")]
                 elif self._page:
                     answer.append(("content-type", _PAGE_TYPE))
                 connection.send_headers(stream, answer)

@@ -5,6 +5,7 @@ import ssl
 from typing import NamedTuple
 
 from mitm.tls.alerts import ALERTS, AlertReader, PlainAlert, received
+from mitm.tls.client_certificate import SeenTls
 
 # Bytes in a record at the most (RFC 8446 section 5.1), of which a read gives one.
 _RECORD_SIZE = 16_384
@@ -17,6 +18,12 @@ class ReceivedAlert(NamedTuple):
     number: int
 
 
+def alert_in(error: OSError) -> ReceivedAlert | None:
+    """The peer's alert that made TLS fail; None if that was something else."""
+    name = received(error) if isinstance(error, ssl.SSLError) else None
+    return ReceivedAlert(name, ALERTS[name]) if name else None
+
+
 class TlsError(Exception):
     """The leg has failed for good.
 
@@ -25,8 +32,7 @@ class TlsError(Exception):
     """
 
     def __init__(self, error: ssl.SSLError, plain: PlainAlert | None = None) -> None:
-        name = received(error)
-        self.alert = ReceivedAlert(name, ALERTS[name]) if name else None
+        self.alert = alert_in(error)
         if plain:
             self.alert = ReceivedAlert(plain.name, plain.number)
         super().__init__((error.reason or str(error)).lower().replace("_", " "))
@@ -43,6 +49,8 @@ class TlsLeg:
         server_name: the name to ask the server for, None for none.
         secrets_late: whether OpenSSL may log a secret of the handshake only at its end. A server's
             in TLS 1.3 are all there when it has sent its part.
+        afterwards: what goes on once the handshake has completed, where `context` looks at
+            messages: that would cost more than small records do. None for the same.
     """
 
     def __init__(
@@ -52,8 +60,10 @@ class TlsLeg:
         server_side: bool,
         server_name: str | None = None,
         secrets_late: bool = True,
+        afterwards: ssl.SSLContext | None = None,
     ) -> None:
         self.secrets_late = secrets_late
+        self._afterwards = afterwards
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(
@@ -97,6 +107,8 @@ class TlsLeg:
             # What was not looked at yet has not been the reason.
             raise TlsError(error, None if self._incoming.pending else self._alert) from None
         self._alerts = None
+        if self._afterwards:
+            self._tls.context, self._afterwards = self._afterwards, None
         return True
 
     def read(self) -> bytes:
@@ -130,6 +142,11 @@ class TlsLeg:
             self.failure = TlsError(error)
         return b"".join(chunks)
 
+    def peek(self) -> bytes:
+        """The same, which the next `read` gives again."""
+        self._unread = self.read()
+        return self._unread
+
     def write(self, data: bytes) -> None:
         """Encrypt application bytes.
 
@@ -145,7 +162,7 @@ class TlsLeg:
         """End this side's direction with close_notify; the peer's may go on."""
         # Python calls SSL_shutdown twice, and the second call looks for the peer's close_notify:
         # application data in its way would be thrown away, and the leg with it.
-        self._unread = self.read()
+        self.peek()
         # An error means that the peer's close_notify is still to come (SSLWantReadError), or that
         # the connection is broken and there is nobody to notify.
         with contextlib.suppress(ssl.SSLError):
@@ -166,6 +183,19 @@ class TlsLeg:
     def resumed(self) -> bool:
         """Whether a session was resumed, which shows no certificate (RFC 8446 section 2.2)."""
         return bool(self._tls.session_reused)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the server is known to have asked this side for a client certificate."""
+        return isinstance(self._tls, SeenTls) and self._tls.asked
+
+    @property
+    def client_chain(self) -> tuple[bytes, ...] | None:
+        """What the client has presented that was asked, DER, leaf first; () if it had nothing.
+
+        None if it was not asked, or has not answered.
+        """
+        return self._tls.presented if isinstance(self._tls, SeenTls) else None
 
     @property
     def alpn(self) -> str | None:

@@ -72,6 +72,25 @@ SAMPLES: list[Event] = [
     events.UpstreamFailed(
         time=AT, connection=1, address="127.0.0.1:50051", reason="Connection refused"
     ),
+    events.ClientCertificateRefused(
+        time=AT,
+        connection=1,
+        address="127.0.0.1:50051",
+        how="alert",
+        presented=False,
+        alert="certificate_required",
+        number=116,
+    ),
+    events.ClientCertificate(time=AT, connection=1),
+    events.ClientCertificate(
+        time=AT,
+        connection=2,
+        subject="CN=Jörg",
+        issuer="CN=Lab CA",
+        names=("client.example", "spiffe://example/client"),
+        sha256="0" * 64,
+        proved=True,
+    ),
     events.CertificatePresented(
         time=AT,
         connection=1,

@@ -128,7 +128,7 @@ def test_without_any_server_the_attacker_answers_by_itself() -> None:
             answer = it.call("skip-verify")
     assert answer.json_lines[0]["user"] == {"id": 0, "name": "Mallory", "email": ""}
     assert "answering in its place" in it.out
-    assert "dials no server: it answers by itself" in it.out
+    assert "answers by itself, in the server's place" in it.out
 
 
 def test_its_twin_that_verifies_is_not_answered(served: Served) -> None:

@@ -359,6 +359,9 @@ async def a_stage(
     tap: Tap | None = None,
     rules: Rules | None = None,
     on_loss: Callable[[str], None] | None = None,
+    client_certificate: pki.Chain | None = None,
+    ask_client: bool | None = None,
+    goes_on_alone: bool = True,
 ) -> AsyncIterator[Stage]:
     """An interceptor that presents the forged chain, and a server behind it.
 
@@ -370,6 +373,7 @@ async def a_stage(
         tap: is shown what passes on the interceptor's sockets.
         rules: what is to be changed.
         on_loss: is told that an observer has failed; without, none may.
+        client_certificate, ask_client, goes_on_alone: see `Interceptor`.
     """
     seen = Seen()
     losses: list[str] = []
@@ -392,6 +396,9 @@ async def a_stage(
             tap=tap,
             rules=rules,
             on_loss=on_loss or losses.append,
+            client_certificate=client_certificate,
+            ask_client=ask_client,
+            goes_on_alone=goes_on_alone,
         ) as interceptor,
     ):
         yield Stage(props, seen, server, interceptor, ends)
