@@ -17,6 +17,7 @@ ROOT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 CERTS = ROOT / "certs"
 ATTACKS = CERTS / "attacks"
 OFFERS = CERTS / "offers"
+WAYS = CERTS / "clients"
 CLIENTS = ROOT / "client"
 ERRORS = CERTS / "errors.json"
 PROTO = ROOT / "proto"
@@ -69,6 +70,11 @@ def is_path(name: str) -> bool:
 def to_try() -> dict[str, Path]:
     """The files of all that a client can be tried with, by name."""
     return {n: p for folder in (CERTS, ATTACKS, OFFERS) for n, p in markdown_files(folder).items()}
+
+
+def ways() -> dict[str, Path]:
+    """The files of all ways into a server that clients can try, by name."""
+    return markdown_files(WAYS)
 
 
 def session_files() -> dict[str, Path]:

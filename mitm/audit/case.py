@@ -48,6 +48,7 @@ class Case(msgspec.Struct, frozen=True):
         chains: what an attack presents, by the recipes' names. A recipe that cannot be made for
             the name under test is left out.
         offer: a rule about what the client offered in the control; nothing is presented then.
+        cause: of a way into a server, what is wrong with one that it leads into.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Case(msgspec.Struct, frozen=True):
     chains: dict[str, pki.Chain] = {}
     not_exercised: str = ""
     offer: OfferRule | None = None
+    cause: str = ""
 
     @property
     def dialled(self) -> pki.Chain:

@@ -14,7 +14,10 @@ from mitm.audit.attack import GENUINE, Attack
 from mitm.audit.case import SEVERITIES, TWIN, Case, plain_name
 from mitm.audit.finding import Finding, Report, given_in
 from mitm.audit.fixes import NO_SWITCH, fix_of
+from mitm.audit.servers.cause import SAYS as SAYS_OF_SERVERS
+from mitm.audit.servers.cause import sorted_by_cause
 from mitm.audit.stack import kind_of_stack
+from mitm.audit.wording import SERVER
 from mitm.pki.recipe import Severity
 
 CauseName = Literal[
@@ -83,6 +86,7 @@ _SAYS_OF_SOUND: dict[CauseName, str] = {
 
 # The order in which causes of one weight are told.
 _ORDER = list(_SAYS)
+_PLACES: dict[str, int] = {name: number for number, name in enumerate(_ORDER)}
 
 # Certificates that deceive nobody who makes the check at all; those on the left have to have been
 # accepted, those on the right must not have been refused.
@@ -137,7 +141,7 @@ class Cause(msgspec.Struct, frozen=True):
         follows: further certificates that it accepts for that reason.
     """
 
-    name: CauseName
+    name: str
     says: str
     fix: str
     severity: Severity
@@ -157,7 +161,23 @@ def find_causes(report: Report) -> tuple[Cause, ...]:
     """
     if not report.conclusive:
         return ()
+    if report.subject.noun == SERVER:
+        return _causes_of_a_server(report.findings)
     return causes_of(report.findings, report.subject.stack, control=report.controls[0])
+
+
+def _causes_of_a_server(findings: Sequence[Finding]) -> tuple[Cause, ...]:
+    return tuple(
+        Cause(
+            name,
+            f"this {SERVER} {SAYS_OF_SERVERS.get(name, SAYS_OF_SERVERS['other'])}",
+            _own_fix(proof),
+            proof[0].case.severity,
+            tuple(proof),
+            tuple(follows),
+        )
+        for name, proof, follows in sorted_by_cause(findings)
+    )
 
 
 def causes_of(
@@ -185,7 +205,7 @@ def causes_of(
     causes = sorter.sequences(causes, [f for f in encrypted if f.case.family == "sequence"])
     sorter = _Sorter([f for f in findings if _is_twin(f)], stack, " over TLS 1.2")
     causes += sorter.sort([f for f in old if not _exposed(f)])
-    return tuple(sorted(causes, key=lambda c: (SEVERITIES.index(c.severity), _ORDER.index(c.name))))
+    return tuple(sorted(causes, key=lambda c: (SEVERITIES.index(c.severity), _PLACES[c.name])))
 
 
 def _is_twin(finding: Finding) -> bool:

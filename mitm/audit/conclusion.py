@@ -8,6 +8,7 @@ import msgspec
 from mitm.audit.baseline import Baseline
 from mitm.audit.finding import Finding, Report
 from mitm.audit.scope import Scope
+from mitm.audit.wording import SERVER, Words, words_for
 
 ExitCode = Literal[0, 1, 3]
 
@@ -67,7 +68,7 @@ def conclude(
         reason += _of_shards(report.scope, whole=whole)
     failed = next((c for c in report.controls if c.outcome != "pass"), None)
     advice = report.doubts if failed else ()
-    if failed and not report.in_session:
+    if failed and not report.in_session and report.subject.noun != SERVER:
         advice += advice_on(failed)
     return Conclusion(code, reason, advice, failing, known, fixed)
 
@@ -75,35 +76,35 @@ def conclude(
 def _exit_code(
     report: Report, failing: tuple[str, ...], known: tuple[str, ...]
 ) -> tuple[ExitCode, str]:
+    words = words_for(report.subject)
     if not report.conclusive:
         when = "at the end" if report.controls[0].outcome == "pass" else "first"
         return 3, (
-            f"inconclusive: the control failed: the genuine certificate, tried {when}, must be "
-            "accepted, or else nothing is proved by rejecting the others"
+            f"inconclusive: the control failed: {words.control}, tried {when}, {words.failed}"
         )
     if failing:
         new = "new: " if known else ""
-        return 1, f"{new}{_count(failing)} treated wrongly: {listed(failing)}"
+        return 1, f"{new}{_count(failing, words)} treated wrongly: {listed(failing)}"
     undecided = tuple(finding.case.name for finding in report.undecided())
     if undecided:
         return (
             3,
-            f"inconclusive: nothing can be said of {_count(undecided)}: {listed(undecided)}",
+            f"inconclusive: nothing can be said of {_count(undecided, words)}: {listed(undecided)}",
         )
     if report.problem:
         return 3, f"inconclusive: {report.problem}"
     if report.findings and report.count("unsupported") == len(report.findings):
-        return 3, "inconclusive: none of the certificates can be presented here"
+        return 3, f"inconclusive: {words.impossible}"
     untried = report.count("unsupported") + report.count("not-exercised")
     if report.findings and untried == len(report.findings):
-        return 3, "inconclusive: nothing that was tried applies to this client"
+        return 3, f"inconclusive: {words.beside}"
     if known:
-        return 0, f"nothing new: {_count(known)} known from the baseline: {listed(known)}"
+        return 0, f"nothing new: {_count(known, words)} known from the baseline: {listed(known)}"
     if report.failing(strict=True):
         return 0, "nothing that must fail a build; --strict counts more"
     if any(f.outcome in ("vulnerable", "too-strict", "crashed") for f in report.findings):
         return 0, "nothing that must fail a build"
-    return 0, "every certificate that could be presented was treated as it should be"
+    return 0, words.done
 
 
 def _of_shards(scope: Scope, *, whole: bool) -> str:
@@ -124,8 +125,8 @@ def listed(names: Sequence[str], most: int = _MOST) -> str:
     return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
-def _count(names: tuple[str, ...]) -> str:
-    return f"{len(names)} certificate{'s' if len(names) != 1 else ''}"
+def _count(names: tuple[str, ...], words: Words) -> str:
+    return f"{len(names)} {words.plural if len(names) != 1 else words.tried}"
 
 
 def advice_on(control: Finding) -> tuple[str, ...]:

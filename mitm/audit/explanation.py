@@ -11,6 +11,7 @@ from mitm.audit.conclusion import conclude, listed
 from mitm.audit.finding import CRASH, OUTCOMES, Finding, Report
 from mitm.audit.setting import LONG_NAME
 from mitm.audit.stack import user_agent
+from mitm.audit.wording import SERVER, words_for
 from mitm.masking import plain
 
 _WIDTH = 98
@@ -36,10 +37,14 @@ def explain(finding: Finding) -> str:
     What is wrong with the client comes first, as far as this certificate alone can tell.
     """
     case = finding.case
-    cause = next(iter(causes_of([finding], user_agent(finding.evidence))), None)
+    cause = None
+    if finding.noun != SERVER:
+        cause = next(iter(causes_of([finding], user_agent(finding.evidence))), None)
     expected = "leaves before it has sent anything" if case.expect == "reject" else "gets through"
     if case.offer:
         expected = "keeps to the rule"
+    if finding.noun == SERVER:
+        expected = "turns it away" if case.expect == "reject" else "lets it in"
     if finding.outcome == "crashed":
         expected = "refuses it, and goes on"
     rows = {
@@ -74,8 +79,7 @@ def explain_failure(report: Report, *, strict: bool = False) -> str:
     )
     head = [
         f"{conclusion.reason}.",
-        f"The {report.subject.noun} gets through with the genuine certificate. "
-        f"With the others: {counts}.",
+        _through(report, counts),
     ]
     failing = report.failing(strict=strict)
     names = {finding.case.name for finding in failing}
@@ -88,6 +92,15 @@ def explain_failure(report: Report, *, strict: bool = False) -> str:
     told += [explain(finding) for finding in failing if finding.outcome != "vulnerable"]
     told += _explain_undecided(report.undecided())
     return "\n\n".join(["\n".join(_filled(text) for text in head), *told])
+
+
+def _through(report: Report, counts: str) -> str:
+    if report.subject.noun == SERVER:
+        return f"The server lets the good certificate in. Of the others: {counts}."
+    return (
+        f"The {report.subject.noun} gets through with the genuine certificate. "
+        f"With the others: {counts}."
+    )
 
 
 def _explain_cause(cause: Cause) -> str:
@@ -119,7 +132,8 @@ def _explain_undecided(undecided: Sequence[Finding]) -> list[str]:
 def proved_by(cause: Cause) -> str:
     """How many certificates prove a cause."""
     count = len(cause.proof)
-    said = f"{count} certificates prove it" if count != 1 else "1 certificate proves it"
+    one = "way" if cause.proof[0].noun == SERVER else "certificate"
+    said = f"{count} {one}s prove it" if count != 1 else f"1 {one} proves it"
     return f"{said}, {len(cause.follows)} more follow from it" if cause.follows else said
 
 
@@ -171,7 +185,7 @@ def _remedied(reason: str, longer_name: str) -> str:
 def lesson_of(case: Case) -> str:
     """The command that shows the lesson; "" for what is not of the catalogue."""
     name = plain_name(case.name.removesuffix(CRASH))
-    return f"mitm-demo show {name}" if name in content.to_try() else ""
+    return f"mitm-demo show {name}" if name in content.to_try() | content.ways() else ""
 
 
 def explain_control(control: Finding, doubts: Sequence[str] = ()) -> str:
@@ -182,6 +196,10 @@ def explain_control(control: Finding, doubts: Sequence[str] = ()) -> str:
         doubts: what may be wrong with how the client was run.
     """
     who = control.noun
+    if who == SERVER:
+        rows = [("happened", control.reason), *(("look at", text) for text in doubts)]
+        head = "Nothing is proved: the server does not let the good certificate in."
+        return "\n".join([head, *(row(label, text) for label, text in rows if text)])
     fix = f"let the {who} connect to the target that it is given, and trust its CA file"
     rows = [("happened", control.reason), (f"{who} said", _said(control))]
     rows += [("", line) for line in further_lines(control)]
@@ -207,7 +225,8 @@ def remarks(report: Report, *, strict: bool = False) -> list[str]:
         if cause.severity != "info" and not names & told:
             lines.append(
                 plain(
-                    f"only stricter clients refuse {_named(cause.findings)} ({cause.severity}): "
+                    f"{words_for(report.subject).differs} {_named(cause.findings)} "
+                    f"({cause.severity}): "
                     f"{cause.says}: {cause.fix}"
                 )
             )

@@ -11,6 +11,7 @@ from mitm.audit.case import CONTROL, Case
 from mitm.audit.offer import OfferRule, judge_offers
 from mitm.audit.play import Play, Position
 from mitm.audit.scope import Scope
+from mitm.audit.servers.answer import Answer
 from mitm.evidence import (
     ClientRun,
     Ending,
@@ -77,6 +78,7 @@ class Finding(msgspec.Struct, frozen=True):
         crash: what ended its program in the place of its own code, "" if nothing did.
         noun: what was audited, in a sentence.
         last_lines: the last few that its program has printed.
+        answer: of a server that was probed; None of a client.
     """
 
     case: Case
@@ -87,6 +89,7 @@ class Finding(msgspec.Struct, frozen=True):
     crash: str = ""
     noun: str = "client"
     last_lines: tuple[str, ...] = ()
+    answer: Answer | None = None
 
     @property
     def evidence(self) -> Evidence | None:

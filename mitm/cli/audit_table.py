@@ -15,14 +15,15 @@ from mitm.audit.conclusion import Conclusion, listed
 from mitm.audit.explanation import further_lines, proved_by, unexercised, untried
 from mitm.audit.finding import Outcome
 from mitm.audit.setting import LONG_NAME
+from mitm.audit.wording import Words, words_for
 from mitm.masking import plain
 
 # The worst first. Passes are named in one line: there are many of them, and little to say.
 _SECTIONS: dict[Outcome, tuple[str, str]] = {
-    "vulnerable": ("Vulnerable: accepted, though it must not be trusted", "bold red"),
+    "vulnerable": ("", "bold red"),
     "crashed": ("Crashed: it ended the program, or hung it", "bold yellow"),
     "inconclusive": ("Inconclusive: nothing can be said", "bold yellow"),
-    "too-strict": ("Too strict: rejected, though it is sound", "bold yellow"),
+    "too-strict": ("", "bold yellow"),
 }
 _MEANING = {0: "a build passes", 1: "a build fails", 3: "nothing is proved"}
 
@@ -42,7 +43,7 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
     for cause in grave:
         _show_cause(console, cause, conclusion)
     if stricter := [cause for cause in causes if cause not in grave]:
-        _show_stricter(console, stricter)
+        _show_stricter(console, stricter, words_for(report.subject))
     for outcome in _SECTIONS:
         # Without causes nothing is proved; what was read was read.
         if outcome != "vulnerable" or not causes:
@@ -65,10 +66,12 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
 
 
 def _show_head(console: Console, report: Report, conclusion: Conclusion) -> None:
-    console.print(Text(f"Audited: {plain(str(report.subject))}", style="bold"))
+    words = words_for(report.subject)
+    verb = "Probed" if words.command == "probe" else "Audited"
+    console.print(Text(f"{verb}: {plain(str(report.subject))}", style="bold"))
     if report.subject.stack:
         console.print(Text(f"Stack: {plain(report.subject.stack)}"))
-    console.print(Text("Controls: the genuine certificate", style="bold"))
+    console.print(Text(f"Controls: {words.control}", style="bold"))
     rows = Table.grid(padding=(0, 2, 0, 0))
     for _ in range(3):
         rows.add_column(no_wrap=True)
@@ -107,11 +110,11 @@ def _show_cause(console: Console, cause: Cause, conclusion: Conclusion) -> None:
     console.print(rows)
 
 
-def _show_stricter(console: Console, causes: list[Cause]) -> None:
-    """What sound clients accept as well: no reason for alarm."""
+def _show_stricter(console: Console, causes: list[Cause], words: Words) -> None:
+    """What sound ones accept as well: no reason for alarm."""
     count = sum(len(cause.findings) for cause in causes)
     console.print()
-    console.print(Text(f"Only stricter clients refuse these ({count})", style="bold"))
+    console.print(Text(f"{words.stricter} ({count})", style="bold"))
     for cause in causes:
         about = f"{cause.says}: {listed([f.case.name for f in cause.findings], _NAMES)}"
         _show(console, f"{about} ({cause.severity})", "", 2)
@@ -127,6 +130,8 @@ def _show_outcome(
     if not findings:
         return
     title, style = _SECTIONS[outcome]
+    words = words_for(report.subject)
+    title = {"vulnerable": words.vulnerable, "too-strict": words.too_strict}.get(outcome, title)
     console.print()
     console.print(Text(f"{title} ({len(findings)})", style=style))
     for (severity, reason, fix), alike in _alike(findings).items():
@@ -149,7 +154,7 @@ def _show_end(console: Console, report: Report, conclusion: Conclusion) -> None:
     console.print()
     if conclusion.fixed:
         console.print(Text(f"Fixed since the baseline: {plain(', '.join(conclusion.fixed))}"))
-    lessons = content.to_try()
+    lessons = content.to_try() | content.ways()
     if any(
         f.outcome == "vulnerable" and plain_name(f.case.name) in lessons for f in report.findings
     ):

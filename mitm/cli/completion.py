@@ -50,6 +50,16 @@ def _selectors() -> list[str]:
     return [*_to_try(), *severities, *(f"CWE-{number}" for number in weaknesses)]
 
 
+def _way_selectors() -> list[str]:
+    """The same of ways into a server."""
+    from mitm.audit.servers.way import all_ways
+
+    ways = all_ways()
+    severities = dict.fromkeys(way.severity for way in ways)
+    weaknesses = sorted({number for way in ways for number in way.cwe})
+    return [*content.ways(), *severities, *(f"CWE-{number}" for number in weaknesses)]
+
+
 def client_names(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -87,6 +97,9 @@ scenario_names = _names(_scenarios, "file")
 certificate_names = _names(_certificates, "file")
 policy_names = _names(lambda: POLICIES)
 words = _in_list(_names(_selectors))
+ways = _in_list(_names(_way_selectors))
 list_of_policies = _in_list(policy_names)
 list_of_clients = _in_list(_names(clients, "dir"))
-lesson_names = _names(lambda: [*_scenarios(), *_to_try(), *content.session_files()], "file")
+lesson_names = _names(
+    lambda: [*_scenarios(), *_to_try(), *content.ways(), *content.session_files()], "file"
+)

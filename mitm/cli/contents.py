@@ -14,15 +14,21 @@ from rich.text import Text
 from mitm import content
 from mitm.audit import Attack, Entry, OfferRule, catalogue
 from mitm.audit.case import loader_of, plain_name
+from mitm.audit.servers.way import Way, all_ways, load_way
 from mitm.cli import report
 from mitm.lab.clients import all_clients
 from mitm.lab.scenario import Scenario, load_scenario, scenarios
 from mitm.masking import plain
 
-_KINDS = {Attack: "attacks", OfferRule: "offers"}
+_KINDS = {Attack: "attacks", OfferRule: "offers", Way: "ways"}
 
-# What a client can be tried with, by its kind.
-_TRIED = {"certs": "Certificates", "attacks": "Attacks", "offers": "Rules about what is offered"}
+# What a client or a server can be tried with, by its kind.
+_TRIED = {
+    "certs": "Certificates",
+    "attacks": "Attacks",
+    "offers": "Rules about what is offered",
+    "ways": "Ways into a server",
+}
 
 # Columns of a terminal from which on a table of five columns has room for space beside its lines.
 _WIDE = 100
@@ -45,7 +51,7 @@ def print_list(kind: str | None, folders: Sequence[Path], *, as_json: bool) -> N
     match kind:
         case "scenarios":
             console.print(_scenarios())
-        case "certs" | "attacks" | "offers":
+        case "certs" | "attacks" | "offers" | "ways":
             console.print(_to_try(console, kind))
         case "clients":
             console.print(_clients(folders))
@@ -64,7 +70,7 @@ def _all(folders: Sequence[Path]) -> Iterator[dict[str, object]]:
             "legs": msgspec.to_builtins(scenario.script()),
             "point": scenario.point,
         }
-    for recipe in _by_place():
+    for recipe in [*_by_place(), *_ways_by_place()]:
         yield {
             "kind": _kind(recipe),
             "name": recipe.name,
@@ -94,6 +100,10 @@ def _by_place() -> list[Entry]:
     return sorted(catalogue(), key=lambda recipe: recipe.place)
 
 
+def _ways_by_place() -> list[Way]:
+    return sorted(all_ways(), key=lambda way: way.place)
+
+
 def _overview(folders: Sequence[Path]) -> Table:
     """All of it on one screen: certificates are too many to be named."""
     grid = Table.grid(padding=(0, 2))
@@ -102,7 +112,9 @@ def _overview(folders: Sequence[Path]) -> Table:
     grid.add_row(Text("Scenarios", style="bold"), "mitm-demo list scenarios")
     for scenario in _in_order():
         grid.add_row(f"  {scenario.name}", scenario.title)
-    grid.add_row(Text("Certificates", style="bold"), "mitm-demo list certs | attacks | offers")
+    grid.add_row(
+        Text("Certificates", style="bold"), "mitm-demo list certs | attacks | offers | ways"
+    )
     families = itertools.groupby(_by_place(), key=lambda recipe: recipe.family)
     counts = ", ".join(f"{family} {sum(1 for _ in recipes)}" for family, recipes in families)
     grid.add_row("", counts)
@@ -135,14 +147,16 @@ def expected(scenario: Scenario) -> tuple[str, str]:
     return control, attack
 
 
-def _kind(recipe: Entry) -> str:
+def _kind(recipe: Entry | Way) -> str:
     return _KINDS.get(type(recipe), "certs")
 
 
 def _to_try(console: Console, kind: str) -> Table:
-    heads = ("name", "severity", "CWE", "a correct\nclient", "title")
+    who = "server" if kind == "ways" else "client"
+    heads = ("name", "severity", "CWE", f"a correct\n{who}", "title")
     table = _table(_TRIED[kind], *heads)
-    entries = [entry for entry in _by_place() if _kind(entry) == kind]
+    every: list[Entry | Way] = [*_by_place(), *_ways_by_place()]
+    entries = [entry for entry in every if _kind(entry) == kind]
     if console.width < _WIDE:
         table.padding = (0, 0)
     for family, recipes in itertools.groupby(entries, key=lambda recipe: recipe.family):
@@ -174,12 +188,15 @@ def print_lesson(name: str) -> None:
     # Of both kinds, so that the nearest is suggested whichever was meant.
     path = content.find(
         "scenario, certificate or attack",
-        content.to_try() | scenarios() | content.session_files(),
+        content.to_try() | content.ways() | scenarios() | content.session_files(),
         plain_name(name),
     )
     if path in content.session_files().values():
         # As it is, to be kept in a file.
         click.echo(path.read_text(encoding="utf-8"), nl=False)
+        return
+    if path in content.ways().values():
+        _show_certificate(load_way(name))
         return
     # A script is what is nothing else.
     if load := loader_of(path):
@@ -188,12 +205,13 @@ def print_lesson(name: str) -> None:
         _show_scenario(load_scenario(str(path)))
 
 
-def _show_certificate(recipe: Entry) -> None:
+def _show_certificate(recipe: Entry | Way) -> None:
     console = report.console()
     console.print(report.markdown(f"# {recipe.title}\n\n{recipe.lesson}"))
     weaknesses = "".join(f", CWE-{number}" for number in recipe.cwe)
+    who = "server" if isinstance(recipe, Way) else "client"
     facts = [
-        ("A correct client", f"{recipe.expect}s it ({recipe.severity}{weaknesses})"),
+        (f"A correct {who}", f"{recipe.expect}s it ({recipe.severity}{weaknesses})"),
         ("Rule", recipe.rule),
         ("Fix", recipe.fix),
     ]

@@ -18,6 +18,10 @@ COMMANDS = {
         "mitm.cli.audit:audit",
         "Try every forged certificate on your own client, in whatever language it is written.",
     ),
+    "probe": (
+        "mitm.cli.probe:probe",
+        "Try on your own server whom it lets in: clients without a certificate, or with a bad one.",
+    ),
     "merge": (
         "mitm.cli.merge:merge",
         "Make one report of those of several hosts, each of which has tried a shard.",

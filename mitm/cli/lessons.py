@@ -12,7 +12,7 @@ from mitm.cli.loading import loading
 @click.command(name="list")
 @click.argument(
     "kind",
-    type=click.Choice(["scenarios", "certs", "attacks", "offers", "clients"]),
+    type=click.Choice(["scenarios", "certs", "attacks", "offers", "ways", "clients"]),
     required=False,
 )
 @clients_option

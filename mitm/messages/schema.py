@@ -91,6 +91,10 @@ class Schema:
         """Full names of the services that are known."""
         return sorted({path.split("/")[1] for path, _ in self._types})
 
+    def methods(self) -> list[str]:
+        """Paths of the methods that are known."""
+        return sorted({path for path, direction in self._types if direction == "client"})
+
     def message_types(self) -> list[Descriptor]:
         """The types that methods take and give."""
         return [known.descriptor for known in self._types.values()]

@@ -5,6 +5,7 @@ from mitm.pki.chain import Chain
 from mitm.pki.faulty_file import Fault, reads_everything, write_faulty
 from mitm.pki.files import write_chain, write_lab, write_private
 from mitm.pki.forge import forge
+from mitm.pki.identity import Identity, identity_of
 from mitm.pki.own import certificates_from_file, chain_from_files, name_in, names_in
 from mitm.pki.own_authority import authority_from_files
 from mitm.pki.presentation import Presentation, load_chain, present
@@ -17,6 +18,7 @@ __all__ = [
     "Authority",
     "Chain",
     "Fault",
+    "Identity",
     "Presentation",
     "Recipe",
     "Tls",
@@ -25,6 +27,7 @@ __all__ = [
     "certificates_from_file",
     "chain_from_files",
     "forge",
+    "identity_of",
     "load_chain",
     "load_recipe",
     "name_in",

@@ -58,8 +58,12 @@ class Authority(NamedTuple):
     @property
     def path_length(self) -> int | None:
         """How many CAs may stand below it (RFC 5280 section 4.2.1.9); None for any number."""
-        extension = self.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-        return extension.value.path_length
+        try:
+            found = self.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        except x509.ExtensionNotFound:
+            # Of what is no CA, and signs all the same.
+            return None
+        return found.value.path_length
 
     def issue(
         self,

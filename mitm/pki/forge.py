@@ -25,6 +25,7 @@ from mitm.pki.authority import (
     key_usage,
 )
 from mitm.pki.chain import Chain
+from mitm.pki.identity import Identity
 from mitm.pki.keys import Key
 from mitm.pki.names import (
     alternative,
@@ -75,6 +76,7 @@ def forge(
     now: datetime | None = None,
     *,
     purpose: Purpose = "server",
+    identity: Identity | None = None,
 ) -> Chain:
     """Make the chain that a recipe describes.
 
@@ -97,13 +99,17 @@ def forge(
         authorities: the run's own, whose names the constraints are made of.
         now: what the recipe's times are relative to, aware of its time zone; None for this moment.
         purpose: whether a server shows it or a client does.
+        identity: what the leaf has for subject and names where the recipe leaves them out; None for
+            the name alone.
 
     Raises:
         Unsupported: the libraries here cannot make it, or not for this name.
         UserError: a value in the recipe is of the right form but makes no sense.
     """
     try:
-        return _Forge(recipe, name, authorities, now or datetime.now(UTC), purpose).chain()
+        return _Forge(
+            recipe, name, authorities, now or datetime.now(UTC), purpose, identity
+        ).chain()
     except ValueError as error:
         raise UserError(f"certificate {recipe.name}: {error}") from None
 
@@ -142,8 +148,10 @@ class _Forge:
         authorities: Authorities,
         now: datetime,
         purpose: Purpose,
+        identity: Identity | None,
     ) -> None:
         self._recipe = recipe
+        self._identity = identity
         self._purpose: Purpose = purpose
         self._name = recipe.dialled(name)
         self._authorities = authorities
@@ -323,6 +331,8 @@ class _Forge:
     def _subject(self, link: Link, depth: int) -> x509.Name:
         if link.subject is not None:
             subject = self._distinguished(link.subject)
+        elif depth == 0 and self._identity:
+            subject = self._identity.subject
         elif depth == 0:
             subject = self._distinguished("CN={name}")
         else:
@@ -402,10 +412,14 @@ class _Forge:
             oids = [key_purpose(text) for text in purposes]
             extensions.append((x509.ExtendedKeyUsage(oids), link.extended_key_usage_critical))
         names = link.san
-        if names is None:
+        encoded = b""
+        if names is None and depth == 0 and self._identity:
+            encoded = b"".join(map(alternative, self._identity.names))
+        elif names is None:
             names = () if depth else (f"{form_of(self._name)}:{{name}}",)
         if names:
             encoded = b"".join(self._alternative_names(names, link.san_more))
+        if encoded:
             oid = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
             san = x509.UnrecognizedExtension(oid, der.sequence(encoded))
             extensions.append((san, link.san_critical))
@@ -438,6 +452,8 @@ class _Forge:
         common_names = subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         names = [str(name.value) for name in common_names]
         names += [fill(name.partition(":")[2], self._name) for name in link.san or ()]
+        if link.san is None and self._identity:
+            names += [name.partition(":")[2] for name in self._identity.names]
         names += [bytes.fromhex(raw.der).decode("latin-1") for raw in link.extensions]
         for name in names:
             if foreign(name, self._authorities.names):

@@ -338,10 +338,24 @@ def read_recipe(path: Path) -> Recipe:
         UserError: it is not well-formed; file, key and reason are named.
     """
     front, lesson = front_matter.load(path, _FrontMatter)
-    if not front.chain:
+    fields = msgspec.structs.asdict(front) | {"chain": links_of(path, front.chain)}
+    return Recipe(name=path.stem, lesson=lesson, **fields)
+
+
+def links_of(path: Path, chain: Sequence[dict[str, object]]) -> tuple[Link | AuthorityLink, ...]:
+    """The links of a chain, as it stands in a file.
+
+    Args:
+        path: of the file, for error messages.
+        chain: what is said of each link, the leaf first.
+
+    Raises:
+        UserError: it is not well-formed; file, key and reason are named.
+    """
+    if not chain:
         raise UserError(f"{path}: chain: it holds no certificate")
     links: list[Link | AuthorityLink] = []
-    for number, data in enumerate(front.chain):
+    for number, data in enumerate(chain):
         within = f"chain[{number}]"
         if "authority" in data:
             links.append(front_matter.convert(path, data, AuthorityLink, within))
@@ -366,8 +380,7 @@ def read_recipe(path: Path) -> Recipe:
     for number, each in enumerate(links):
         if isinstance(each, Link):
             _must_lead_to_links(path, number, each, links)
-    fields = msgspec.structs.asdict(front) | {"chain": tuple(links)}
-    return Recipe(name=path.stem, lesson=lesson, **fields)
+    return tuple(links)
 
 
 def _must_lead_to_links(

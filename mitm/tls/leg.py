@@ -29,10 +29,12 @@ class TlsError(Exception):
 
     Attributes:
         alert: the peer's alert if it was the peer that gave up, None if it was this side.
+        verify_message: what this side has against the peer's certificate; "" for nothing.
     """
 
     def __init__(self, error: ssl.SSLError, plain: PlainAlert | None = None) -> None:
         self.alert = alert_in(error)
+        self.verify_message: str = getattr(error, "verify_message", "")
         if plain:
             self.alert = ReceivedAlert(plain.name, plain.number)
         super().__init__((error.reason or str(error)).lower().replace("_", " "))
@@ -51,6 +53,7 @@ class TlsLeg:
             in TLS 1.3 are all there when it has sent its part.
         afterwards: what goes on once the handshake has completed, where `context` looks at
             messages: that would cost more than small records do. None for the same.
+        session: to resume, as a client; of the same context.
     """
 
     def __init__(
@@ -61,13 +64,18 @@ class TlsLeg:
         server_name: str | None = None,
         secrets_late: bool = True,
         afterwards: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
     ) -> None:
         self.secrets_late = secrets_late
         self._afterwards = afterwards
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name
+            self._incoming,
+            self._outgoing,
+            server_side=server_side,
+            server_hostname=server_name,
+            session=session,
         )
         # OpenSSL's words for an alert differ from version to version. One that is not encrypted, as
         # most within a handshake, is read from its record.
@@ -196,6 +204,11 @@ class TlsLeg:
         None if it was not asked, or has not answered.
         """
         return self._tls.presented if isinstance(self._tls, SeenTls) else None
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """What a client may resume; in TLS 1.3 it comes behind the handshake."""
+        return self._tls.session
 
     @property
     def alpn(self) -> str | None:

@@ -43,8 +43,11 @@ CERTS = {*content.markdown_files(content.CERTS)}
         ("mitm-demo call --policy ", {*POLICIES}),
         ("mitm-demo proxy --cert ", CERTS),
         ("mitm-demo certs --only ", CERTS),
-        ("mitm-demo show ", {*content.to_try(), *scenarios(), *content.session_files()}),
-        ("mitm-demo list ", {"scenarios", "certs", "attacks", "offers", "clients"}),
+        (
+            "mitm-demo show ",
+            {*content.to_try(), *content.ways(), *scenarios(), *content.session_files()},
+        ),
+        ("mitm-demo list ", {"scenarios", "certs", "attacks", "offers", "ways", "clients"}),
     ],
 )
 def test_an_empty_word_is_completed_by_every_name(line: str, known: set[str]) -> None:
@@ -69,6 +72,9 @@ def test_an_empty_word_is_completed_by_every_name(line: str, known: set[str]) ->
         ("mitm-demo matrix --clients rus", {"rust"}),
         ("mitm-demo matrix --clients go --clients rus", {"rust"}),
         ("mitm-demo matrix --clients go,rus", {"go,rust"}),
+        ("mitm-demo probe --only no-c", {"no-certificate"}),
+        ("mitm-demo probe --exclude must,CWE-64", set()),
+        ("mitm-demo probe --only must,CWE-63", {"must,CWE-636"}),
         ("mitm-demo matrix --policies insecure,ca", {"insecure,ca-file"}),
     ],
 )

@@ -12,7 +12,7 @@ from mitm.lab.clients import clients, load_client
 from mitm.lab.scenario import scenarios
 from tests.programs import mitm_demo, refused, run, scenario_file
 
-KINDS = ("scenarios", "certs", "attacks", "offers", "clients")
+KINDS = ("scenarios", "certs", "attacks", "offers", "ways", "clients")
 COMMANDS = ("run", "audit", "explain", "list", "show", "proxy", "certs", "serve", "call", "doctor")
 
 
@@ -50,6 +50,7 @@ def test_list_as_json_tells_all_that_options_need() -> None:
     assert {each["name"] for each in named["certs"]} == {*content.markdown_files(content.CERTS)}
     assert {each["name"] for each in named["attacks"]} == {*content.markdown_files(content.ATTACKS)}
     assert {each["name"] for each in named["offers"]} == {*content.markdown_files(content.OFFERS)}
+    assert {each["name"] for each in named["ways"]} == {*content.ways()}
     assert {each["name"] for each in named["clients"]} == {*clients()}
     (python,) = (each for each in named["clients"] if each["name"] == "python")
     assert python["policies"] == list(load_client("python").policies)
@@ -79,6 +80,7 @@ def test_list_shows_one_kind_if_asked_to() -> None:
         "certs": "wrong-host",
         "attacks": "second-connection",
         "offers": "no-sni",
+        "ways": "no-certificate",
         "clients": "python",
     }
     for kind, out in listed.items():

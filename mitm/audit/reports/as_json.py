@@ -18,6 +18,7 @@ from mitm.audit.explanation import further_lines
 from mitm.audit.finding import CRASH, OUTCOMES, Finding, Report
 from mitm.audit.reports.source import Source
 from mitm.audit.steady import steady, steady_metadata, steady_reason
+from mitm.audit.wording import SERVER
 from mitm.evidence import Ending, Evidence, Observation, method_of
 
 
@@ -31,11 +32,12 @@ def as_json(report: Report, conclusion: Conclusion, source: Source | None = None
         conclusion: what it comes to.
         source: where the client's code stands, if that is known.
     """
-    varying, known = varying_metadata(report), content.to_try()
+    varying, known = varying_metadata(report), content.to_try() | content.ways()
+    noun = SERVER if report.subject.noun == SERVER else "client"
     return masking.as_json(
         {
             "tool": {"name": "mitm-demo", "version": version("mitm-demo")},
-            "client": report.subject.name,
+            noun: report.subject.name,
             "subject": msgspec.to_builtins(report.subject),
             "source": msgspec.to_builtins(source),
             "scope": msgspec.to_builtins(report.scope),
@@ -82,7 +84,9 @@ def _cause(cause: Cause) -> dict[str, object]:
 
 def _finding(finding: Finding, varying: frozenset[str], known: Container[str]) -> dict[str, object]:
     case = finding.case
-    return {
+    # A function under test is a client as well.
+    noun = SERVER if finding.noun == SERVER else "client"
+    told: dict[str, object] = {
         "certificate": case.name,
         "title": case.title,
         "expect": case.expect,
@@ -92,11 +96,17 @@ def _finding(finding: Finding, varying: frozenset[str], known: Container[str]) -
         "outcome": finding.outcome,
         "reason": steady_reason(finding.reason, finding.said),
         "fix": finding.fix,
-        "client_said": steady(finding.said),
+        f"{noun}_said": steady(finding.said),
         "crash": finding.crash,
         "evidence": evidence_told(finding.observation, varying) if finding.observation else None,
         "own": None if plain_name(case.name.removesuffix(CRASH)) in known else _own(case),
     }
+    if noun == SERVER:
+        # What was seen of it is its answer.
+        told["evidence"] = msgspec.to_builtins(finding.answer)
+        told["own"] = None
+        del told["crash"]
+    return told
 
 
 def _own(case: Case) -> dict[str, object]:

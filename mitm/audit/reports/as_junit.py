@@ -8,10 +8,9 @@ from mitm.audit.cause import Cause, find_causes
 from mitm.audit.conclusion import Conclusion
 from mitm.audit.explanation import further_lines
 from mitm.audit.finding import Finding, Report
+from mitm.audit.wording import words_for
 from mitm.masking import plain
 from mitm.pki.recipe import Severity
-
-_SUITE = "mitm-demo audit"
 
 
 def as_junit(report: Report, conclusion: Conclusion) -> str:
@@ -20,7 +19,8 @@ def as_junit(report: Report, conclusion: Conclusion) -> str:
     A certificate for which the build fails is a failure; one of which nothing can be said an
     error; one that was not tried or does not apply, or is known from the baseline, is skipped.
     """
-    suite = Element("testsuite", name=f"{_SUITE}: {plain(str(report.subject))}")
+    command = words_for(report.subject).command
+    suite = Element("testsuite", name=f"mitm-demo {command}: {plain(str(report.subject))}")
     causes = find_causes(report)
     _add_properties(suite, report, causes)
     why = {finding.case.name: cause for cause in causes for finding in cause.findings}

@@ -7,6 +7,7 @@ from mitm.audit.conclusion import Conclusion, listed
 from mitm.audit.explanation import further_lines, proved_by, unexercised, untried
 from mitm.audit.finding import OUTCOMES, Finding, Report
 from mitm.audit.setting import LONG_NAME
+from mitm.audit.wording import words_for
 from mitm.masking import as_code, in_markdown, shortened
 
 _MEANING = {0: "a build passes", 1: "a build fails", 3: "nothing is proved"}
@@ -51,7 +52,8 @@ def _blocks(report: Report, conclusion: Conclusion) -> Iterator[str]:
     undecided = [each for each in report.findings if each.outcome == "inconclusive"]
     if undecided:
         rows = [[_name(each), each.case.severity, _foreign(each.reason)] for each in undecided]
-        yield f"### Undecided ({len(undecided)})\n\n" + _table(("certificate", "", "why"), rows)
+        tried = words_for(report.subject).tried
+        yield f"### Undecided ({len(undecided)})\n\n" + _table((tried, "", "why"), rows)
     if rest := list(_rest(report, conclusion, causes)):
         lines = "\n".join(f"- {line}" for line in rest)
         yield f"<details>\n<summary>The rest</summary>\n\n{lines}\n\n</details>\n"
@@ -60,7 +62,7 @@ def _blocks(report: Report, conclusion: Conclusion) -> Iterator[str]:
 def _head(report: Report, conclusion: Conclusion) -> str:
     counts = [(outcome, report.count(outcome)) for outcome in OUTCOMES]
     lines = [
-        f"## mitm-demo audit: {_foreign(str(report.subject))}",
+        f"## mitm-demo {words_for(report.subject).command}: {_foreign(str(report.subject))}",
         f"**Exit code {conclusion.exit_code}, {_MEANING[conclusion.exit_code]}**: "
         f"{_words(conclusion.reason)}",
     ]
@@ -80,7 +82,7 @@ def _control(report: Report, conclusion: Conclusion) -> str:
     lines += [_foreign(line) for line in further_lines(failed)]
     lines += [_foreign(line) for line in conclusion.advice]
     told = "\n".join(f"- {line}" for line in lines if line)
-    return f"### The genuine certificate was not accepted\n\n{told}\n"
+    return f"### {words_for(report.subject).not_let}\n\n{told}\n"
 
 
 def _failing(report: Report, conclusion: Conclusion, causes: Sequence[Cause]) -> str:
@@ -100,7 +102,7 @@ def _failing(report: Report, conclusion: Conclusion, causes: Sequence[Cause]) ->
         if each.case.name in conclusion.failing and each.case.name not in told:
             reason = f"{each.outcome}: {_foreign(each.reason)}"
             rows.append([_words(each.case.title), _words(each.fix), reason, _name(each)])
-    head = ("what is wrong", "fix", "seen", "certificates")
+    head = ("what is wrong", "fix", "seen", words_for(report.subject).plural)
     return f"### What fails ({len(conclusion.failing)})\n\n" + _table(head, rows)
 
 

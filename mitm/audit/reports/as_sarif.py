@@ -10,6 +10,7 @@ from mitm.audit.conclusion import Conclusion
 from mitm.audit.finding import Finding, Report
 from mitm.audit.reports.source import Source
 from mitm.audit.steady import steady_reason
+from mitm.audit.wording import words_for
 from mitm.masking import as_json
 from mitm.pki.recipe import Severity
 
@@ -50,6 +51,7 @@ def as_sarif(report: Report, conclusion: Conclusion, source: Source, *, strict: 
         if finding.outcome in ("vulnerable", "crashed")
         or (strict and finding.outcome == "too-strict")
     ]
+    command = words_for(report.subject).command
     run = {
         "tool": {
             "driver": {
@@ -59,7 +61,7 @@ def as_sarif(report: Report, conclusion: Conclusion, source: Source, *, strict: 
             }
         },
         # Services replace the results of one category: two clients have one each.
-        "automationDetails": {"id": f"mitm-demo/audit/{_category(report, source)}/"},
+        "automationDetails": {"id": f"mitm-demo/{command}/{_category(report, source)}/"},
         "invocations": [
             {
                 "executionSuccessful": conclusion.exit_code != 3,
