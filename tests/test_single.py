@@ -49,6 +49,16 @@ def judge(*seen: Event, accepted: bool = False) -> tuple[str, str]:
     ("seen", "verdict", "reason"),
     [
         ([SHOWN, ACCEPTED, data(), request(), closed()], "compromised", "read: /a.B/C"),
+        (
+            [
+                events.ClientCertificateRefused(
+                    time=AT, connection=1, address="", how="eof", presented=True
+                ),
+                *(SHOWN, ACCEPTED, data(), request(), closed()),
+            ],
+            "compromised",
+            "read: /a.B/C; the server refused the attacker's client certificate: no alert",
+        ),
         ([data(encrypted=False), request(), closed()], "exposed", "no TLS; read: /a.B/C"),
         ([SHOWN, ACCEPTED, closed()], "aborted", "left before a byte: closed without an alert"),
         ([HELLO, closed()], "inconclusive", "ended before the client was shown anything"),

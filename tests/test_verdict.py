@@ -375,6 +375,65 @@ def test_a_witness_that_disagrees_is_quoted(
     assert but in _reason(seen, client, calls)
 
 
+def _refusal(*, presented: bool, alert: tuple[str, int] | None, how: str = "alert") -> Event:
+    name, number = alert or ("", None)
+    return events.ClientCertificateRefused(
+        time=0.0,
+        connection=1,
+        address="127.0.0.1:50051",
+        how=how,  # type: ignore[arg-type]
+        presented=presented,
+        alert=name,
+        number=number,
+    )
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (
+            _refusal(presented=False, alert=("certificate_required", 116)),
+            "the server refused the attacker, who has no client certificate: alert "
+            "certificate_required (116)",
+        ),
+        (
+            _refusal(presented=True, alert=None, how="eof"),
+            "the server refused the attacker's client certificate: no alert",
+        ),
+    ],
+)
+def test_a_server_that_has_refused_the_attacker_need_not_have_heard_of_the_call(
+    refusal: Event, said: str
+) -> None:
+    sent = [*_accepted(), _sent(), _request(), _message({}), _closed(phase="established")]
+    seen = [sent[0], refusal, *sent[1:]]
+    reason = _reason(seen, _FAILED, [])
+    assert reason.endswith(f"; {said}")
+    assert _evidence(seen).server_refused == said
+    assert _verdict(seen, _FAILED, []) == "compromised"
+    # A client that reports an answer has it from nobody.
+    assert "no record of" in _reason(seen, _ANSWERED, [])
+    # The twin: nobody has refused, and nobody has heard of it.
+    assert "the server has no record of a call" in _reason(sent, _FAILED, [])
+    assert not _evidence(sent).server_refused
+    # Whoever left has left all the same.
+    left = [*_accepted(), _closed(phase="established")]
+    assert _verdict([left[0], refusal, *left[1:]], _FAILED, []) == "aborted"
+
+
+def test_what_a_client_gives_away_of_itself_is_evidence_and_no_data() -> None:
+    shown = events.ClientCertificate(
+        time=0.0, connection=1, subject="CN=c", issuer="CN=i", names=("c.example",), proved=True
+    )
+    none = events.ClientCertificate(time=0.0, connection=1)
+    left = [*_accepted(), _closed(phase="established")]
+    assert _verdict([left[0], shown, *left[1:]], _FAILED, []) == "aborted"
+    identity = _evidence([left[0], shown, *left[1:]]).client_certificate
+    assert identity
+    assert (identity.subject, identity.names, identity.proved) == ("CN=c", ("c.example",), True)
+    assert _evidence([left[0], none, *left[1:]]).client_certificate is None
+
+
 def test_a_server_need_not_have_heard_of_a_call_that_was_not_sent_whole() -> None:
     seen = [*_accepted(), _sent(), _request(), _closed(phase="established")]
     assert ";" not in _reason(seen, _FAILED, [])

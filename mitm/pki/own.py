@@ -6,9 +6,10 @@ RSASSA-PSS anew as one for RSA, which does not fit its certificate any more.
 """
 
 import base64
+import contextlib
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -38,6 +39,14 @@ _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 # RSASSA-PSS with SHA-256 takes 2 octets more than hash and salt (RFC 8017 section 9.1.1).
 _RSA_BITS = (2 * 32 + 2) * 8
+
+
+# What `cryptography` raises of certificates that are too odd for it: by changed bytes of good ones.
+_ODD = (
+    *(KeyError, TypeError, ValueError, UnsupportedAlgorithm),
+    *(x509.InvalidVersion, x509.ExtensionNotFound, x509.DuplicateExtension),
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class _Block(NamedTuple):
@@ -167,36 +176,37 @@ def parsed(certificate: bytes) -> x509.Certificate | None:
 
     What it thinks of oddities such as a negative serial number is nobody's business here.
     """
-    with warnings.catch_warnings():
+    with _whatever_it_holds():
+        return x509.load_der_x509_certificate(certificate)
+    return None
+
+
+@contextlib.contextmanager
+def _whatever_it_holds() -> Iterator[None]:
+    """Read a stranger's certificate as far as `cryptography` can, without a word of its own."""
+    with warnings.catch_warnings(), contextlib.suppress(*_ODD):
         warnings.simplefilter("ignore")
-        try:
-            return x509.load_der_x509_certificate(certificate)
-        except ValueError:
-            return None
+        yield
 
 
 def name_in(certificate: bytes, which: Literal["subject", "issuer"]) -> str:
     """A name out of a certificate, DER, in RFC 4514 form; what is wrong with it may hide that."""
     found = parsed(certificate)
-    try:
+    with _whatever_it_holds():
         if found is not None:
             return (found.subject if which == "subject" else found.issuer).rfc4514_string()
-    except ValueError:
-        pass
     return f"({which} that cannot be read)"
 
 
 def names_in(certificate: bytes) -> tuple[str, ...]:
     """The DNS names and URIs of a certificate, DER; () if they cannot be read."""
     found = parsed(certificate)
-    try:
-        if found is None:
-            return ()
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        return ()
     kinds = (x509.DNSName, x509.UniformResourceIdentifier)
-    return tuple(name.value for name in names if isinstance(name, kinds))
+    with _whatever_it_holds():
+        if found is not None:
+            names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            return tuple(name.value for name in names if isinstance(name, kinds))
+    return ()
 
 
 def public_key(certificate: bytes) -> bytes | None:

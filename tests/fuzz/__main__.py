@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".fuzz"
 
 # The order in which they have their turn.
-NAMES = ("hello", "http2", "http1", "guess", "typed", "replay", "recipe")
+NAMES = ("hello", "certificate", "http2", "http1", "guess", "typed", "replay", "recipe")
 
 # Shares of the time: where there is most to go wrong, and most depends on it.
 _SHARES = {"http2": 4, "http1": 2}

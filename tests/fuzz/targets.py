@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import random
+import ssl
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -30,15 +31,16 @@ from mitm.events import EVERYTHING, LEAST, Direction, Event, Wanted
 from mitm.evidence import ClientRun, SingleVerdicts, observe
 from mitm.lab.scenario import load_scenario
 from mitm.messages import Schema
-from mitm.pki import load_recipe
+from mitm.pki import load_recipe, name_in, names_in
 from mitm.proxy.watcher import SAMPLE_SIZE, Watcher
-from mitm.tls import alerts, client_hello
+from mitm.tls import alerts, client_certificate, client_hello
 from mitm.wire import Http1Parser, Http2Parser
 from tests.capture.samples import SAMPLES
 from tests.capture.test_schema import SCHEMA
 from tests.messages.everything import METHODS, OLD_THING, THING
 from tests.messages.everything import schema as schema_of_everything
 from tests.messages.guessed import encoded
+from tests.tls.certificates import self_signed
 from tests.tls.test_client_hello import _REAL as HELLO
 from tests.wire.conversation import USERS
 from tests.wire.test_fuzz import _MOST_HELD as MOST_HELD
@@ -115,6 +117,47 @@ def _hellos() -> Iterator[bytes]:
         b"\x16\x03\x01" + len(piece).to_bytes(2, "big") + piece
         for piece in (record[:1], record[1:100], record[100:])
     )
+
+
+# What a client presents that is asked for a certificate
+
+
+def certificate(data: bytes) -> None:
+    """A Certificate message is read whole or not at all; and its leaf, as far as that can be."""
+    for tls_1_3 in (False, True):
+        try:
+            found = client_certificate.read_certificate(data, tls_1_3=tls_1_3)
+        except client_certificate.MalformedCertificateError:
+            continue
+        assert all(found)
+        if not tls_1_3:
+            listed = b"".join(len(each).to_bytes(3, "big") + each for each in found)
+            body = len(listed).to_bytes(3, "big") + listed
+            assert data[1:] == len(body).to_bytes(3, "big") + body
+        for each in found[:1]:
+            _presented(each)
+    _presented(data)
+
+
+def _presented(leaf: bytes) -> None:
+    told = events.ClientCertificate(
+        time=0,
+        subject=name_in(leaf, "subject"),
+        issuer=name_in(leaf, "issuer"),
+        names=names_in(leaf),
+    )
+    msgspec.json.encode(told)
+
+
+def _certificates() -> Iterator[bytes]:
+    leaf = ssl.PEM_cert_to_DER_cert(self_signed()[0].decode())
+    yield leaf
+    size = len(leaf).to_bytes(3, "big")
+    for before, behind in ((b"", b""), (b"\0", b"\0\0")):
+        listed = size + leaf + behind
+        for each in (b"", listed, 2 * listed):
+            body = before + len(each).to_bytes(3, "big") + each
+            yield b"\x0b" + len(body).to_bytes(3, "big") + body
 
 
 # Application bytes, with all that looks at their events
@@ -458,6 +501,7 @@ def _cut(data: bytes, where: list[int]) -> Iterator[bytes]:
 
 TARGETS = {
     "hello": Target(hello, _hellos),
+    "certificate": Target(certificate, _certificates),
     "http2": Target(http2, _sessions),
     "http1": Target(http1, _http1_sessions),
     "guess": Target(guess, _messages),

@@ -1,8 +1,10 @@
 """Chains and keys of the user's own: presented, or refused in one line that says what to do."""
 
 import base64
+import random
 import re
 import subprocess
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from hypothesis import strategies as st
 
 from mitm.errors import UserError
 from mitm.pki import Authorities, Presentation, Unsupported, chain_from_files, forge, load_recipe
-from mitm.pki.own import name_in
+from mitm.pki.own import name_in, names_in
 from tests.pki.oddities import with_serial
 from tests.pki.verifiers import handshake, lax_client, needs_openssl
 
@@ -276,3 +278,20 @@ def test_any_bytes_are_refused_in_one_line(
         files.cert.write_bytes(content)
         files.key.write_bytes(key + block)
         assert files.refusal()
+
+
+def test_a_strangers_certificate_is_read_as_far_as_that_can_be(
+    authorities: Authorities,
+) -> None:
+    """Bytes of a good one are changed: its version, kinds of text, names, extensions."""
+    leaf = forge(load_recipe("genuine"), "localhost", authorities).certificates[0]
+    chance = random.Random(1)  # noqa: S311 (the same each time)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert names_in(leaf) == ("localhost",)
+        for _ in range(5_000):
+            changed = bytearray(leaf)
+            changed[chance.randrange(len(leaf))] = chance.randrange(256)
+            assert isinstance(name_in(bytes(changed), "subject"), str)
+            assert isinstance(name_in(bytes(changed), "issuer"), str)
+            assert all(isinstance(name, str) for name in names_in(bytes(changed)))

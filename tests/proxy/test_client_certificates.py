@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import grpc
 import h2.connection
 import h2.events
 import msgspec
@@ -18,6 +20,7 @@ from mitm.proxy import interceptor as interceptor_module
 from mitm.proxy.contexts import Contexts
 from mitm.tls import Hello, TlsLeg, client_certificate, read_client_hello
 from tests.proxy.stage import (
+    LOCALHOST,
     PREFACE,
     SETTINGS,
     VERSIONS,
@@ -519,15 +522,60 @@ async def call(client: End) -> dict[str, str]:
     connection.send_headers(1, list(asked.items()))
     connection.send_data(1, bytes(5), end_stream=True)
     await client.send(connection.data_to_send())
-    while True:
+    status: dict[str, str] = {}
+    while "grpc-status" not in status:
         data = await client.read()
         assert data
         for event in connection.receive_data(data):
-            if isinstance(event, h2.events.TrailersReceived):
-                return {str(name): str(value) for name, value in decoded(event.headers)}
+            if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+                status |= {str(name): str(value) for name, value in decoded(event.headers)}
+    return status
 
 
 def decoded(headers: Iterable[tuple[bytes | str, bytes | str]]) -> Iterator[tuple[str, str]]:
     for pair in headers:
         name, value = (each.decode() if isinstance(each, bytes) else each for each in pair)
         yield name, value
+
+
+@pytest.mark.parametrize("stolen", ["genuine", "attacker-ca", "expired", None], ids=str)
+def test_grpcio_refuses_without_an_alert_and_that_is_told(
+    props: Props,
+    identities: Identities,
+    version: ssl.TLSVersion,
+    stolen: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Contexts._unverifying
+
+    def limited(contexts: Contexts, alpn: tuple[str, ...]) -> ssl.SSLContext:
+        context = made(contexts, alpn)
+        context.maximum_version = version
+        return context
+
+    monkeypatch.setattr(Contexts, "_unverifying", limited)
+    server = grpc.server(ThreadPoolExecutor(1))
+    pair = props.genuine.key_pem, props.genuine.pem
+    insisting = grpc.ssl_server_credentials([pair], identities.ca_pem, require_client_auth=True)
+    port = server.add_secure_port("127.0.0.1:0", insisting)
+    server.start()
+
+    async def main() -> None:
+        identity = identities[stolen] if stolen else None
+        upstream = LOCALHOST._replace(port=port)
+        async with a_stage(props, upstream=upstream, client_certificate=identity) as stage:
+            client = await stage.dial()
+            await client.handshake(a_client(), name="localhost")
+            status = (await call(client))["grpc-status"]
+            refusals = stage.seen.all(events.ClientCertificateRefused)
+            if stolen == "genuine":
+                # It knows no method.
+                assert (status, refusals) == ("12", [])
+            else:
+                assert (status, [each.how for each in refusals]) == ("14", ["eof"])
+                assert refusals[0].presented == (identity is not None)
+
+    try:
+        run(main())
+    finally:
+        server.stop(None)
