@@ -96,11 +96,13 @@ class Renewed(Event, frozen=True, tag="renewed"):
     Attributes:
         server: which, by its name in the cast.
         sha256: fingerprint of the new leaf, in hexadecimal.
-        calls_lost: how many of the calls that were open meanwhile have failed.
+        calls_kept: how many calls were open meanwhile and have gone on.
+        calls_lost: how many were open and have failed.
     """
 
     server: str
     sha256: str
+    calls_kept: int = 0
     calls_lost: int = 0
 
 

@@ -167,6 +167,7 @@ class EventPrinter:
 
 
 def _renewal(event: events.Renewed) -> str:
+    said = f"{event.server} has its next certificate, while it runs"
     if event.calls_lost:
-        return f"{event.server} has its next certificate, and a call that was open has broken"
-    return f"{event.server} has its next certificate, while it runs; a call that was open goes on"
+        return f"{said}; a call that was open has broken"
+    return f"{said}; a call that was open goes on" if event.calls_kept else said

@@ -110,8 +110,7 @@ def _overview(folders: Sequence[Path]) -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column()
     grid.add_row(Text("Scenarios", style="bold"), "mitm-demo list scenarios")
-    for scenario in _in_order():
-        grid.add_row(f"  {scenario.name}", scenario.title)
+    grid.add_row("", "  ".join(scenario.name for scenario in _in_order()))
     grid.add_row(
         Text("Certificates", style="bold"), "mitm-demo list certs | attacks | offers | ways"
     )

@@ -96,13 +96,16 @@ class InterceptorRole(_Role, frozen=True, tag="interceptor"):
     """An attacker between two others: an interceptor of `mitm.proxy`.
 
     Attributes:
-        certificate: the recipe that it presents; "" if it has stolen what it presents.
+        certificate: the recipe that it presents; "" if it has stolen it, or was issued one.
+        issued_by: a CA of the cast that has signed for it, for the server's name and a key of its
+            own; "" for none.
         steals: members whose certificate and key it holds: a server's to present it, a client's
             to present that to the server.
         rewrite: rules by which it changes what passes, as of `proxy --rewrite`.
     """
 
     certificate: str = ""
+    issued_by: str = ""
     steals: tuple[str, ...] = ()
     rewrite: tuple[str, ...] = ()
 
@@ -112,6 +115,8 @@ class InterceptorRole(_Role, frozen=True, tag="interceptor"):
         said = []
         if self.certificate:
             said.append(f"presents the certificate {self.certificate!r}")
+        if self.issued_by:
+            said.append(f"has a certificate for the server's name, issued by the {self.issued_by}")
         if self.steals:
             said.append(f"has stolen the key of the {' and the '.join(self.steals)}")
         said += [f"changes what passes: {rule}" for rule in self.rewrite]

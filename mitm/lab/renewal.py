@@ -1,13 +1,9 @@
-"""A server's next certificate, and a call that is open while it comes into use."""
+"""A call that is open while its server's next certificate comes into use."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from mitm import pki
 from mitm.address import LOCALHOST, Address
@@ -16,32 +12,6 @@ _METHOD = "/users.v1.UserService/Chat"
 
 # Seconds that the server has to take a call, or to answer it.
 _SECONDS = 10.0
-
-
-def renewed(chain: pki.Chain, name: str, authority: pki.Authority) -> pki.Chain:
-    """The next certificate for the same key, as a CA makes it of a request.
-
-    Args:
-        chain: the present one.
-        name: DNS name that the certificate is to have.
-        authority: who signs.
-    """
-    key = load_pem_private_key(chain.key_pem, password=None)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    names = x509.SubjectAlternativeName([x509.DNSName(name)])
-    request = (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(subject)
-        .add_extension(names, critical=False)
-        .sign(key, hashes.SHA256())  # type: ignore[arg-type]
-    )
-    leaf = authority.issue(request)
-    return msgspec.structs.replace(
-        chain,
-        certificates=(leaf.public_bytes(Encoding.DER),),
-        subjects=(leaf.subject.rfc4514_string(),),
-        issuer=leaf.issuer.rfc4514_string(),
-    )
 
 
 class OpenCall:

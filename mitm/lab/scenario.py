@@ -11,7 +11,7 @@ from mitm.errors import UserError
 from mitm.events import Leg as LegKind
 from mitm.events import Member, ScriptedLeg
 from mitm.lab import cast
-from mitm.lab.cast import ClientRole, IngressRole, InterceptorRole, Role, ServerRole
+from mitm.lab.cast import AuthorityRole, ClientRole, IngressRole, InterceptorRole, Role, ServerRole
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.verdict import GENUINE_VERDICTS, INTERCEPTED_VERDICTS, Verdict
@@ -170,12 +170,13 @@ def _mistakes(scenario: Scenario) -> Iterator[str]:
             for victim in role.steals:
                 if not isinstance(roles.get(victim), ClientRole | ServerRole):
                     yield f"cast[{number}].steals: {victim!r} is no client or server of the cast"
-            if bool(role.certificate) == any(
-                isinstance(roles.get(victim), ServerRole) for victim in role.steals
-            ):
+            if role.issued_by and not isinstance(roles.get(role.issued_by), AuthorityRole):
+                yield f"cast[{number}].issued_by: {role.issued_by!r} is no CA of the cast"
+            stolen = any(isinstance(roles.get(victim), ServerRole) for victim in role.steals)
+            if [bool(role.certificate), bool(role.issued_by), stolen].count(True) != 1:
                 yield (
                     f"cast[{number}].certificate: an interceptor presents either a certificate of "
-                    "its own or one that it has stolen from a server"
+                    "its own, or one that it was issued, or one that it has stolen from a server"
                 )
     controls = set()
     for number, leg in enumerate(scenario.legs):

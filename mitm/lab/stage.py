@@ -14,12 +14,14 @@ from mitm.address import LOCALHOST, Address
 from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
 from mitm.events import Renewed
-from mitm.lab.cast import ClientRole, IngressRole, InterceptorRole, Role, ServerRole
+from mitm.lab.cast import AuthorityRole, ClientRole, IngressRole, InterceptorRole, Role, ServerRole
+from mitm.lab.ingress import running_ingress
+from mitm.lab.issued import issued, new_key
 from mitm.lab.policies import Trust
-from mitm.lab.renewal import open_call, renewed
+from mitm.lab.renewal import open_call
 from mitm.lab.server import RunningServer, running_server
 from mitm.messages import Schema
-from mitm.pki.authority import Purpose
+from mitm.pki.authority import AuthorityName, Purpose
 from mitm.surroundings import TrustStore
 
 
@@ -45,6 +47,7 @@ class Stage:
         self._chains: dict[str, pki.Chain] = {}
         self._next: dict[str, pki.Chain] = {}
         self._presented: dict[str, pki.Presentation] = {}
+        self._signs: dict[str, AuthorityName] = {}
         self._stores: dict[str, TrustStore] = {}
 
     @classmethod
@@ -63,6 +66,8 @@ class Stage:
                 if isinstance(role, ClientRole) and role.certificate:
                     chain = stage._forged(role.certificate, role.identity, "client")
                     stage._write_pair(role.name, chain)
+                elif isinstance(role, AuthorityRole):
+                    stage._signs[role.name] = role.authority
                 elif isinstance(role, ServerRole):
                     await stage._start(role, running)
             yield stage
@@ -71,7 +76,9 @@ class Stage:
         cert = key = client_ca = None
         if role.mode != "plaintext":
             chain = self._forged(role.certificate, LOCALHOST)
-            self._next[role.name] = renewed(chain, LOCALHOST, self.authorities.lab)
+            self._next[role.name] = issued(
+                "renewed", LOCALHOST, chain.key_pem, self.authorities.lab
+            )
             cert, key = self._write_pair(role.name, chain)
         if role.mode == "mutual-tls":
             client_ca = self._directory / f"{len(self._chains)}-clients.pem"
@@ -119,11 +126,15 @@ class Stage:
         """
         if attacker.name not in self._presented:
             stolen = [self._chains[name] for name in attacker.steals if name in self.servers]
-            self._presented[attacker.name] = (
-                pki.Presentation(stolen[0])
-                if stolen
-                else self.present(pki.load_recipe(attacker.certificate))
-            )
+            if stolen:
+                presented = pki.Presentation(stolen[0])
+            elif attacker.issued_by:
+                authority = self.authorities[self._signs[attacker.issued_by]]
+                chain = issued("misissued", LOCALHOST, new_key(), authority)
+                presented = pki.Presentation(chain)
+            else:
+                presented = self.present(pki.load_recipe(attacker.certificate))
+            self._presented[attacker.name] = presented
         return self._presented[attacker.name]
 
     def stolen_from_client(self, attacker: InterceptorRole) -> pki.Chain | None:
@@ -149,7 +160,20 @@ class Stage:
         """
         if ingress is None:
             return of
-        raise NotImplementedError
+        if ingress.name not in self._chains:
+            self._write_pair(ingress.name, self._forged("genuine", LOCALHOST))
+        cert, key = self._pair(ingress.name)
+        ca = self._directory / "lab-ca.pem"
+        pki.write_private(ca, self.authorities.lab.pem)
+        return await running.enter_async_context(
+            running_ingress(
+                cert,
+                key,
+                Address(LOCALHOST, of.port),
+                last_hop=ca if ingress.last_hop == "verified" else ingress.last_hop,
+                client_certificates=ingress.client_certificates or None,
+            )
+        )
 
     def trust(self, client: ClientRole, server: str, anchor_pem: bytes) -> Trust:
         """Write what a client is given.
@@ -179,17 +203,31 @@ class Stage:
     async def renew(self, server: str) -> Renewed:
         """Give a server its next certificate, while it runs and a call to it is open.
 
+        Of a server whose certificate has expired there is nobody who could have one.
+
         Returns:
             What has come of it.
         """
         running, chain = self.servers[server], self._next[server]
-        async with open_call(running.address, self._first[server]) as call:
+        kept = lost = 0
+        async with AsyncExitStack() as calls:
+            call = None
+            if self._chains[server].is_valid_at(datetime.now(UTC)):
+                call = await calls.enter_async_context(
+                    open_call(running.address, self._chains[server])
+                )
             cert, _ = self._pair(server)
             pki.write_private(cert, chain.pem)
             self._chains[server] = chain
-            answered = await call.is_answered()
+            if call:
+                kept = int(await call.is_answered())
+                lost = 1 - kept
         # It was ours, and is no client's.
         running.take_calls()
         return Renewed(
-            time=time.time(), server=server, sha256=chain.sha256, calls_lost=int(not answered)
+            time=time.time(),
+            server=server,
+            sha256=chain.sha256,
+            calls_kept=kept,
+            calls_lost=lost,
         )

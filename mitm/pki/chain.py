@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -77,6 +78,11 @@ class Chain(msgspec.Struct, frozen=True):
             certificates=(*self.certificates, *(a.public_bytes(Encoding.DER) for a in anchors)),
             subjects=(*self.subjects, *(a.subject.rfc4514_string() for a in anchors)),
         )
+
+    def is_valid_at(self, when: datetime) -> bool:
+        """Whether a moment, aware of its time zone, lies within the leaf's validity period."""
+        leaf = x509.load_der_x509_certificate(self.certificates[0])
+        return leaf.not_valid_before_utc <= when <= leaf.not_valid_after_utc
 
     @property
     def sha256(self) -> str:

@@ -26,7 +26,7 @@ SAMPLES: list[Event] = [
         point="Encryption without verification protects nothing.",
         fix="Verify.",
     ),
-    events.Renewed(time=AT, server="server", sha256="ab" * 32, calls_lost=1),
+    events.Renewed(time=AT, server="server", sha256="ab" * 32, calls_kept=1, calls_lost=1),
     events.LegStarted(
         time=AT,
         scenario="skip-verify",
