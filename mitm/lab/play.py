@@ -270,6 +270,9 @@ class Playing:
                 on_event=see,
                 tap=self._tap,
                 impersonate=server is None,
+                client_certificate=stage.stolen_from_client(attacker),
+                # With a server, the client is asked as that asks.
+                ask_client=True if server is None else None,
             ) as interceptor,
             AsyncExitStack() as running,
         ):
