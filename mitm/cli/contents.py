@@ -19,6 +19,7 @@ from mitm.cli import report
 from mitm.lab.clients import all_clients
 from mitm.lab.scenario import Scenario, load_scenario, scenarios
 from mitm.masking import plain
+from mitm.pki import load_recipe
 
 _KINDS = {Attack: "attacks", OfferRule: "offers", Way: "ways"}
 
@@ -178,6 +179,8 @@ def _clients(folders: Sequence[Path]) -> Table:
 def print_lesson(name: str) -> None:
     """Print the lesson of a scenario, certificate or attack, or a file to copy into one's tests.
 
+    A scenario may have the name of the certificate that it is about: then both are printed.
+
     Args:
         name: of one that comes with the project, or the path of one's own file.
 
@@ -202,6 +205,8 @@ def print_lesson(name: str) -> None:
         _show_certificate(load(str(path)))
     else:
         _show_scenario(load_scenario(str(path)))
+    if path.parent == content.SCENARIOS and (also := content.to_try().get(path.stem)):
+        _show_certificate(load_recipe(str(also)))
 
 
 def _show_certificate(recipe: Entry | Way) -> None:

@@ -7,8 +7,12 @@ import grpc
 
 from mitm import pki
 from mitm.address import LOCALHOST, Address
+from mitm.errors import UserError
 
 _METHOD = "/users.v1.UserService/Chat"
+
+# The server is on this machine, whatever proxy is named in the environment.
+_STRAIGHT = (("grpc.enable_http_proxy", 0),)
 
 # Seconds that the server has to take a call, or to answer it.
 _SECONDS = 10.0
@@ -49,11 +53,14 @@ async def open_call(server: Address, chain: pki.Chain) -> AsyncIterator[OpenCall
         chain: its certificate, which is all that is trusted.
 
     Raises:
-        grpc.aio.AioRpcError: the server does not answer.
+        UserError: the server does not answer.
     """
     credentials = grpc.ssl_channel_credentials(root_certificates=chain.leaf_pem)
     target = str(Address(LOCALHOST, server.port))
-    async with grpc.aio.secure_channel(target, credentials) as channel:
+    async with grpc.aio.secure_channel(target, credentials, _STRAIGHT) as channel:
         call = OpenCall(channel.stream_stream(_METHOD)(timeout=_SECONDS))
-        await call.begin()
+        try:
+            await call.begin()
+        except grpc.aio.AioRpcError as error:
+            raise UserError(f"the server at {server} takes no call: {error.code().name}") from None
         yield call

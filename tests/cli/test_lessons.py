@@ -22,8 +22,7 @@ def test_list_fits_a_screen_and_says_how_to_see_more() -> None:
     lines = result.out.splitlines()
     assert len(lines) < 24
     assert max(map(len, lines)) <= 80
-    for name in (*scenarios(), *clients()):
-        assert f" {name} " in result.out
+    assert {*scenarios(), *clients()} <= {*result.out.split()}
     for more in (
         "list scenarios",
         "list certs",
@@ -77,7 +76,7 @@ def test_list_shows_one_kind_if_asked_to() -> None:
     listed = {kind: mitm_demo("list", kind).out for kind in KINDS}
     names = {
         "scenarios": "skip-verify",
-        "certs": "wrong-host",
+        "certs": "wrong-san",
         "attacks": "second-connection",
         "offers": "no-sni",
         "ways": "no-certificate",
@@ -121,6 +120,15 @@ def test_show_prints_the_lesson(name: str) -> None:
     )
     assert title.strip("\"'") in result.out
     assert len(result.out) > 400
+
+
+def test_a_scenario_and_the_certificate_that_it_is_about_are_shown_together() -> None:
+    both = {*scenarios()} & {*content.markdown_files(content.CERTS)}
+    assert "expired" in both
+    for name in both:
+        out = mitm_demo("show", name).out
+        assert "Expected: client ──▶" in out
+        assert "A correct client: " in out
 
 
 def test_show_reads_a_scenario_file_of_ones_own(tmp_path: Path) -> None:
