@@ -19,6 +19,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -27,6 +28,7 @@ from urllib.parse import unquote
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
+from cryptography import x509
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proto"))
 
@@ -102,6 +104,21 @@ OPTIONAL = {
 }
 
 
+@lru_cache(maxsize=64)
+def names_in(pem: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """DNS names and URIs of a certificate.
+
+    They are read here, of the certificate itself: what a library tells of them need not be whole.
+    """
+    extensions = x509.load_pem_x509_certificate(pem).extensions
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return (), ()
+    dns = names.get_values_for_type(x509.DNSName)
+    return tuple(dns), tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
+
+
 class Client(NamedTuple):
     """Who calls. It is asked beforehand: once a call is cancelled, grpcio crashes on the question.
 
@@ -121,12 +138,10 @@ class Client(NamedTuple):
 
         Its common name is no name of it: RFC 9525 section 2.
         """
-        proved = context.auth_context()
-        return cls(
-            address_of(context.peer()),
-            tuple(each.decode(errors="replace") for each in proved.get("peer_dns", ())),
-            tuple(each.decode(errors="replace") for each in proved.get("peer_uri", ())),
-        )
+        found = context.auth_context().get("x509_pem_cert", ())
+        pem = next(iter(found), b"")
+        dns, uris = names_in(pem) if pem else ((), ())
+        return cls(address_of(context.peer()), dns, uris)
 
     @property
     def identity(self) -> str:

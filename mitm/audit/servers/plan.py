@@ -55,7 +55,8 @@ class Planner:
     def __init__(self, target: Target, given: Credentials) -> None:
         self._target = target
         self._given = given
-        names = given.identity.under_test
+        # A CA that nobody trusts is constrained to these, and nothing else is to be wrong with it.
+        names = [*given.identity.under_test, NOBODY]
         authority = given.authority or imitation_of_the_ca(given)
         self._authorities = pki.Authorities(names, authority)
         # What others copy is the certificate that there really is.
