@@ -9,10 +9,9 @@ from mitm import pki
 from mitm.address import Address
 from mitm.audit.listener import Upstream
 from mitm.errors import UserError
-from mitm.proxy.ending import refused
 from mitm.proxy.greeting import FIRST_WORD_SECONDS
 from mitm.tls import alert_in
-from mitm.tls.client_certificate import on_request
+from mitm.tls.client_certificate import on_request, refused
 from mitm.wire.http2 import PREFACE
 
 # Seconds for the connection and the TLS handshake.

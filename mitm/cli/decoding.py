@@ -1,5 +1,6 @@
 """How a command is told what the messages that pass are made of."""
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -55,11 +56,14 @@ class Descriptors(NamedTuple):
     descriptor_sets: tuple[Path, ...]
     reflection: bool
 
-    def schema(self, upstream: Address | None) -> Schema:
+    def schema(
+        self, upstream: Address | None, present: Callable[[ssl.SSLContext], None] | None = None
+    ) -> Schema:
         """All of it, and the lab's own service; what is missing is told in a line on stderr.
 
         Args:
             upstream: the server to ask, if it is to be asked; None if it is not known yet.
+            present: has TLS present a client certificate to it; None for none.
 
         Raises:
             UserError: a file cannot be used at all, or there is nobody to ask.
@@ -74,18 +78,20 @@ class Descriptors(NamedTuple):
         if self.reflection:
             if upstream is None:
                 raise UserError("--reflection needs to know whom to ask: add --upstream HOST:PORT")
-            self._reflect(upstream, schema)
+            self._reflect(upstream, schema, present)
         for reason in schema.unusable:
             tell(f"descriptors left out: {reason}; messages of its types are guessed")
         schema.add(load_descriptor_set(content.PROTO / "users.binpb"), "descriptors")
         return schema
 
     @staticmethod
-    def _reflect(upstream: Address, schema: Schema) -> None:
+    def _reflect(
+        upstream: Address, schema: Schema, present: Callable[[ssl.SSLContext], None] | None
+    ) -> None:
         # It brings the h2 library, which nobody else needs here.
         from mitm.descriptors.reflection import reflect
 
         try:
-            schema.add(in_loop(reflect(upstream)), "reflection")
+            schema.add(in_loop(reflect(upstream, present)), "reflection")
         except UserError as error:
             tell(f"--reflection: {error}; messages are guessed where nothing else is known")

@@ -1,5 +1,6 @@
 """How a command is told what to present to a server that asks for a client certificate."""
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ def own_identity(cert: Path | None, key: Path | None) -> pki.Chain | None:
         cert, key: its files.
 
     Raises:
-        UserError: one file is missing, cannot be read, or they do not fit.
+        UserError: one file is missing, cannot be read, or they do not fit; or OpenSSL refuses them.
     """
     if cert is None and key is None:
         return None
@@ -39,4 +40,9 @@ def own_identity(cert: Path | None, key: Path | None) -> pki.Chain | None:
         raise UserError(
             "--client-cert and --client-key go together: a certificate and the key to it, PEM"
         )
-    return pki.chain_from_files(cert, key)
+    chain = pki.chain_from_files(cert, key)
+    try:
+        pki.load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), chain)
+    except pki.Unsupported as error:
+        raise UserError(f"--client-cert {cert}: {error}") from None
+    return chain

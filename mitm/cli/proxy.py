@@ -138,7 +138,8 @@ def proxy(
         raise UserError("--authority signs what is made here: with --key there is nothing to sign")
     cert = cert or ("genuine" if authority else "attacker-ca")
     choose = _choice(cert, key, where, (authority, authority_key))
-    schema = Descriptors(**descriptors).schema(where.upstream)
+    present = partial(pki.load_chain, chain=identity) if identity else None
+    schema = Descriptors(**descriptors).schema(where.upstream, present)
     rules = Rules(rewrites, schema)
     attack = Attack(rules, impersonate, upstream_tls, identity, ask_client or None)
     accepted = not key and pki.load_recipe(cert).expect == "accept"

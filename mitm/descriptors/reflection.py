@@ -6,6 +6,7 @@ so the two calls that this takes are spoken here, with the h2 library.
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import NamedTuple
 
 import h2.config
@@ -19,6 +20,8 @@ from mitm.address import Address
 from mitm.errors import UserError, explain
 from mitm.messages.status import percent_decoded, status_name
 from mitm.messages.wire_format import BYTES, MalformedError, fields, of_bytes
+from mitm.tls import alert_in
+from mitm.tls.client_certificate import on_request, refused
 from mitm.wire.frames import ProtocolError
 from mitm.wire.grpc import Budget, MessageReader
 
@@ -68,18 +71,27 @@ class _NoAnswerError(Exception):
         self.status = status
 
 
-async def reflect(address: Address) -> FileDescriptorSet:
+async def reflect(
+    address: Address, present: Callable[[ssl.SSLContext], None] | None = None
+) -> FileDescriptorSet:
     """Ask a server, over TLS or in plaintext, for the descriptors of all its services.
 
     Args:
         address: the server; whatever certificate it shows is taken.
+        present: has the TLS present a client certificate to a server that asks; None for none.
 
     Raises:
         UserError: it did not tell; the text says why.
     """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    if present:
+        present(context)
     try:
         async with asyncio.timeout(REFLECTION_SECONDS):
-            files = await _reflect(address)
+            files = await _reflect(address, context, presented=present is not None)
     except TimeoutError:
         raise UserError(
             f"{address} has not told its services within {REFLECTION_SECONDS:g} s"
@@ -96,27 +108,39 @@ async def reflect(address: Address) -> FileDescriptorSet:
     return files
 
 
-async def _reflect(address: Address) -> FileDescriptorSet:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
+async def _reflect(
+    address: Address, context: ssl.SSLContext, *, presented: bool
+) -> FileDescriptorSet:
+    asked: list[bool] = []
+    on_request(context, lambda: asked.append(True))
     try:
         reader, writer = await asyncio.open_connection(
             *address, ssl=context, ssl_handshake_timeout=TLS_SECONDS
         )
-    except (ssl.SSLError, ConnectionResetError, ConnectionAbortedError):
+    except (ssl.SSLError, ConnectionResetError, ConnectionAbortedError) as error:
+        if asked:
+            raise _NoAnswerError(refused(alert_in(error), presented=presented)) from None
         reader, writer = await asyncio.open_connection(*address)
+    server = _Server(reader, writer, address)
     try:
-        server = _Server(reader, writer, address)
-        try:
-            return await _all_files(server, _METHODS[0])
-        except _NoAnswerError as error:
-            if error.status != _UNIMPLEMENTED:
-                raise
-        return await _all_files(server, _METHODS[1])
+        return await _files_of(server)
+    except (OSError, _NoAnswerError) as error:
+        if not asked or server.has_spoken:
+            raise
+        alert = alert_in(error) if isinstance(error, OSError) else None
+        raise _NoAnswerError(refused(alert, presented=presented)) from None
     finally:
         writer.transport.abort()
+
+
+async def _files_of(server: "_Server") -> FileDescriptorSet:
+    """Ask by the one version of the service, or else by the other."""
+    try:
+        return await _all_files(server, _METHODS[0])
+    except _NoAnswerError as error:
+        if error.status != _UNIMPLEMENTED:
+            raise
+    return await _all_files(server, _METHODS[1])
 
 
 async def _all_files(server: "_Server", method: str) -> FileDescriptorSet:
@@ -198,7 +222,11 @@ def _all_bytes(data: bytes, number: int) -> list[bytes]:
 
 
 class _Server:
-    """A connection to the server, with one call at a time."""
+    """A connection to the server, with one call at a time.
+
+    Attributes:
+        has_spoken: whether it has said anything.
+    """
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: Address
@@ -210,6 +238,7 @@ class _Server:
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
         self._h2.initiate_connection()
         self._stream = 0
+        self.has_spoken = False
         self._messages = MessageReader(Budget())
         self._answers: list[bytes] = []
 
@@ -241,6 +270,7 @@ class _Server:
             received = await self._reader.read(_READ_SIZE)
             if not received:
                 raise _NoAnswerError("it has closed the connection")
+            self.has_spoken = True
             for event in self._h2.receive_data(received):
                 self._see(event)
         try:

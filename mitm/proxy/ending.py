@@ -13,7 +13,6 @@ from mitm.events import Direction, Event, Party
 
 if TYPE_CHECKING:
     from mitm.proxy.peer import Peer
-    from mitm.tls import ReceivedAlert
 
 End = Literal["alert", "close-notify", "eof", "reset", "error"]
 """How a peer can end its direction."""
@@ -59,21 +58,6 @@ def unreachable(client: "Peer", address: Address, reason: str, emit: Emit) -> En
     if client.was_reset:
         return EndError("client", "reset")
     return EndError("attacker", "error", f"the server was not reached: {reason}")
-
-
-def refused(alert: "ReceivedAlert | None", *, presented: bool) -> str:
-    """What to do about a server that asks for a client certificate, and has refused.
-
-    Args:
-        alert: by which it has; None for none.
-        presented: whether it was given one.
-    """
-    if not presented:
-        return (
-            "the server asks for a client certificate: add --client-cert FILE and --client-key FILE"
-        )
-    how = f"alert {alert.name} ({alert.number})" if alert else "no alert"
-    return f"the server refused the client certificate: {how}"
 
 
 def so_far(received: bytes | bytearray) -> str:

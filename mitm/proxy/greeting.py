@@ -23,11 +23,12 @@ from typing import Literal, NoReturn
 from mitm import events, pki
 from mitm.proxy.arrival import REFUSAL_SECONDS, Arrived
 from mitm.proxy.contexts import preferred_alpn
-from mitm.proxy.ending import Emit, EndError, end_of, refused, unreachable
+from mitm.proxy.ending import Emit, EndError, end_of, unreachable
 from mitm.proxy.interception import Interception
 from mitm.proxy.peer import Peer
 from mitm.proxy.stream import READ_SIZE
 from mitm.tls import AlertReader, Hello, TlsLeg, tls_record
+from mitm.tls.client_certificate import refused
 from mitm.wire.http2 import PREFACE, PROTOCOLS
 
 # Seconds. nginx gives a client 60 s for its TLS handshake, Envoy 15 s for transport sockets. On one

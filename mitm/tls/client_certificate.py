@@ -11,6 +11,10 @@ import contextlib
 import ssl
 import tempfile
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mitm.tls.leg import ReceivedAlert
 
 # The callback is given the messages in this direction from the peer.
 _FROM_PEER = "read"
@@ -116,6 +120,21 @@ def _trust(context: ssl.SSLContext, leaf: bytes) -> None:
         file.write(b"-----END TRUSTED CERTIFICATE-----\n")
         file.flush()
         context.load_verify_locations(file.name)
+
+
+def refused(alert: "ReceivedAlert | None", *, presented: bool) -> str:
+    """What is said of a server that asks for a client certificate, and has refused; and what to do.
+
+    Args:
+        alert: by which it has; None for none.
+        presented: whether it was given one.
+    """
+    if not presented:
+        return (
+            "the server asks for a client certificate: add --client-cert FILE and --client-key FILE"
+        )
+    how = f"alert {alert.name} ({alert.number})" if alert else "no alert"
+    return f"the server refused the client certificate: {how}"
 
 
 def read_certificate(message: bytes, *, tls_1_3: bool) -> tuple[bytes, ...]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import grpc
@@ -216,6 +217,24 @@ def _refusal(address: Address) -> str:
     assert "\n" not in str(refusal.value)
     assert str(address) in str(refusal.value)
     return str(refusal.value)
+
+
+def test_a_server_that_insists_on_a_client_certificate_is_given_one_or_said_to() -> None:
+    authorities = pki.Authorities(["localhost", "client.example"])
+    chain = pki.forge(pki.load_recipe("genuine"), "localhost", authorities)
+    own, others = (
+        pki.forge(pki.load_recipe(recipe), "client.example", authorities, purpose="client")
+        for recipe in ("genuine", "attacker-ca")
+    )
+    insisting = grpc.ssl_server_credentials(
+        [(chain.key_pem, chain.pem)], authorities.lab.pem, require_client_auth=True
+    )
+    with _serving(_tells(USERS, together=False), V1, credentials=insisting) as address:
+        assert "add --client-cert FILE and --client-key FILE" in _refusal(address)
+        with pytest.raises(UserError, match="the server refused the client certificate: no alert"):
+            asyncio.run(reflect(address, partial(pki.load_chain, chain=others)))
+        told = asyncio.run(reflect(address, partial(pki.load_chain, chain=own)))
+        assert Schema(told, "reflection").services() == ["users.v1.UserService"]
 
 
 def test_a_server_without_the_service_is_said_to_be_one() -> None:
