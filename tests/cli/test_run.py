@@ -37,6 +37,129 @@ def test_a_scenario_comes_to_the_verdicts_of_the_guide(scenario: str) -> None:
     assert outcome["matched"] is True
 
 
+# The same of those with several clients: each leg's verdict, by the path that it took.
+SEVERAL = {
+    "system-roots-rogue": {
+        "client → server": "connected",
+        "client → attacker → server": "compromised",
+        "client with a CA file → server": "connected",
+        "client with a CA file → attacker → server": "aborted",
+    },
+    "misissued": {
+        "client with a CA file → attacker → server": "compromised",
+        "client with system roots → attacker → server": "compromised",
+        "client with a pin → attacker → server": "aborted",
+        "client with a key pin → attacker → server": "not played",
+    },
+    "pin-rotation": {
+        "client with a pin → server": "failed",
+        "client with a backup pin → server": "connected",
+        "client with a backup pin → attacker → server": "aborted",
+    },
+    "expired": {
+        "client → attacker → server": "aborted",
+        "client → server": "connected",
+        "client of the quick fix → server": "connected",
+        "client of the quick fix → attacker → server": "compromised",
+    },
+    "wrong-host": {
+        "client → attacker → server": "aborted",
+        "client that skips the name → attacker → server": "not played",
+    },
+    "name-override": {
+        "client → attacker → server": "aborted",
+        "client that is told the name → server": "failed",
+        "client that is told the name → attacker → server": "compromised",
+    },
+    "ingress": {
+        "client → ingress → plaintext server": "connected",
+        "client → ingress → attacker → plaintext server": "exposed",
+        "client → careless ingress → server": "connected",
+        "client → careless ingress → attacker → server": "compromised",
+        "client → verifying ingress → server": "connected",
+        "client → verifying ingress → attacker → server": "aborted",
+    },
+    "revoked": {
+        "client with a CA file → attacker → server": "compromised",
+        "client with a pin → attacker → server": "compromised",
+    },
+}
+
+
+@pytest.mark.parametrize("scenario", SEVERAL)
+def test_each_client_of_a_scenario_comes_to_its_verdict(scenario: str) -> None:
+    result = mitm_demo("run", scenario, "--json")
+    assert result.code == 0, result
+    (outcome,) = result.json_lines
+    # Of a path that is gone twice, before a renewal and after it, the last counts.
+    told = {" → ".join(leg["path"]): leg.get("verdict", "not played") for leg in outcome["legs"]}
+    assert SEVERAL[scenario].items() <= told.items()
+    assert {leg["control_held"] for leg in outcome["legs"] if "control_held" in leg} == {True}
+
+
+def test_before_the_renewal_the_pin_has_worked() -> None:
+    (outcome,) = mitm_demo("run", "pin-rotation", "--json").json_lines
+    alone = [leg for leg in outcome["legs"] if leg["path"] == ["client with a pin", "server"]]
+    assert [leg["verdict"] for leg in alone] == ["connected", "failed"]
+    assert [leg.get("renewed") for leg in alone] == [None, "server"]
+
+
+def test_a_renewal_is_told_and_told_again_by_replay(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    told = mitm_demo("run", "pin-rotation", "--events", log).out
+    said = "server has its next certificate, while it runs; a call that was open goes on"
+    assert said in told
+    (renewed,) = (
+        event
+        for line in log.read_bytes().splitlines()
+        if (event := json.loads(line))["event"] == "renewed"
+    )
+    assert renewed["calls_kept"] == 1
+    assert "calls_lost" not in renewed
+    assert mitm_demo("replay", log).out == told
+
+
+def test_a_name_override_of_the_right_name_lets_the_server_in_and_the_attacker_not(
+    tmp_path: Path,
+) -> None:
+    """The twin of `name-override`: it is the name that was wrong, not that there was one."""
+    mine = scenario_file(
+        tmp_path / "mine.md",
+        client="policy: ca-file, server_name: localhost",
+        attacker="certificate: wrong-host",
+        server="mode: tls",
+        intercepted="aborted",
+    )
+    result = mitm_demo("run", mine, "--json")
+    assert result.code == 0, result
+
+
+def test_a_stolen_key_of_another_server_is_of_no_use(tmp_path: Path) -> None:
+    """The twin of `revoked`: it is by that very key that the pin let the thief in."""
+    mine = scenario_file(
+        tmp_path / "mine.md",
+        cast="""
+  - {name: client, program: client, policy: pinned}
+  - {name: attacker, program: interceptor, steals: [another]}
+  - {name: server, program: server}
+  - {name: another, program: server}""",
+        intercepted="aborted",
+    )
+    assert mitm_demo("run", mine).code == 0
+
+
+def test_an_added_root_that_is_not_there_lets_nobody_in(tmp_path: Path) -> None:
+    """The twin of `system-roots-rogue`: the same attacker, and a store with one line less."""
+    mine = scenario_file(
+        tmp_path / "mine.md",
+        client="policy: system-roots",
+        attacker="certificate: system-root",
+        server="mode: tls",
+        intercepted="aborted",
+    )
+    assert mitm_demo("run", mine).code == 0
+
+
 def test_all_scenarios_are_played_in_their_order_and_summed_up() -> None:
     result = mitm_demo("run")
     assert result.code == 0, result.err
