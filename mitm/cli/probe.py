@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from mitm.address import guard, parse
-from mitm.audit import Report, select
+from mitm.audit import Finding, Report, select
 from mitm.audit.reports import Source
 from mitm.audit.servers.credentials import Credentials, credentials_from_files
+from mitm.audit.servers.judge import CONTROL
 from mitm.audit.servers.probe import JOBS, run_probe
 from mitm.audit.servers.target import HEALTH, Target
 from mitm.audit.servers.way import with_own_ways
@@ -169,6 +170,7 @@ def probe(
     target = Target(
         address,
         server_name or address.host,
+        server_name or str(address),
         method,
         request,
         tuple(map(_metadata, metadata)),
@@ -176,8 +178,16 @@ def probe(
         timeout,
     )
     reporting.prepare({})
-    _tell_of_the_key(given, client_ca_key)
-    with progress("ways", len(ways) + 2) as on_finding:
+    with progress("ways", len(ways) + 2) as advance:
+
+        def on_finding(finding: Finding) -> None:
+            if finding.case is CONTROL and finding.outcome == "pass" and not told:
+                # Until now nothing was signed.
+                told.append(finding)
+                _tell_of_the_key(given, client_ca_key)
+            advance(finding)
+
+        told: list[Finding] = []
         probed = partial(run_probe, target, given, ways, jobs=jobs, on_finding=on_finding)
         report: Report = in_loop(probed())
     return reporting.tell(report, Source(str(address)))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mitm import pki
@@ -14,6 +15,7 @@ from mitm.audit.servers.credentials import credentials_from_files
 from mitm.audit.servers.probe import run_probe
 from mitm.audit.servers.target import Target
 from mitm.audit.servers.way import all_ways
+from mitm.pki.recipe import KeyKind
 
 SERVER = "server.lab.example"
 CLIENT = "billing.lab.example"
@@ -31,20 +33,24 @@ class Lab(NamedTuple):
     ca_pem: str
 
 
-def made(folder: Path, identity: str = CLIENT) -> Lab:
-    """Write it."""
+def made(folder: Path, identity: str = CLIENT, key: KeyKind = "ec-p256") -> Lab:
+    """Write it, with a client of that identity and kind of key."""
     authorities = pki.Authorities([SERVER, CLIENT])
     genuine = pki.load_recipe("genuine")
+    leaf, *above = genuine.chain
+    of_kind = (msgspec.structs.replace(leaf, key=key), *above)
     server = pki.forge(genuine, SERVER, authorities)
-    client = pki.forge(genuine, identity, authorities, purpose="client")
-    key = authorities.lab.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    client = pki.forge(
+        msgspec.structs.replace(genuine, chain=of_kind), identity, authorities, purpose="client"
+    )
+    ca_key = authorities.lab.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     files = {
         "server.pem": server.pem,
         "server.key": server.key_pem,
         "client.pem": client.pem,
         "client.key": client.key_pem,
         "clients.pem": authorities.lab.pem,
-        "clients.key": key,
+        "clients.key": ca_key,
     }
     for name, data in files.items():
         pki.write_private(folder / name, data)
@@ -65,7 +71,7 @@ def probed(
     ca = (lab.folder / "clients.pem", lab.folder / "clients.key") if with_ca else (None, None)
     given = credentials_from_files(lab.folder / "client.pem", lab.folder / "client.key", *ca)
     target = Target(
-        Address("127.0.0.1", port), server_name, method, ca_pem=lab.ca_pem, seconds=seconds
+        Address("127.0.0.1", port), server_name, method=method, ca_pem=lab.ca_pem, seconds=seconds
     )
     ways = [way for way in all_ways() if not only or way.name in only]
     return asyncio.run(run_probe(target, given, ways))

@@ -18,6 +18,7 @@ import h2.exceptions
 
 from mitm.address import Address
 from mitm.audit.servers.answer import Answer
+from mitm.masking import shortened
 from mitm.messages.status import status_name
 from mitm.tls import TlsError, TlsLeg
 
@@ -244,7 +245,7 @@ class _Conversation:
         fields = self._fields
         status = fields.get("grpc-status", "")
         told = status_name(status) if status else f"HTTP {fields.get(':status', '')}"
-        said = unquote(fields.get("grpc-message", ""))
+        said = shortened(unquote(fields.get("grpc-message", "")))
         return self.called(told, reached="call", status=told, said=said)
 
     def _failed(self, error: TlsError) -> Called:

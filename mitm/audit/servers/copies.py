@@ -15,6 +15,15 @@ from mitm.audit.servers.identities import named
 from mitm.audit.servers.way import Show
 from mitm.pki import der, keys
 from mitm.pki.names import alternative
+from mitm.pki.recipe import KeyKind
+
+Signing = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
+"""Keys that sign certificates here."""
 
 
 def shown(show: Show, given: Credentials) -> tuple[bytes, bytes] | None:
@@ -39,10 +48,10 @@ def shown(show: Show, given: Credentials) -> tuple[bytes, bytes] | None:
         case "other-key":
             key = _without_the_key(given.key)
         case "replaced-key":
-            own = ec.generate_private_key(ec.SECP256R1())
+            own = _key_like(given.key)
             leaf, key = der.with_key_replaced(leaf, keys.public_info(own)), _pem(own)
         case "copied":
-            own = ec.generate_private_key(ec.SECP256R1())
+            own = _key_like(given.key)
             leaf, key, above = _copied(given, own), _pem(own), []
         case "renamed":
             leaf, above = _renamed(given), []
@@ -50,7 +59,33 @@ def shown(show: Show, given: Credentials) -> tuple[bytes, bytes] | None:
     return b"".join(der.pem("CERTIFICATE", each) for each in certificates), key
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_kind(key: object) -> KeyKind:
+    """The kind of a key for another client, that a server which takes this one will take."""
+    match key:
+        case rsa.RSAPrivateKey():
+            return "rsa-2048"
+        case ec.EllipticCurvePrivateKey(curve=ec.SECP384R1()):
+            return "ec-p384"
+        case ed25519.Ed25519PrivateKey():
+            return "ed25519"
+    return "ec-p256"
+
+
+def _key_like(key: object) -> Signing:
+    if isinstance(key, rsa.RSAPrivateKey):
+        # One a process is enough elsewhere, and the good one may be that.
+        return rsa.generate_private_key(65537, 2048)
+    own = keys.generate(key_kind(key))
+    assert isinstance(own, Signing)
+    return own
+
+
+def _hash_for(key: Signing) -> hashes.SHA256 | None:
+    plain = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    return None if plain else hashes.SHA256()
+
+
+def _pem(key: Signing) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -82,7 +117,7 @@ def _builder(subject: x509.Name, issuer: x509.Name) -> x509.CertificateBuilder:
     )
 
 
-def _copied(given: Credentials, own: ec.EllipticCurvePrivateKey) -> bytes:
+def _copied(given: Credentials, own: Signing) -> bytes:
     """All by which a careless server looks a certificate up, around another key."""
     good = given.certificate
     builder = _builder(good.subject, good.issuer).public_key(own.public_key())
@@ -90,19 +125,13 @@ def _copied(given: Credentials, own: ec.EllipticCurvePrivateKey) -> bytes:
     for extension in good.extensions:
         if extension.oid != ExtensionOID.PRECERT_SIGNED_CERTIFICATE_TIMESTAMPS:
             builder = builder.add_extension(extension.value, extension.critical)
-    return builder.sign(own, hashes.SHA256()).public_bytes(Encoding.DER)
+    return builder.sign(own, _hash_for(own)).public_bytes(Encoding.DER)
 
 
 def _renamed(given: Credentials) -> bytes:
     """Another name around the good key, signed by that key itself."""
     key, other = given.key, named("other", given.identity)
-    if not isinstance(
-        key,
-        ec.EllipticCurvePrivateKey
-        | rsa.RSAPrivateKey
-        | ed25519.Ed25519PrivateKey
-        | ed448.Ed448PrivateKey,
-    ):
+    if not isinstance(key, Signing):
         raise pki.Unsupported("the good certificate's kind of key signs no certificates here")
     names = b"".join(alternative(name) for name in other.names)
     oid = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
@@ -114,8 +143,7 @@ def _renamed(given: Credentials) -> bytes:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
     )
-    plain = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
-    return builder.sign(key, None if plain else hashes.SHA256()).public_bytes(Encoding.DER)
+    return builder.sign(key, _hash_for(key)).public_bytes(Encoding.DER)
 
 
 def imitation_of_the_ca(given: Credentials) -> pki.Authority:
@@ -147,12 +175,6 @@ def holder_as_signer(given: Credentials) -> pki.Authority:
         Unsupported: it has a kind of key that signs none here.
     """
     key = given.key
-    if not isinstance(
-        key,
-        rsa.RSAPrivateKey
-        | ec.EllipticCurvePrivateKey
-        | ed25519.Ed25519PrivateKey
-        | ed448.Ed448PrivateKey,
-    ):
+    if not isinstance(key, Signing):
         raise pki.Unsupported("the good certificate's kind of key signs no certificates here")
     return pki.Authority(given.certificate, key, given.good.pem, own=True)

@@ -5,16 +5,18 @@ import tempfile
 import warnings
 from typing import NamedTuple
 
+import msgspec
+
 from mitm import pki
 from mitm.address import is_ip
 from mitm.audit.servers.caller import Request
-from mitm.audit.servers.copies import holder_as_signer, imitation_of_the_ca, shown
+from mitm.audit.servers.copies import holder_as_signer, imitation_of_the_ca, key_kind, shown
 from mitm.audit.servers.credentials import Credentials
 from mitm.audit.servers.identities import named
 from mitm.audit.servers.target import Target
 from mitm.audit.servers.way import Path_, ServerName, Way
 from mitm.pki.identity import NOBODY
-from mitm.pki.recipe import Tls
+from mitm.pki.recipe import Link, Tls
 
 _VERSIONS = {
     "TLSv1": ssl.TLSVersion.TLSv1,
@@ -55,6 +57,7 @@ class Planner:
     def __init__(self, target: Target, given: Credentials) -> None:
         self._target = target
         self._given = given
+        self._authority = target.authority or target.server_name
         # A CA that nobody trusts is constrained to these, and nothing else is to be wrong with it.
         names = [*given.identity.under_test, NOBODY]
         authority = given.authority or imitation_of_the_ca(given)
@@ -94,7 +97,7 @@ class Planner:
             raise NotExercised(NEEDS_THE_CA)
         name = self._server_name(way.server_name)
         path = _path(way.path, self._target.method)
-        authority = NOBODY if way.authority == "other" else self._target.server_name
+        authority = NOBODY if way.authority == "other" else self._authority
         context = None if way.plaintext else _context(self._shown(way), way.tls)
         request = self._request(context)._replace(
             server_name=name,
@@ -115,7 +118,7 @@ class Planner:
         return Request(
             context,
             target.server_name,
-            target.server_name,
+            self._authority,
             target.method,
             target.metadata,
             target.message,
@@ -132,7 +135,11 @@ class Planner:
             )
             authorities = self._by_good
         chain = pki.forge(
-            way.recipe, self._given.identity.name, authorities, purpose="client", identity=identity
+            self._recipe(way),
+            self._given.identity.name,
+            authorities,
+            purpose="client",
+            identity=identity,
         )
         above = b""
         if way.signed_by == "good":
@@ -141,6 +148,13 @@ class Planner:
                 ssl.DER_cert_to_PEM_cert(c).encode() for c in self._given.good.certificates[1:]
             )
         return chain.pem + above, chain.key_pem
+
+    def _recipe(self, way: Way) -> pki.Recipe:
+        """The recipe, with a key of the good one's kind: a server may take no other."""
+        leaf, *above = way.chain
+        if isinstance(leaf, Link) and leaf.key == Link().key:
+            leaf = msgspec.structs.replace(leaf, key=key_kind(self._given.key))
+        return msgspec.structs.replace(way.recipe, chain=(leaf, *above))
 
     def _server_name(self, which: ServerName) -> str | None:
         name = self._target.server_name

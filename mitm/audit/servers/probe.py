@@ -152,7 +152,12 @@ class _Probe:
                 return Finding(case_of(way), "not-exercised", reason, noun=NOUN)
             request = request._replace(session=before.session)
         called = await call(self._target.address, request, self._target.seconds)
-        return judge(way, called.answer, self._control)
+        finding = judge(way, called.answer, self._control)
+        if finding.outcome == "vulnerable" and self._target.method == HEALTH:
+            # Many a server lets everybody ask for that, and for nothing else.
+            reason = f"{finding.reason}; if its health is for everybody, name another --method"
+            return structs.replace(finding, reason=reason)
+        return finding
 
 
 def _may_be_resumed(called: Called) -> bool:

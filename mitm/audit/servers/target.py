@@ -13,7 +13,8 @@ class Target(msgspec.Struct, frozen=True):
 
     Attributes:
         address: where it is; it has passed the guard.
-        server_name: its name, in TLS and in HTTP/2.
+        server_name: its name, in TLS.
+        authority: the same in HTTP/2, which may have a port; "" for just the name.
         method: that is called.
         message: of the request, encoded; b"" for one with nothing in it.
         metadata: of the request.
@@ -23,6 +24,7 @@ class Target(msgspec.Struct, frozen=True):
 
     address: Address
     server_name: str
+    authority: str = ""
     method: str = HEALTH
     message: bytes = b""
     metadata: tuple[tuple[str, str], ...] = ()
