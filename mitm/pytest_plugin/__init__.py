@@ -17,6 +17,7 @@ from mitm.pytest_plugin.settings import REMARK, add_options, register_marker, se
 if TYPE_CHECKING:
     from mitm.audit.in_process import Auditor
     from mitm.pytest_plugin.one_certificate import ForgedServer as ForgedServer
+    from mitm.pytest_plugin.server_probe import MitmProbe as MitmProbe
     from mitm.pytest_plugin.whole_audit import MitmAudit as MitmAudit
 
 
@@ -36,6 +37,10 @@ def __getattr__(name: str) -> Any:
         from mitm.pytest_plugin.whole_audit import MitmAudit
 
         return MitmAudit
+    if name == "MitmProbe":
+        from mitm.pytest_plugin.server_probe import MitmProbe
+
+        return MitmProbe
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -83,6 +88,18 @@ def mitm_audit(request: pytest.FixtureRequest, _mitm_auditor: Auditor) -> MitmAu
     from mitm.pytest_plugin.whole_audit import MitmAudit
 
     return MitmAudit(_mitm_auditor, request.node)
+
+
+@pytest.fixture
+def mitm_probe(request: pytest.FixtureRequest) -> MitmProbe:
+    """Probe a server: `mitm_probe("localhost:50051", client_cert=…, client_key=…, ca=…)`.
+
+    The good client calls it, then all those that should not get in, and the good one again. The
+    test fails for each that gets in and must not, and if the good one does not.
+    """
+    from mitm.pytest_plugin.server_probe import MitmProbe
+
+    return MitmProbe(request.node)
 
 
 @pytest.fixture

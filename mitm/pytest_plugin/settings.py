@@ -58,8 +58,8 @@ class Settings(NamedTuple):
         """These settings, but for what is not None; words may be one text with commas."""
         return Settings(
             self.certs,
-            self.only if only is None else _words(only),
-            self.exclude if exclude is None else _words(exclude),
+            self.only if only is None else words_of(only),
+            self.exclude if exclude is None else words_of(exclude),
             self.strict if strict is None else strict,
             self.name if name is None else name,
             self.tls if tls is None else _version(tls),
@@ -113,7 +113,7 @@ def settings_of(node: pytest.Item) -> Settings:
     """The settings of a test: the nearest marker counts most, then the command line."""
     config = node.config
     settings = Settings(
-        certs=_words(config.getoption("--mitm-certs") or config.getini("mitm_certs")),
+        certs=words_of(config.getoption("--mitm-certs") or config.getini("mitm_certs")),
         only=(),
         exclude=(),
         strict=config.getoption("--mitm-strict") or config.getini("mitm_strict"),
@@ -148,7 +148,8 @@ def _catalogue() -> list[Entry]:
     return catalogue()
 
 
-def _words(given: str | Sequence[str]) -> tuple[str, ...]:
+def words_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Words of a text with commas or spaces, or of several."""
     texts = [given] if isinstance(given, str) else given
     return tuple(word for text in texts for word in re.split(r"[,\s]+", text) if word)
 

@@ -8,6 +8,7 @@ import pytest
 # A run in the same process forgets what it was the first to import, and C extensions cannot be
 # imported twice.
 import mitm.pytest_plugin.one_certificate
+import mitm.pytest_plugin.server_probe
 import mitm.pytest_plugin.whole_audit  # noqa: F401
 from tests.plugin import clients
 
