@@ -27,6 +27,10 @@ _TLS_1_3 = 0x0304
 # is trusted by itself is enough, whatever its extensions and dates say.
 _TAKE_ANY = 0x10 | 0x80000 | 0x200000
 
+# SSL_OP_NO_RX_CERTIFICATE_COMPRESSION of OpenSSL's ssl.h, since 3.2: a client is not to compress
+# what it presents (RFC 8879), which would be another message.
+_UNCOMPRESSED = 1 << 33 if ssl.OPENSSL_VERSION_INFO >= (3, 2) else 0
+
 # X509_CERT_AUX of OpenSSL's x509_acert.h, behind a certificate: it is trusted as that of a TLS
 # client (id-kp-clientAuth), which counts more than its own extensions.
 _FOR_CLIENTS = bytes.fromhex("300c 300a 0608 2b06010505070302")
@@ -83,6 +87,7 @@ def ask_client(context: ssl.SSLContext) -> None:
     """
     context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags = ssl.VerifyFlags(_TAKE_ANY)
+    context.options |= _UNCOMPRESSED
     context.sslobject_class = SeenTls
     context._msg_callback = _note_certificate  # type: ignore[attr-defined]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,9 @@ import msgspec
 import pytest
 
 from mitm import events, pki
+from mitm.address import Address
 from mitm.errors import UserError
+from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor, greeting
 from mitm.proxy import interceptor as interceptor_module
 from mitm.proxy.contexts import Contexts
@@ -28,8 +31,10 @@ from tests.proxy.stage import (
     Ends,
     LoopFactory,
     Props,
+    Seen,
     Stage,
     a_hello,
+    a_server,
     a_stage,
     client_context,
     presenting,
@@ -391,6 +396,63 @@ def test_a_refusal_is_told_and_the_attacker_goes_on_alone(
             assert request.method == "/a.B/C"
 
     run(main(), loop)
+
+
+@pytest.mark.parametrize("rewrites", [False, True])
+def test_so_it_does_behind_a_tunnel_and_where_what_passes_is_changed(
+    props: Props, identities: Identities, version: ssl.TLSVersion, rewrites: bool
+) -> None:
+    seen = Seen()
+    tap = Shown()
+    rules = Rules(["metadata:x=y"], props.schema) if rewrites else None
+
+    async def main() -> None:
+        async with (
+            Ends() as ends,
+            a_server(ends) as server,
+            Interceptor(
+                upstream=server.address,
+                choose=presenting(props.forged),
+                on_event=seen,
+                mode="connect",
+                intercept=("localhost",),
+                rules=rules,
+                tap=tap,
+            ) as interceptor,
+        ):
+            stage = Stage(props, seen, server, interceptor, ends)
+            refusing = asyncio.create_task(refuse(stage, asking(props, identities, version)))
+            client = await stage.dial()
+            await client.send(b"CONNECT localhost:443 HTTP/1.1\r\n\r\n")
+            assert (await client.read()).startswith(b"HTTP/1.1 200 ")
+            await client.handshake(a_client(), name="localhost")
+            await refusing
+            assert (await call(client))["grpc-status"] == "14"
+            assert len(seen.all(events.ClientCertificateRefused)) == 1
+            # The client, the server that has refused, and the stand-in.
+            assert tap.dialled == [False, True, True]
+
+    run(main())
+
+
+class Shown:
+    """A tap that notes which connections it is shown."""
+
+    def __init__(self) -> None:
+        self.dialled: list[bool] = []
+        self.key_log = os.devnull
+
+    def opened(self, local: Address, remote: Address, *, dialled: bool) -> "Shown":
+        self.dialled.append(dialled)
+        return self
+
+    def settle(self) -> None: ...
+    def received(self, data: bytes) -> None: ...
+    def sent(self, data: bytes) -> None: ...
+    def received_end(self, *, reset: bool) -> None: ...
+    def sent_end(self, *, reset: bool) -> None: ...
+    def secrets_awaited(self) -> None: ...
+    def secrets_told(self) -> None: ...
 
 
 @pytest.mark.parametrize("presents", [False, True])

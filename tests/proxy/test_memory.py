@@ -112,6 +112,20 @@ async def finds_no_tls_behind(stage: Stage) -> None:
     await server.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+async def is_asked_for_a_certificate(stage: Stage) -> None:
+    """And goes on without the server, which refuses the interceptor."""
+    client = await stage.dial()
+    insisting = server_context(stage.props.genuine, alpn=("h2",))
+    insisting.verify_mode = ssl.CERT_REQUIRED
+    accepting = asyncio.create_task(stage.server.accept(insisting))
+    await client.handshake(client_context(alpn=("h2",)), name="localhost")
+    with pytest.raises(ssl.SSLError):
+        await accepting
+    await client.send(PREFACE + SETTINGS)
+    await client.read()
+    await client.finish(notify=False)
+
+
 WAYS: list[Callable[[Stage], Awaitable[None]]] = [
     converses,
     resets,
@@ -122,6 +136,7 @@ WAYS: list[Callable[[Stage], Awaitable[None]]] = [
     speaks_neither,
     is_silent,
     finds_no_tls_behind,
+    is_asked_for_a_certificate,
 ]
 
 
