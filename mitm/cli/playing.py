@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import click
 
@@ -12,6 +13,7 @@ from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording
 from mitm.cli.scenario_view import ScenarioView
 from mitm.events import Event
+from mitm.lab.acme import NotPlayed
 from mitm.lab.client_run import PolicyUnsupported
 from mitm.lab.clients import Client, load_client
 from mitm.lab.play import Played, play
@@ -52,10 +54,17 @@ def play_scenarios(
         described.must_know(loaded[0].policies[0])
     chosen = made_ready(described)
     with Recording(*files) as recording:
-        outcomes, whole = in_loop(_Playing(chosen, timeout, recording, as_lines=as_lines)(loaded))
+        outcomes, left = in_loop(_Playing(chosen, timeout, recording, as_lines=as_lines)(loaded))
     if not all(outcome.matched for outcome in outcomes):
         return 1
-    return recording.exit_code(3 if names and not whole else 0)
+    return recording.exit_code(max((each.code for each in left), default=0) if names else 0)
+
+
+class _Left(NamedTuple):
+    """Why a scenario was not played, and the exit code for whoever has named it."""
+
+    reason: str
+    code: Literal[3, 4] = 3
 
 
 class _Playing:
@@ -76,35 +85,35 @@ class _Playing:
         self._recording = recording
         self._show = None if as_lines else ScenarioView(report.console())
 
-    async def __call__(self, loaded: Sequence[Scenario]) -> tuple[list[Played], bool]:
+    async def __call__(self, loaded: Sequence[Scenario]) -> tuple[list[Played], list[_Left]]:
         """Play them.
 
         Returns:
-            What came of those that could be played, and whether that were all.
+            What came of those that could be played, and why others could not.
         """
         outcomes = []
-        others: list[tuple[str, str]] = []
+        others: list[tuple[str, _Left]] = []
         for scenario in loaded:
             outcome = await self._play(scenario)
-            if isinstance(outcome, str):
+            if isinstance(outcome, _Left):
                 others.append((scenario.name, outcome))
                 if not self._show:
-                    _print(report.not_played_as_json(scenario, self._client, outcome))
+                    _print(report.not_played_as_json(scenario, self._client, outcome.reason))
                 continue
             outcomes.append(outcome)
             if not self._show:
                 _print(report.as_json(outcome))
         if self._show:
             self._show.close()
-            for name, reason in others:
-                report.not_played(report.console(), name, reason)
-        return outcomes, not others
+            for name, left in others:
+                report.not_played(report.console(), name, left.reason)
+        return outcomes, [left for _, left in others]
 
-    async def _play(self, scenario: Scenario) -> Played | str:
+    async def _play(self, scenario: Scenario) -> Played | _Left:
         """What came of a scenario, or why it could not be played."""
         if not any(policy in self._client.policies for policy in scenario.policies):
             unknown = " or ".join(scenario.policies)
-            return f"the client {self._client.name} does not know the policy {unknown}"
+            return _Left(f"the client {self._client.name} does not know the policy {unknown}")
         try:
             return await play(
                 scenario,
@@ -114,7 +123,9 @@ class _Playing:
                 tap=self._recording.tap,
             )
         except PolicyUnsupported as error:
-            return str(error)
+            return _Left(str(error))
+        except NotPlayed as error:
+            return _Left(str(error), 4)
 
     def _see(self, event: Event) -> None:
         self._recording(event)

@@ -53,11 +53,12 @@ def run(
 
     --pcap and --keylog take the leg under attack, from both sides of the interceptor.
 
-    What needs a policy that the client does not know, or its stack cannot do, is not played, and
-    told. A client that is to be built is built when it is first used: mitm-demo clients.
+    What needs a policy that the client does not know, or its stack cannot do, or a program that is
+    not installed, is not played, and told. A client that is to be built is built when it is first
+    used: mitm-demo clients.
 
-    Exit code: 0 if every verdict was the expected one, 1 if not, 2 for wrong input, 3 if a scenario
-    that was named could not be played.
+    Exit code: 0 if every verdict was the expected one, 1 if not, 2 for wrong input; if a scenario
+    that was named could not be played, 4 for want of something that is to be installed, else 3.
     """
     # Completion, `--help` and mistakes do without.
     with loading():

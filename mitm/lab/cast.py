@@ -32,7 +32,8 @@ class ClientRole(_Role, frozen=True, tag="client"):
             none.
         identity: the name in that certificate.
         server_name: the name that the server must prove; "" for the one that is dialled.
-        store: whose CAs stand in its machine's trust store, for `system-roots`.
+        store: whose CAs stand in its machine's trust store, for `system-roots`: authorities of the
+            run, and ACME servers of the cast by their names.
         backup_pin: whether it is given the server's next certificate as well, for the policies that
             pin.
     """
@@ -41,7 +42,7 @@ class ClientRole(_Role, frozen=True, tag="client"):
     certificate: str = ""
     identity: str = CLIENT_IDENTITY
     server_name: str = ""
-    store: tuple[AuthorityName, ...] = ("lab",)
+    store: tuple[str, ...] = ("lab",)
     backup_pin: bool = False
 
     @property
@@ -51,7 +52,8 @@ class ClientRole(_Role, frozen=True, tag="client"):
         if self.server_name:
             said += f", asks for the name {self.server_name}"
         if self.store != ("lab",):
-            said += f"; its machine trusts the CAs {' and '.join(self.store)}"
+            cas = "CA" if len(self.store) == 1 else "CAs"
+            said += f"; its machine trusts the {cas} {' and '.join(self.store)}"
         if self.backup_pin:
             said += ", with the next certificate as a second pin"
         if self.certificate:
@@ -65,12 +67,15 @@ class ServerRole(_Role, frozen=True, tag="server"):
     Attributes:
         mode: whether it speaks TLS, and whether it asks its clients for certificates.
         certificate: the recipe of its own; the run's genuine one if left out.
+        issued_by: an ACME server of the cast, of which it obtains its certificates in the place of
+            that; "" for none.
         clients: the CAs whose clients it lets in, with `mutual-tls`.
         allow: the identities that it serves, with `mutual-tls`; none for all that are let in.
     """
 
     mode: Literal["plaintext", "tls", "mutual-tls"] = "tls"
     certificate: str = "genuine"
+    issued_by: str = ""
     clients: tuple[AuthorityName, ...] = ("lab",)
     allow: tuple[str, ...] = ()
 
@@ -81,7 +86,9 @@ class ServerRole(_Role, frozen=True, tag="server"):
         if self.mode == "plaintext":
             return said + "no TLS"
         said += "TLS, "
-        if self.certificate == "genuine":
+        if self.issued_by:
+            said += f"a certificate that it has obtained of the {self.issued_by} by ACME"
+        elif self.certificate == "genuine":
             said += "a certificate from the lab's CA"
         else:
             said += f"the certificate {self.certificate!r}"
@@ -98,7 +105,9 @@ class InterceptorRole(_Role, frozen=True, tag="interceptor"):
     Attributes:
         certificate: the recipe that it presents; "" if it has stolen it, or was issued one.
         issued_by: a CA of the cast that has signed for it, for the server's name and a key of its
-            own; "" for none.
+            own; "" for none. An ACME server signs for it while it hijacks the DNS.
+        hijacks_dns: whether it has the DNS answer with its own address for a moment, under the
+            server's name.
         steals: members whose certificate and key it holds: a server's to present it, a client's
             to present that to the server.
         rewrite: rules by which it changes what passes, as of `proxy --rewrite`.
@@ -106,6 +115,7 @@ class InterceptorRole(_Role, frozen=True, tag="interceptor"):
 
     certificate: str = ""
     issued_by: str = ""
+    hijacks_dns: bool = False
     steals: tuple[str, ...] = ()
     rewrite: tuple[str, ...] = ()
 
@@ -115,6 +125,8 @@ class InterceptorRole(_Role, frozen=True, tag="interceptor"):
         said = []
         if self.certificate:
             said.append(f"presents the certificate {self.certificate!r}")
+        if self.hijacks_dns:
+            said.append("has had the DNS answer with its own address under the server's name")
         if self.issued_by:
             said.append(f"has a certificate for the server's name, issued by the {self.issued_by}")
         if self.steals:
@@ -167,7 +179,16 @@ class AuthorityRole(_Role, frozen=True, tag="ca"):
         return self.does
 
 
-Role = ClientRole | ServerRole | InterceptorRole | IngressRole | AuthorityRole
+class AcmeServerRole(_Role, frozen=True, tag="acme-server"):
+    """A public CA that issues by ACME (RFC 8555): Pebble, with the DNS that it asks."""
+
+    @property
+    def told(self) -> str:
+        """What there is to say of it, in a line."""
+        return "Pebble, a public CA: issues to whoever answers its challenge under the name"
+
+
+Role = ClientRole | ServerRole | InterceptorRole | IngressRole | AuthorityRole | AcmeServerRole
 
 
 def check(role: Role) -> None:

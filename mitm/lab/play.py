@@ -17,7 +17,8 @@ from mitm.events import (
     ScriptedLeg,
 )
 from mitm.evidence import ClientRun, Observer
-from mitm.lab.cast import ClientRole, InterceptorRole
+from mitm.lab import acme
+from mitm.lab.cast import AcmeServerRole, ClientRole, InterceptorRole
 from mitm.lab.client_run import PolicyUnsupported, must_be_supported, run_client
 from mitm.lab.clients import Client
 from mitm.lab.scenario import Leg, Scenario
@@ -139,10 +140,13 @@ async def play(
     Raises:
         UserError: the client knows none of the scenario's policies, a certificate cannot be
             made or presented, or client or server cannot be started.
+        NotPlayed: a program that takes part is not installed.
         PolicyUnsupported: the client's stack can do nothing of what the scenario takes.
     """
     if not any(policy in client.policies for policy in scenario.policies):
         client.must_know(scenario.policies[0])
+    if any(isinstance(role, AcmeServerRole) for role in scenario.cast):
+        acme.must_be_here()
     script = _script(scenario, client)
     on_event(script)
     playing = Playing(scenario, client, timeout, on_event, tap)

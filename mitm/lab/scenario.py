@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -11,9 +12,18 @@ from mitm.errors import UserError
 from mitm.events import Leg as LegKind
 from mitm.events import Member, ScriptedLeg
 from mitm.lab import cast
-from mitm.lab.cast import AuthorityRole, ClientRole, IngressRole, InterceptorRole, Role, ServerRole
+from mitm.lab.cast import (
+    AcmeServerRole,
+    AuthorityRole,
+    ClientRole,
+    IngressRole,
+    InterceptorRole,
+    Role,
+    ServerRole,
+)
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
+from mitm.pki.authority import AuthorityName
 from mitm.verdict import GENUINE_VERDICTS, INTERCEPTED_VERDICTS, Verdict
 
 
@@ -166,12 +176,28 @@ def _mistakes(scenario: Scenario) -> Iterator[str]:
             Rules(role.rewrite if isinstance(role, InterceptorRole) else (), schema)
         except UserError as error:
             yield f"cast[{number}].{error}"
+        if isinstance(role, ServerRole) and role.issued_by:
+            if not isinstance(roles.get(role.issued_by), AcmeServerRole):
+                yield f"cast[{number}].issued_by: {role.issued_by!r} is no ACME server of the cast"
+            if role.mode == "plaintext" or role.certificate != "genuine":
+                yield f"cast[{number}].issued_by: it goes with TLS, and with no other certificate"
+        if isinstance(role, ClientRole):
+            for name in role.store:
+                public = isinstance(roles.get(name), AcmeServerRole)
+                if not public and name not in get_args(AuthorityName):
+                    yield f"cast[{number}].store: {name!r} is no CA of the run"
         if isinstance(role, InterceptorRole):
             for victim in role.steals:
                 if not isinstance(roles.get(victim), ClientRole | ServerRole):
                     yield f"cast[{number}].steals: {victim!r} is no client or server of the cast"
-            if role.issued_by and not isinstance(roles.get(role.issued_by), AuthorityRole):
+            issuer = roles.get(role.issued_by)
+            if role.issued_by and not isinstance(issuer, AuthorityRole | AcmeServerRole):
                 yield f"cast[{number}].issued_by: {role.issued_by!r} is no CA of the cast"
+            if role.hijacks_dns != isinstance(issuer, AcmeServerRole):
+                yield (
+                    f"cast[{number}].hijacks_dns: that, and nothing else, is how an attacker "
+                    "obtains a certificate of an ACME server"
+                )
             stolen = any(isinstance(roles.get(victim), ServerRole) for victim in role.steals)
             if [bool(role.certificate), bool(role.issued_by), stolen].count(True) != 1:
                 yield (

@@ -7,14 +7,23 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from mitm import content, pki
 from mitm.address import LOCALHOST, Address
 from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
 from mitm.events import Renewed
-from mitm.lab.cast import AuthorityRole, ClientRole, IngressRole, InterceptorRole, Role, ServerRole
+from mitm.lab import acme
+from mitm.lab.cast import (
+    AcmeServerRole,
+    AuthorityRole,
+    ClientRole,
+    IngressRole,
+    InterceptorRole,
+    Role,
+    ServerRole,
+)
 from mitm.lab.ingress import running_ingress
 from mitm.lab.issued import issued, new_key
 from mitm.lab.policies import Trust
@@ -23,6 +32,10 @@ from mitm.lab.server import RunningServer, running_server
 from mitm.messages import Schema
 from mitm.pki.authority import AuthorityName, Purpose
 from mitm.surroundings import TrustStore
+
+# Where an ACME server finds whom its DNS points to: the server's machine, and an attacker's.
+_OWN_ADDRESS = "127.0.0.1"
+_ATTACKERS_ADDRESS = "127.0.0.2"
 
 
 class Stage:
@@ -49,20 +62,29 @@ class Stage:
         self._presented: dict[str, pki.Presentation] = {}
         self._signs: dict[str, AuthorityName] = {}
         self._stores: dict[str, TrustStore] = {}
+        self._public: dict[str, acme.AcmeServer] = {}
+        self._accounts: dict[str, acme.Account] = {}
 
     @classmethod
     @asynccontextmanager
-    async def prepared(cls, cast: Sequence[Role]) -> AsyncIterator[Self]:
+    async def prepared(cls, members: Sequence[Role]) -> AsyncIterator[Self]:
         """Make certificates and start the servers.
 
         Raises:
+            NotPlayed: there is an ACME server in the cast, and it is not installed, or the library
+                of its clients is not.
             UserError: a server does not come up, or a certificate cannot be made.
         """
         authorities = pki.Authorities([LOCALHOST, "127.0.0.1", "::1"])
         async with AsyncExitStack() as running:
             name = running.enter_context(tempfile.TemporaryDirectory(prefix="mitm-demo-"))
             stage = cls(Path(name), authorities)
-            for role in cast:
+            for role in members:
+                if isinstance(role, AcmeServerRole):
+                    stage._public[role.name] = await running.enter_async_context(
+                        acme.running_acme_server(stage._directory)
+                    )
+            for role in members:
                 if isinstance(role, ClientRole) and role.certificate:
                     chain = stage._forged(role.certificate, role.identity, "client")
                     stage._write_pair(role.name, chain)
@@ -70,15 +92,23 @@ class Stage:
                     stage._signs[role.name] = role.authority
                 elif isinstance(role, ServerRole):
                     await stage._start(role, running)
+            for role in members:
+                if isinstance(role, InterceptorRole) and role.hijacks_dns:
+                    await stage._hijack(role)
             yield stage
 
     async def _start(self, role: ServerRole, running: AsyncExitStack) -> None:
         cert = key = client_ca = None
         if role.mode != "plaintext":
-            chain = self._forged(role.certificate, LOCALHOST)
-            self._next[role.name] = issued(
-                "renewed", LOCALHOST, chain.key_pem, self.authorities.lab
-            )
+            if role.issued_by:
+                account = acme.Account(self._public[role.issued_by], _OWN_ADDRESS)
+                self._accounts[role.name] = account
+                chain = await account.obtain(LOCALHOST)
+            else:
+                chain = self._forged(role.certificate, LOCALHOST)
+                self._next[role.name] = issued(
+                    "renewed", LOCALHOST, chain.key_pem, self.authorities.lab
+                )
             cert, key = self._write_pair(role.name, chain)
         if role.mode == "mutual-tls":
             client_ca = self._directory / f"{len(self._chains)}-clients.pem"
@@ -86,6 +116,17 @@ class Stage:
         self.servers[role.name] = await running.enter_async_context(
             running_server(cert, key, client_ca=client_ca, allow=role.allow)
         )
+
+    async def _hijack(self, attacker: InterceptorRole) -> None:
+        """Have an attacker obtain a certificate for the server's name, with an account of its own.
+
+        Afterwards the DNS is what it was: nobody is to notice.
+        """
+        public = self._public[attacker.issued_by]
+        await public.resolve(LOCALHOST, _ATTACKERS_ADDRESS)
+        chain = await acme.Account(public, _ATTACKERS_ADDRESS).obtain(LOCALHOST)
+        await public.resolve(LOCALHOST, _OWN_ADDRESS)
+        self._presented[attacker.name] = pki.Presentation(chain)
 
     def _forged(self, certificate: str, name: str, purpose: Purpose = "server") -> pki.Chain:
         recipe = pki.load_recipe(certificate)
@@ -196,9 +237,14 @@ class Stage:
             return None
         if client.name not in self._stores:
             folder = self._directory / f"store-{len(self._stores)}"
-            pem = b"".join(self.authorities[name].pem for name in client.store)
+            pem = b"".join(map(self._root, client.store))
             self._stores[client.name] = pki.write_trust_store(folder, pem)
         return self._stores[client.name]
+
+    def _root(self, name: str) -> bytes:
+        if name in self._public:
+            return self._public[name].root_pem
+        return self.authorities[cast(AuthorityName, name)].pem
 
     async def renew(self, server: str) -> Renewed:
         """Give a server its next certificate, while it runs and a call to it is open.
@@ -208,7 +254,12 @@ class Stage:
         Returns:
             What has come of it.
         """
-        running, chain = self.servers[server], self._next[server]
+        running = self.servers[server]
+        if server in self._accounts:
+            # For a new key, as certbot does it if nothing else is said.
+            chain = await self._accounts[server].obtain(LOCALHOST)
+        else:
+            chain = self._next[server]
         kept = lost = 0
         async with AsyncExitStack() as calls:
             call = None
@@ -216,7 +267,8 @@ class Stage:
                 call = await calls.enter_async_context(
                     open_call(running.address, self._chains[server])
                 )
-            cert, _ = self._pair(server)
+            cert, key = self._pair(server)
+            pki.write_private(key, chain.key_pem)
             pki.write_private(cert, chain.pem)
             self._chains[server] = chain
             if call:
