@@ -90,8 +90,26 @@ class ScenarioStarted(Event, frozen=True, tag="scenario-started"):
     fix: str = ""
 
 
+class Issued(Event, frozen=True, tag="issued"):
+    """A public CA has looked for the answer to its challenge, found it, and issued a certificate.
+
+    Attributes:
+        authority: the CA, by its name in the cast.
+        member: who has the certificate, by its name in the cast.
+        name: DNS name that is in it.
+        address: whom the DNS pointed to under that name.
+        sha256: fingerprint of the leaf, in hexadecimal.
+    """
+
+    authority: str
+    member: str
+    name: str
+    address: str
+    sha256: str
+
+
 class Renewed(Event, frozen=True, tag="renewed"):
-    """A server has its next certificate, for the same key, and has gone on running.
+    """A server has its next certificate, and has gone on running.
 
     Attributes:
         server: which, by its name in the cast.
@@ -550,6 +568,7 @@ class Closed(Event, frozen=True, tag="closed"):
 
 AnyEvent = (
     ScenarioStarted
+    | Issued
     | Renewed
     | LegStarted
     | LegEnded

@@ -138,6 +138,9 @@ class EventPrinter:
                 self._console.print(Text(one_line(f"  → {event.verdict}: {event.reason}")))
             case events.LegLeftOut():
                 self._console.print(Text(one_line(f"  → not played: {event.reason}")))
+            case events.Issued():
+                self._console.print()
+                self._console.print(Text(one_line(_issuance(event)), style="bold"))
             case events.Renewed():
                 self._console.print()
                 self._console.print(Text(one_line(_renewal(event)), style="bold"))
@@ -164,6 +167,11 @@ class EventPrinter:
         if event.number == 0:
             why = "  the same client, undisturbed: without this, an abort would prove nothing"
             self._console.print(Text(why, style="dim"))
+
+
+def _issuance(event: events.Issued) -> str:
+    asked = f"{event.authority} looks for {event.name} at {event.address}, as its DNS says"
+    return f"{asked}, finds the right answer, and issues a certificate to: {event.member}"
 
 
 def _renewal(event: events.Renewed) -> str:

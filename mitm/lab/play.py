@@ -150,7 +150,7 @@ async def play(
     script = _script(scenario, client)
     on_event(script)
     playing = Playing(scenario, client, timeout, on_event, tap)
-    async with Stage.prepared(scenario.cast) as stage:
+    async with Stage.prepared(scenario.cast, on_event) as stage:
         for attacker in scenario.cast:
             if isinstance(attacker, InterceptorRole):
                 # What cannot be presented here is told before anything is played.

@@ -34,8 +34,8 @@ class Leg(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         path: names of members, from a client to a server, over whatever stands between. An attacker
             at its end answers in the server's place.
         expected: the verdict that it must come to.
-        renewed: a server that gets its next certificate before this leg, for the same key, while it
-            runs and a call is open; "" for none.
+        renewed: a server that gets its next certificate before this leg, while it runs and a call
+            is open; "" for none. It is for the same key, but by ACME for a new one.
     """
 
     path: tuple[str, ...]

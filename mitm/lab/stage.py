@@ -3,7 +3,7 @@
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from mitm import content, pki
 from mitm.address import LOCALHOST, Address
 from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
-from mitm.events import Renewed
+from mitm.events import Event, Issued, Renewed
 from mitm.lab import acme
 from mitm.lab.cast import (
     AcmeServerRole,
@@ -48,7 +48,9 @@ class Stage:
         token: a credential of the clients, to be stolen; it opens nothing.
     """
 
-    def __init__(self, directory: Path, authorities: pki.Authorities) -> None:
+    def __init__(
+        self, directory: Path, authorities: pki.Authorities, tell: Callable[[Event], None]
+    ) -> None:
         self.schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
         self.authorities = authorities
         self.servers: dict[str, RunningServer] = {}
@@ -63,12 +65,19 @@ class Stage:
         self._signs: dict[str, AuthorityName] = {}
         self._stores: dict[str, TrustStore] = {}
         self._public: dict[str, acme.AcmeServer] = {}
-        self._accounts: dict[str, acme.Account] = {}
+        self._accounts: dict[str, tuple[str, acme.Account]] = {}
+        self._tell = tell
 
     @classmethod
     @asynccontextmanager
-    async def prepared(cls, members: Sequence[Role]) -> AsyncIterator[Self]:
+    async def prepared(
+        cls, members: Sequence[Role], tell: Callable[[Event], None] = lambda event: None
+    ) -> AsyncIterator[Self]:
         """Make certificates and start the servers.
+
+        Args:
+            members: the cast.
+            tell: called with each event as it happens.
 
         Raises:
             NotPlayed: there is an ACME server in the cast, and it is not installed, or the library
@@ -78,7 +87,7 @@ class Stage:
         authorities = pki.Authorities([LOCALHOST, "127.0.0.1", "::1"])
         async with AsyncExitStack() as running:
             name = running.enter_context(tempfile.TemporaryDirectory(prefix="mitm-demo-"))
-            stage = cls(Path(name), authorities)
+            stage = cls(Path(name), authorities, tell)
             for role in members:
                 if isinstance(role, AcmeServerRole):
                     stage._public[role.name] = await running.enter_async_context(
@@ -102,8 +111,8 @@ class Stage:
         if role.mode != "plaintext":
             if role.issued_by:
                 account = acme.Account(self._public[role.issued_by], _OWN_ADDRESS)
-                self._accounts[role.name] = account
-                chain = await account.obtain(LOCALHOST)
+                self._accounts[role.name] = role.issued_by, account
+                chain = await self._obtained(role.name)
             else:
                 chain = self._forged(role.certificate, LOCALHOST)
                 self._next[role.name] = issued(
@@ -124,9 +133,27 @@ class Stage:
         """
         public = self._public[attacker.issued_by]
         await public.resolve(LOCALHOST, _ATTACKERS_ADDRESS)
-        chain = await acme.Account(public, _ATTACKERS_ADDRESS).obtain(LOCALHOST)
+        account = acme.Account(public, _ATTACKERS_ADDRESS)
+        self._accounts[attacker.name] = attacker.issued_by, account
+        chain = await self._obtained(attacker.name)
         await public.resolve(LOCALHOST, _OWN_ADDRESS)
         self._presented[attacker.name] = pki.Presentation(chain)
+
+    async def _obtained(self, member: str) -> pki.Chain:
+        """Have a member obtain a certificate for the server's name by ACME, for a new key."""
+        authority, account = self._accounts[member]
+        chain = await account.obtain(LOCALHOST)
+        self._tell(
+            Issued(
+                time=time.time(),
+                authority=authority,
+                member=member,
+                name=LOCALHOST,
+                address=account.address,
+                sha256=chain.sha256,
+            )
+        )
+        return chain
 
     def _forged(self, certificate: str, name: str, purpose: Purpose = "server") -> pki.Chain:
         recipe = pki.load_recipe(certificate)
@@ -257,7 +284,7 @@ class Stage:
         running = self.servers[server]
         if server in self._accounts:
             # For a new key, as certbot does it if nothing else is said.
-            chain = await self._accounts[server].obtain(LOCALHOST)
+            chain = await self._obtained(server)
         else:
             chain = self._next[server]
         kept = lost = 0

@@ -26,6 +26,14 @@ SAMPLES: list[Event] = [
         point="Encryption without verification protects nothing.",
         fix="Verify.",
     ),
+    events.Issued(
+        time=AT,
+        authority="public CA",
+        member="server",
+        name="localhost",
+        address="127.0.0.1",
+        sha256="ab" * 32,
+    ),
     events.Renewed(time=AT, server="server", sha256="ab" * 32, calls_kept=1, calls_lost=1),
     events.LegStarted(
         time=AT,

@@ -46,7 +46,7 @@ def test_a_line_is_one_object_that_says_what_it_is(tmp_path: Path) -> None:
         log(event)
     log.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["event"] for line in lines][:3] == ["scenario-started", "renewed", "leg-started"]
+    assert [line["event"] for line in lines][:3] == ["scenario-started", "issued", "renewed"]
     assert len(lines) == len(SAMPLES)
 
 

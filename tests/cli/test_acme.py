@@ -26,6 +26,8 @@ def test_a_public_ca_issues_the_server_renews_and_no_call_is_dropped(tmp_path: P
     assert result.code == 0, result
     (outcome,) = result.json_lines
     assert [leg["verdict"] for leg in outcome["legs"]] == ["connected", "connected", "aborted"]
+    issued = [(e["authority"], e["member"]) for e in _events(log) if e["event"] == "issued"]
+    assert issued == [("public CA", "server")] * 2
     renewals = [e for e in _events(log) if e["event"] == "renewed"]
     assert [(e["server"], e["calls_kept"], e.get("calls_lost", 0)) for e in renewals] == [
         ("server", 1, 0)
@@ -38,6 +40,10 @@ def test_whoever_answers_the_challenge_is_the_server_to_all_but_a_pin(tmp_path: 
     result = mitm_demo("run", "acme-hijack", "--events", log)
     assert result.code == 0, result
     assert _ISSUER in result.out
+    issued = [(e["member"], e["address"]) for e in _events(log) if e["event"] == "issued"]
+    assert issued == [("server", "127.0.0.1"), ("attacker", "127.0.0.2")]
+    told = "public CA looks for localhost at 127.0.0.2, as its DNS says, finds the right answer"
+    assert told in " ".join(result.out.split())
     presented = [e for e in _events(log) if e["event"] == "certificate-presented"]
     assert presented
     assert all(e["issuer"].startswith("CN=Pebble Intermediate CA") for e in presented)

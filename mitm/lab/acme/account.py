@@ -38,11 +38,14 @@ class Account:
     Args:
         server: the CA.
         address: on loopback: where its machine answers challenges.
+
+    Attributes:
+        address: the same.
     """
 
     def __init__(self, server: AcmeServer, address: str) -> None:
         self._server = server
-        self._address = address
+        self.address = address
         self._client: ClientV2 | None = None
 
     async def obtain(self, name: str, key_pem: bytes = b"") -> Chain:
@@ -59,7 +62,7 @@ class Account:
         """
         key_pem = key_pem or _pem(ec.generate_private_key(ec.SECP256R1()))
         answers: dict[str, bytes] = {}
-        async with answering(self._address, self._server.http_port, answers):
+        async with answering(self.address, self._server.http_port, answers):
             fullchain = await asyncio.to_thread(self._order, _request(name, key_pem), answers)
         return _chain(fullchain, key_pem, self._server.root_pem, name)
 
