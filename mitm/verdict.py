@@ -71,7 +71,7 @@ def judge_genuine(client: ClientRun, calls: Sequence[ServerCall]) -> LegResult:
 
 
 def judge_intercepted(
-    observation: Observation, client: ClientRun, calls: Sequence[ServerCall]
+    observation: Observation, client: ClientRun, calls: Sequence[ServerCall], *, direct: bool = True
 ) -> LegResult:
     """Judge the attack, over all connections that the client made.
 
@@ -79,11 +79,12 @@ def judge_intercepted(
         observation: of what the interceptor saw during this leg.
         client: what came of the client.
         calls: what the server recorded during this leg.
+        direct: whether the server sees the interceptor itself, and not somebody between them.
     """
     evidence = observation.evidence
     if _believed(evidence.altered, client):
         evidence = msgspec.structs.replace(evidence, reached="altered")
-    around = any(call.peer not in observation.relayed for call in calls)
+    around = direct and any(call.peer not in observation.relayed for call in calls)
     verdict, reason = _VERDICTS[observation.act], observation.reason
     if verdict in ("compromised", "exposed"):
         # What was decrypted was decrypted, whatever the other witnesses say: they are quoted.

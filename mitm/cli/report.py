@@ -138,6 +138,10 @@ def _evidence(result: LegResult) -> Iterator[tuple[str, str, str]]:
             handshake = "TLS handshake refused" if ending.phase == "handshake" else "no TLS"
         how = f"alert {ending.alert}" if ending.alert else _HOW.get(ending.how, ending.how)
         yield "seen", plain(f"connection {ending.connection}: {handshake}; {ending.by} {how}"), ""
+    if shown := result.evidence.client_certificate:
+        names = f" ({', '.join(shown.names)})" if shown.names else ""
+        what = f"the client's own certificate: {shown.subject}{names}, issued by {shown.issuer}"
+        yield "read", plain(what), "red" if shown.proved else ""
     for call in result.evidence.calls:
         yield "read", plain(call.method), "red"
         for name, value in call.metadata.items():
@@ -147,7 +151,9 @@ def _evidence(result: LegResult) -> Iterator[tuple[str, str, str]]:
             for message in messages:
                 yield "", f"{way} {as_text(message)}", "red"
     for served in result.server_calls:
-        yield "server", plain(f"recorded {served.method} {served.status} from {served.peer}"), ""
+        whose = f", a client with the certificate of {served.identity}" if served.identity else ""
+        what = f"recorded {served.method} {served.status} from {served.peer}{whose}"
+        yield "server", plain(what), ""
 
 
 def _side_by_side(altered: Altered) -> Table:

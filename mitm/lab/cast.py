@@ -110,6 +110,8 @@ class InterceptorRole(_Role, frozen=True, tag="interceptor"):
             server's name.
         steals: members whose certificate and key it holds: a server's to present it, a client's
             to present that to the server.
+        client_certificate: the recipe of one that it has made itself, for the client's identity, to
+            present that to the server; "" for none.
         rewrite: rules by which it changes what passes, as of `proxy --rewrite`.
     """
 
@@ -117,6 +119,7 @@ class InterceptorRole(_Role, frozen=True, tag="interceptor"):
     issued_by: str = ""
     hijacks_dns: bool = False
     steals: tuple[str, ...] = ()
+    client_certificate: str = ""
     rewrite: tuple[str, ...] = ()
 
     @property
@@ -131,6 +134,8 @@ class InterceptorRole(_Role, frozen=True, tag="interceptor"):
             said.append(f"has a certificate for the server's name, issued by the {self.issued_by}")
         if self.steals:
             said.append(f"has stolen the key of the {' and the '.join(self.steals)}")
+        if self.client_certificate:
+            said.append(f"has made itself a client's certificate, {self.client_certificate!r}")
         said += [f"changes what passes: {rule}" for rule in self.rewrite]
         return "; ".join(said)
 
@@ -197,8 +202,9 @@ def check(role: Role) -> None:
     Raises:
         UserError: one is not.
     """
-    if isinstance(role, ClientRole | ServerRole | InterceptorRole) and role.certificate:
+    for key in ("certificate", "client_certificate"):
         try:
-            pki.load_recipe(role.certificate)
+            if recipe := getattr(role, key, ""):
+                pki.load_recipe(recipe)
         except UserError as error:
-            raise UserError(f"certificate: {error}") from None
+            raise UserError(f"{key}: {error}") from None

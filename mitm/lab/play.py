@@ -264,24 +264,30 @@ class Playing:
             observer(event)
             self._tell(event)
 
-        async with (
-            Interceptor(
+        ingress = self._scenario.ingress(leg)
+        # Then it is the ingress that the attacker dials, as the client would.
+        behind = leg.path.index(attacker.name) < (leg.path.index(ingress.name) if ingress else 0)
+        async with AsyncExitStack() as running:
+            upstream = server.address if server else None
+            if behind and upstream:
+                upstream = await stage.in_front(ingress, upstream, running)
+            interceptor = Interceptor(
                 listen=Address(chain.host, 0),
-                upstream=server.address if server else None,
+                upstream=upstream,
                 choose=lambda _: presented,
                 schema=stage.schema,
                 rules=Rules(attacker.rewrite, stage.schema),
                 on_event=see,
                 tap=self._tap,
                 impersonate=server is None,
-                client_certificate=stage.stolen_from_client(attacker),
+                client_certificate=stage.held_of_client(attacker),
                 # With a server, the client is asked as that asks.
                 ask_client=True if server is None else None,
-            ) as interceptor,
-            AsyncExitStack() as running,
-        ):
-            ingress = self._scenario.ingress(leg)
-            address = await stage.in_front(ingress, interceptor.address, running)
+            )
+            await running.enter_async_context(interceptor)
+            address = interceptor.address
+            if not behind:
+                address = await stage.in_front(ingress, address, running)
             target = Address(chain.host, address.port)
             self._started(number, leg, target)
             run = await self._run(stage, role, target, chain.anchor_pem)
@@ -289,7 +295,7 @@ class Playing:
             observation = observer.observation(run)
             run = run.without_secrets(observation.secrets).shortened()
         calls: tuple[ServerCall, ...] = server.take_calls() if server else ()
-        return judge_intercepted(observation, run, calls)
+        return judge_intercepted(observation, run, calls, direct=not behind)
 
     def _started(self, number: int, leg: Leg, target: Address) -> None:
         self._tell(

@@ -190,6 +190,13 @@ def _mistakes(scenario: Scenario) -> Iterator[str]:
             for victim in role.steals:
                 if not isinstance(roles.get(victim), ClientRole | ServerRole):
                     yield f"cast[{number}].steals: {victim!r} is no client or server of the cast"
+            if role.client_certificate and any(
+                isinstance(roles.get(victim), ClientRole) for victim in role.steals
+            ):
+                yield (
+                    f"cast[{number}].client_certificate: an interceptor presents either one that "
+                    "it has made or one that it has stolen from a client"
+                )
             issuer = roles.get(role.issued_by)
             if role.issued_by and not isinstance(issuer, AuthorityRole | AcmeServerRole):
                 yield f"cast[{number}].issued_by: {role.issued_by!r} is no CA of the cast"

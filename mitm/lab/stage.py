@@ -16,6 +16,7 @@ from mitm.errors import UserError
 from mitm.events import Event, Issued, Renewed
 from mitm.lab import acme
 from mitm.lab.cast import (
+    CLIENT_IDENTITY,
     AcmeServerRole,
     AuthorityRole,
     ClientRole,
@@ -205,8 +206,10 @@ class Stage:
             self._presented[attacker.name] = presented
         return self._presented[attacker.name]
 
-    def stolen_from_client(self, attacker: InterceptorRole) -> pki.Chain | None:
-        """The client's chain and key that an attacker holds, if it does."""
+    def held_of_client(self, attacker: InterceptorRole) -> pki.Chain | None:
+        """The client's chain and key that an attacker holds, if it does: made, or stolen."""
+        if attacker.client_certificate:
+            return self._forged(attacker.client_certificate, CLIENT_IDENTITY, "client")
         stolen = [self._chains[name] for name in attacker.steals if name not in self.servers]
         return stolen[0] if stolen else None
 

@@ -106,7 +106,7 @@ class Connection:
     def _tell_late_refusal(self) -> None:
         """Tell that a server has refused a client certificate that speaks when it is spoken to."""
         arrived = self._arrived
-        if arrived and arrived.server.end == "alert" and greeting.has_refused(arrived.server):
+        if arrived and greeting.has_refused_late(arrived.server):
             greeting.tell_refusal(arrived, self._interception, self._emit)
 
     def _hint(self, end: EndError) -> str:

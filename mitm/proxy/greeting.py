@@ -118,6 +118,28 @@ def has_refused(server: Peer) -> bool:
     return asked and server.end in ("alert", "close-notify", "eof", "reset")
 
 
+# By which a server says that it does not take a certificate, or misses one: RFC 8446 section 6.2.
+_OF_CERTIFICATES = {
+    "access_denied",
+    "bad_certificate",
+    "certificate_expired",
+    "certificate_required",
+    "certificate_revoked",
+    "certificate_unknown",
+    "unknown_ca",
+    "unsupported_certificate",
+}
+
+
+def has_refused_late(server: Peer) -> bool:
+    """Whether a server has refused a client certificate once the connection stood.
+
+    By then an alert may be about anything: OpenSSL sends one to a client that has hung up.
+    """
+    refuses = server.alert is not None and server.alert.name in _OF_CERTIFICATES
+    return server.end == "alert" and refuses and has_refused(server)
+
+
 def tell_refusal(arrived: Arrived, interception: Interception, emit: Emit) -> None:
     """Tell that the server has refused the client certificate, or the want of one."""
     server = arrived.server

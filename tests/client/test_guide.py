@@ -5,6 +5,7 @@ documentation says of the rest; never from what a client was seen to do.
 """
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from mitm.audit import Report, catalogue, forge_suite, run_audit, select, stand_
 from mitm.audit.setting import LONG_NAME
 from mitm.lab.acme import missing
 from mitm.lab.batch import BatchClient
+from mitm.lab.cast import CLIENT_IDENTITY
 from mitm.lab.clients import Client
 from mitm.lab.policies import Policy
 from mitm.lab.scenario import load_scenario, scenarios
@@ -21,13 +23,24 @@ from tests.programs import mitm_demo
 # Seconds that a call may take on a machine that does much else.
 SECONDS = 30.0
 
+GET_USER = "/users.v1.UserService/GetUser"
+# Who else has a certificate of the right CA, in the scenario `wrong-identity`.
+WIKI = "wiki.lab.mitm-demo.localhost"
 
-def test_the_scenarios_come_out_as_they_should(client: Client) -> None:
+
+@pytest.fixture(scope="module")
+def ran(client: Client) -> dict[str, dict[str, Any]]:
+    """What has come of each scenario."""
     result = mitm_demo("run", "--json", "--client", client.name, "--timeout", "30")
     assert result.code == 0, result
-    lines = {line["scenario"]: line for line in result.json_lines}
-    assert {*lines} == {*scenarios()}
-    for name, line in lines.items():
+    return {line["scenario"]: line for line in result.json_lines}
+
+
+def test_the_scenarios_come_out_as_they_should(
+    client: Client, ran: dict[str, dict[str, Any]]
+) -> None:
+    assert {*ran} == {*scenarios()}
+    for name, line in ran.items():
         scenario = load_scenario(name)
         unsupported = [(client.name, policy) in UNSUPPORTED for policy in scenario.policies]
         if missing() and name in ("acme", "acme-hijack"):
@@ -41,6 +54,45 @@ def test_the_scenarios_come_out_as_they_should(client: Client) -> None:
                 assert "has no policy" in played["not_played"]
             else:
                 assert played["verdict"] == leg.expected, (name, played)
+
+
+def test_mutual_tls_is_told_of_both_sides(ran: dict[str, dict[str, Any]]) -> None:
+    """What the client has given away, and what the server has made of the attacker."""
+    verified, read, any_ca, stolen, wrong = (
+        ran[name]["legs"]
+        for name in (
+            "mutual-tls",
+            "mutual-tls-skip-verify",
+            "any-client-certificate",
+            "stolen-client-key",
+            "wrong-identity",
+        )
+    )
+
+    def gave(leg: dict[str, Any]) -> list[str]:
+        identity = leg["evidence"]["client_certificate"]
+        assert identity is None or identity["proved"]
+        return identity["names"] if identity else []
+
+    def served(leg: dict[str, Any]) -> list[tuple[str, str]]:
+        return [(call["status"], call["identity"]) for call in leg["server_calls"]]
+
+    assert gave(verified[2]) == []
+    for leg in (read[1], read[2], any_ca[2], any_ca[5], stolen[2], wrong[4], wrong[5]):
+        assert gave(leg) == [CLIENT_IDENTITY]
+        assert [call["method"] for call in leg["evidence"]["calls"]] == [GET_USER]
+    # Without a key of a client, what was read is not relayed, unless the server takes any.
+    assert "has no client certificate" in read[1]["evidence"]["server_refused"]
+    assert "the attacker's client certificate" in any_ca[2]["evidence"]["server_refused"]
+    assert served(read[1]) == served(any_ca[2]) == []
+    for leg in (any_ca[5], stolen[2], wrong[4], wrong[5]):
+        assert leg["evidence"]["server_refused"] == ""
+    assert [status for status, _ in served(any_ca[5])] == ["OK"]
+    # The server knows the attacker by the certificate that it has stolen, and by nothing else.
+    assert served(stolen[2]) == [("OK", CLIENT_IDENTITY)]
+    assert [status for status, _ in served(wrong[4])] == ["OK"]
+    assert [status for status, _ in served(wrong[5])] == ["PERMISSION_DENIED"]
+    assert {identity for leg in wrong[4:] for _, identity in served(leg)} == {WIKI}
 
 
 # What a developer of that stack would have to touch.
