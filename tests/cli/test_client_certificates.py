@@ -1,6 +1,7 @@
 """A server that insists on client certificates, with `proxy` and with `audit --upstream`."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -116,6 +117,19 @@ def test_audit_says_in_one_line_that_the_server_insists(stand: Stand) -> None:
     # The twin.
     result = audit(stand, *presenting(stand.own))
     assert result.code == 0, result
+
+
+def test_to_ask_clients_takes_a_python_that_can() -> None:
+    program = (
+        "import sys\n"
+        "from mitm.tls import client_certificate\n"
+        "client_certificate.SUPPORTED = False\n"
+        "from mitm.cli import main\n"
+        "sys.argv[1:] = ['proxy', '--impersonate', '--ask-client']\n"
+        "main()\n"
+    )
+    said = refused(run(sys.executable, "-c", program))
+    assert "--ask-client is not possible with this Python" in said
 
 
 @pytest.mark.parametrize(
