@@ -76,7 +76,7 @@ def test_what_proxy_has_recorded_is_shown_as_it_shows_it(tmp_path: Path) -> None
     result = mitm_demo("replay", path)
     assert result.code == 0, result.err
     assert "SETTINGS ACK" not in result.out
-    assert "\n#1 COMPROMISED  read: /users.v1.UserService/GetUser\n" in result.out
+    assert "\n#1 COMPROMISED  read: /users.v1.UserService/GetUser; the server refused" in result.out
     verbose = mitm_demo("replay", path, "--verbose")
     assert "SETTINGS ACK" in verbose.out
 

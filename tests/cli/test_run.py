@@ -325,7 +325,7 @@ def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["run", "skip-verfy"], "unknown scenario 'skip-verfy': did you mean 'skip-verify'?"),
-        (["run", "xyzzy"], "unknown scenario 'xyzzy': known: acme, "),
+        (["run", "xyzzy"], "unknown scenario 'xyzzy': see what there is with mitm-demo list"),
         (["run", "./nowhere.md"], "no scenario file at ./nowhere.md"),
         (["run", "insecure", "--client", "pyton"], "did you mean 'python'?"),
         (["run", "x" * 300], "unknown scenario 'xxx"),
