@@ -25,7 +25,7 @@ from mitm.events import Event
 from mitm.messages import Schema
 from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor, Mode
-from mitm.tls import Hello, client_certificate
+from mitm.tls import Hello
 
 # Chains that are kept for names that clients have for the hosts under test: making one takes some
 # milliseconds, and the names are the clients' to choose.
@@ -134,11 +134,6 @@ def proxy(
         raise UserError("--impersonate dials no server: leave out --client-cert")
     if upstream_tls is False and identity:
         raise UserError("--upstream-plaintext asks for no certificate: leave out --client-cert")
-    if ask_client and not client_certificate.SUPPORTED:
-        raise UserError(
-            "--ask-client is not possible with this Python: its ssl does not show the messages of "
-            "a handshake"
-        )
     if key and (authority or authority_key):
         raise UserError("--authority signs what is made here: with --key there is nothing to sign")
     cert = cert or ("genuine" if authority else "attacker-ca")

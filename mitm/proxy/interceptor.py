@@ -159,12 +159,15 @@ class Interceptor:
         """Begin to listen.
 
         Raises:
-            UserError: the address cannot be listened on, because it is taken, say; or the client
-                certificate cannot be presented.
-            Unsupported: clients are to be asked for a certificate, which Python here cannot.
+            UserError: the address cannot be listened on, because it is taken, say; the client
+                certificate cannot be presented; or clients are to be asked for theirs, and Python
+                here cannot.
         """
         if self._interception.ask_client and not SUPPORTED:
-            raise Unsupported("this Python's ssl does not show the messages of a handshake")
+            raise UserError(
+                "clients cannot be asked for a certificate with this Python: its ssl does not show "
+                "the messages of a handshake"
+            )
         try:
             self._interception.contexts.rehearse()
         except Unsupported as error:

@@ -126,3 +126,9 @@ def test_two_clients_of_one_build_do_not_replace_each_other() -> None:
     }
     assert len(ids) == 2
     assert all(each.endswith("/") for each in ids)
+
+
+def test_a_name_that_is_no_text_is_a_uri_all_the_same() -> None:
+    """Half a surrogate pair comes from JSON; a byte that is not UTF-8, from a file system."""
+    for name, uri in (("a/\udcff.py", "a/%FF.py"), ("a/\ud800.py", "a/%ED%A0%80.py")):
+        assert uri in as_sarif(MIXED, conclude(MIXED), Source(name), strict=False)

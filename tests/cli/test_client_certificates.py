@@ -129,7 +129,7 @@ def test_to_ask_clients_takes_a_python_that_can() -> None:
         "main()\n"
     )
     said = refused(run(sys.executable, "-c", program))
-    assert "--ask-client is not possible with this Python" in said
+    assert "clients cannot be asked for a certificate with this Python" in said
 
 
 @pytest.mark.parametrize(

@@ -318,7 +318,7 @@ def test_where_python_does_not_show_messages_asking_is_unsupported_and_all_else_
     monkeypatch.setattr(interceptor_module, "SUPPORTED", False)
 
     async def main() -> None:
-        with pytest.raises(pki.Unsupported, match="does not show the messages of a handshake"):
+        with pytest.raises(UserError, match="does not show the messages of a handshake"):
             async with a_stage(props, ask_client=True):
                 pass
         async with a_stage(props) as stage:

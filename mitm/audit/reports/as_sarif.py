@@ -82,8 +82,11 @@ def _category(report: Report, source: Source) -> str:
 
 
 def _uri(path: str) -> str:
-    # Names of files are bytes, of whatever encoding.
-    return quote(path.encode("utf-8", "surrogateescape"))
+    # Names of files are bytes, of whatever encoding; what was read from JSON may be no text at all.
+    try:
+        return quote(path.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return quote(path.encode("utf-8", "surrogatepass"))
 
 
 def _rule(case: Case) -> dict[str, object]:
