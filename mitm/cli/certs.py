@@ -29,8 +29,9 @@ def certs(directory: Path, only: str | None, name: str, force: bool) -> None:
     openssl x509 -in lab/attacker.pem -noout -text
     mitm-demo certs --only self-signed lab
 
-    ca.pem is what clients trust; server.pem and server.key are the server's; attacker-ca.pem,
-    attacker.pem and attacker.key the attacker's. All are valid for a day, and the keys of both CAs
+    ca.pem is what clients trust, and the server that asks for certificates; server.pem and
+    server.key are the server's, client.pem and client.key a client's; attacker-ca.pem, attacker.pem
+    and attacker.key the attacker's. All are valid for a day, and the keys of both CAs
     are gone when this ends. Nothing is installed anywhere.
 
     With --only, NAME.pem is the chain to present, NAME.key the key to it, and NAME.ca.pem what a

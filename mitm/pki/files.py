@@ -11,9 +11,12 @@ from mitm.pki.chain import Chain
 from mitm.pki.forge import forge
 from mitm.pki.recipe import load_recipe
 
+# Who the lab's client is, where a server wants to know.
+CLIENT = "client.lab.mitm-demo.localhost"
+
 
 def write_lab(directory: Path, authorities: Authorities, *, overwrite: bool) -> list[Path]:
-    """Write the lab's PKI: what clients trust, what the server shows, what the attacker shows.
+    """Write the lab's PKI: what clients trust, what server, client and attacker show.
 
     The keys of the authorities are not among it.
 
@@ -30,11 +33,14 @@ def write_lab(directory: Path, authorities: Authorities, *, overwrite: bool) -> 
     """
     name, now = authorities.names[0], datetime.now(UTC)
     genuine = forge(load_recipe("genuine"), name, authorities, now)
+    client = forge(load_recipe("genuine"), CLIENT, authorities, now, purpose="client")
     forged = forge(load_recipe("attacker-ca"), name, authorities, now)
     files = {
         directory / "ca.pem": authorities.lab.pem,
         directory / "server.pem": genuine.pem,
         directory / "server.key": genuine.key_pem,
+        directory / "client.pem": client.pem,
+        directory / "client.key": client.key_pem,
         directory / "attacker-ca.pem": authorities.attacker.pem,
         directory / "attacker.pem": forged.pem,
         directory / "attacker.key": forged.key_pem,

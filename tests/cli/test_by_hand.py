@@ -204,6 +204,8 @@ def test_certs_writes_private_files_and_never_overwrites_unasked(tmp_path: Path)
         "ca.pem",
         "server.pem",
         "server.key",
+        "client.pem",
+        "client.key",
         "attacker-ca.pem",
         "attacker.pem",
         "attacker.key",

@@ -12,7 +12,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mitm.errors import UserError
 from mitm.pki import Authorities, forge, load_recipe, write_chain, write_lab, write_private
 
-FILES = {"ca.pem", "server.pem", "server.key", "attacker-ca.pem", "attacker.pem", "attacker.key"}
+FILES = {
+    "ca.pem",
+    *(f"{who}.{what}" for who in ("server", "client", "attacker") for what in ("pem", "key")),
+    "attacker-ca.pem",
+}
 
 
 def mode(path: Path) -> int:
@@ -43,7 +47,8 @@ def test_what_is_written_are_the_right_certificates_and_keys(
     tmp_path: Path, authorities: Authorities
 ) -> None:
     write_lab(tmp_path, authorities, overwrite=False)
-    for who, issuer in (("server", "ca.pem"), ("attacker", "attacker-ca.pem")):
+    issuers = {"server": "ca.pem", "client": "ca.pem", "attacker": "attacker-ca.pem"}
+    for who, issuer in issuers.items():
         leaf = x509.load_pem_x509_certificate((tmp_path / f"{who}.pem").read_bytes())
         key = load_pem_private_key((tmp_path / f"{who}.key").read_bytes(), None)
         assert key.public_key() == leaf.public_key()
@@ -56,7 +61,7 @@ def test_no_key_of_an_authority_is_written(tmp_path: Path, authorities: Authorit
     write_lab(tmp_path, authorities, overwrite=False)
     leaves = [load_pem_private_key(p.read_bytes(), None) for p in tmp_path.glob("*.key")]
     points = [key.public_key() for key in leaves]
-    assert len(points) == 2
+    assert len(points) == 3
     assert authorities.lab.key.public_key() not in points
     assert authorities.attacker.key.public_key() not in points
     assert not [p for p in tmp_path.glob("*.pem") if b"PRIVATE" in p.read_bytes()]

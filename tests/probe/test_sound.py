@@ -47,6 +47,44 @@ server.bindAsync("127.0.0.1:0", credentials, (error, port) => console.log(port))
 """
 
 
+JAVA = """
+import io.grpc.*;
+import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
+import io.grpc.stub.ServerCalls;
+import java.io.*;
+import java.net.InetSocketAddress;
+
+public class Sound {
+  static final MethodDescriptor.Marshaller<byte[]> BYTES = new MethodDescriptor.Marshaller<>() {
+    public InputStream stream(byte[] value) { return new ByteArrayInputStream(value); }
+    public byte[] parse(InputStream stream) {
+      try { return stream.readAllBytes(); } catch (IOException e) { throw new RuntimeException(e); }
+    }
+  };
+
+  public static void main(String[] words) throws Exception {
+    File folder = new File(words[0]);
+    var method = MethodDescriptor.newBuilder(BYTES, BYTES)
+        .setType(MethodDescriptor.MethodType.UNARY)
+        .setFullMethodName("users.v1.UserService/GetUser").build();
+    var service = ServerServiceDefinition.builder("users.v1.UserService")
+        .addMethod(method, ServerCalls.asyncUnaryCall((byte[] request, io.grpc.stub.StreamObserver<byte[]> answer) -> {
+          answer.onNext(new byte[0]);
+          answer.onCompleted();
+        })).build();
+    var credentials = TlsServerCredentials.newBuilder()
+        .keyManager(new File(folder, "server.pem"), new File(folder, "server.key"))
+        .trustManager(new File(folder, "clients.pem"))
+        .clientAuth(TlsServerCredentials.ClientAuth.REQUIRE).build();
+    var server = NettyServerBuilder.forAddress(new InetSocketAddress("127.0.0.1", 0), credentials)
+        .addService(service).build().start();
+    System.out.println(server.getPort());
+    server.awaitTermination();
+  }
+}
+"""  # noqa: E501
+
+
 @contextmanager
 def grpcio_serving(lab: Lab, *, required: bool = True) -> Iterator[int]:
     """grpcio, as its documentation has it."""
@@ -83,11 +121,7 @@ def test_grpcio_that_does_not_require_certificates(lab: Lab) -> None:
 
 
 def test_grpc_js_that_requires_certificates(lab: Lab, tmp_path: Path) -> None:
-    try:
-        client = asyncio.run(ready(load_client("node"), build=False))
-    except (NotBuilt, ToolMissing) as error:
-        pytest.skip(str(error))
-    (folder,) = {Path(word).parent for word in client.command if word.endswith("client.js")}
+    folder = built("node", "client.js")
     (tmp_path / "node_modules").symlink_to(folder / "node_modules")
     (tmp_path / "server.js").write_text(NODE)
     with running("node", tmp_path / "server.js", lab.folder) as process:
@@ -95,6 +129,28 @@ def test_grpc_js_that_requires_certificates(lab: Lab, tmp_path: Path) -> None:
         report = probed(lab, int(process.stdout.readline()))
     assert holes(report) - {"path-without-slash"} == AUTHENTICATES
     assert not report.failing()
+
+
+def test_grpc_java_that_requires_certificates(lab: Lab, tmp_path: Path) -> None:
+    folder = built("java", "client.jar")
+    (tmp_path / "Sound.java").write_text(JAVA)
+    jars = f"{folder / 'client.jar'}:{folder / 'lib'}/*"
+    quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+    with running("java", *quick, "-cp", jars, tmp_path / "Sound.java", lab.folder) as process:
+        assert process.stdout is not None
+        report = probed(lab, int(process.stdout.readline()))
+    assert holes(report) - {"path-without-slash"} == AUTHENTICATES
+    assert not report.failing()
+
+
+def built(name: str, file: str) -> Path:
+    """Where a client of the lab was built, and with it the libraries that a server is made of."""
+    try:
+        client = asyncio.run(ready(load_client(name), build=False))
+    except (NotBuilt, ToolMissing) as error:
+        pytest.skip(str(error))
+    (folder,) = {Path(word).parent for word in client.command if word.endswith(file)}
+    return folder
 
 
 @contextmanager
