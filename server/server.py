@@ -273,9 +273,7 @@ def say(line: dict[str, object]) -> None:
     print(json.dumps(line), flush=True)
 
 
-async def serve(
-    listen: str, credentials: grpc.ServerCredentials | None, allowed: Sequence[str]
-) -> None:
+async def serve(listen: str, files: TlsFiles | None, allowed: Sequence[str]) -> None:
     # Two servers must not share a port unnoticed, as SO_REUSEPORT would let them.
     server = grpc.aio.server(interceptors=[Witness(allowed)], options=[("grpc.so_reuseport", 0)])
     user_service.add_to_server(Users(), server)
@@ -287,18 +285,18 @@ async def serve(
             release = ".".join(grpc.__version__.split(".")[:2])
             install = f"pip install '{package}~={release}.0'"
             print(f"server: without {service}: {install}", file=sys.stderr)
-    port = bind(server, listen, credentials)
+    port = bind(server, listen, files)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await server.start()
     host = listen.rpartition(":")[0]
-    say({"listening": f"{host}:{port}", "tls": credentials is not None})
+    say({"listening": f"{host}:{port}", "tls": files is not None})
     await stop.wait()
     await server.stop(GRACE_SECONDS)
 
 
-def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:
+def bind(server: grpc.aio.Server, listen: str, files: TlsFiles | None) -> int:
     """Listen on every address of a name, for clients may try any of them; returns the port.
 
     grpcio is content with one, and somebody else may have the same port of another.
@@ -313,8 +311,9 @@ def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentia
     for address in found:
         at = f"[{address}]" if ":" in address else address
         try:
-            if credentials:
-                port = server.add_secure_port(f"{at}:{port}", credentials)
+            if files:
+                # Of its own for each port, or only one of them would learn of a renewal.
+                port = server.add_secure_port(f"{at}:{port}", files.credentials())
             else:
                 port = server.add_insecure_port(f"{at}:{port}")
         except RuntimeError:
@@ -366,14 +365,12 @@ def main() -> int:
     if not all(arguments.allow):
         return usage("--allow is empty: write a name of a client's certificate")
     try:
-        credentials = (
-            TlsFiles(arguments.cert, arguments.key, arguments.client_ca).credentials()
-            if arguments.cert
-            else None
+        files = (
+            TlsFiles(arguments.cert, arguments.key, arguments.client_ca) if arguments.cert else None
         )
     except UnusableError as error:
         return usage(str(error))
-    asyncio.run(serve(arguments.listen, credentials, arguments.allow))
+    asyncio.run(serve(arguments.listen, files, arguments.allow))
     return 0
 
 

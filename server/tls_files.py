@@ -39,36 +39,48 @@ class TlsFiles:
         self._told = ""
         self._seen = self._pems()
         self._check(self._seen)
+        self._usable = self._seen
 
     def credentials(self) -> grpc.ServerCredentials:
-        """What a port is opened with. With a client CA, a client must have a certificate of it."""
+        """What one port is opened with. With a client CA, clients must have a certificate of it."""
+        given = self._usable
+
+        def renewed() -> grpc.ServerCertificateConfiguration | None:
+            """What has changed since the port's last handshake; None for nothing."""
+            nonlocal given
+            with self._lock:
+                self._look()
+                if given is self._usable:
+                    return None
+                given = self._usable
+                return _configuration(given)
+
         return grpc.dynamic_ssl_server_credentials(
-            _configuration(self._seen),
-            self._renewed,  # type: ignore[arg-type]  # None is one of its answers
+            _configuration(given),
+            renewed,  # type: ignore[arg-type]  # None is one of its answers
             require_client_authentication=self._client_ca is not None,
         )
 
-    def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """What has changed since the last handshake; None for nothing, or nothing that is of use.
+    def _look(self) -> None:
+        """See whether the files have changed.
 
         The core asks before each handshake, from a thread of its own. A renewal writes one file
         after the other: until they fit, the last ones that did are used.
         """
-        with self._lock:
-            try:
-                pems = self._pems()
-                if pems == self._seen:
-                    return None
-                self._seen = pems
-                self._check(pems)
-            except UnusableError as error:
-                # Once, not at each handshake.
-                if self._told != str(error):
-                    self._told = str(error)
-                    print(f"server: goes on with what it had: {error}", file=sys.stderr, flush=True)
-                return None
-            self._told = ""
-            return _configuration(pems)
+        try:
+            pems = self._pems()
+            if pems == self._seen:
+                return
+            self._seen = pems
+            self._check(pems)
+        except UnusableError as error:
+            # Once, not at each handshake.
+            if self._told != str(error):
+                self._told = str(error)
+                print(f"server: goes on with what it had: {error}", file=sys.stderr, flush=True)
+            return
+        self._told = ""
+        self._usable = pems
 
     def _pems(self) -> _Pems:
         return _Pems(

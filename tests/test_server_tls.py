@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +78,13 @@ class Server:
         with self.channel(client) as channel:
             return _said(lambda: _users(channel).GetUser(user_service.GetUserRequest(id=1)).name)
 
-    def serial(self) -> int:
+    def serial(self, host: str = "127.0.0.1") -> int:
         """The serial number of the certificate that a new connection is shown."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=self._ca.pem.decode())
         context.set_alpn_protocols(["h2"])
         with (
-            socket.create_connection(("127.0.0.1", self.port)) as connection,
+            socket.create_connection((host, self.port)) as connection,
             context.wrap_socket(connection, server_hostname="localhost") as tls,
         ):
             leaf = tls.getpeercert(binary_form=True)
@@ -275,6 +275,18 @@ def test_a_renewal_drops_no_call_and_new_connections_see_the_new_certificate(
         lines, err = server.end()
     assert {line["status"] for line in lines} == {"OK"}
     assert err == []
+
+
+def test_each_address_of_a_name_learns_of_a_renewal(files: Path, ca: SmallCa) -> None:
+    with _served(files, ca, "--listen", "localhost:0") as server:
+        (served,) = x509.load_pem_x509_certificates((files / "server.pem").read_bytes())
+        hosts = ["127.0.0.1"]
+        with suppress(OSError), socket.create_connection(("::1", server.port)):
+            hosts.append("::1")
+        assert {server.serial(host) for host in hosts} == {served.serial_number}
+        renewed = ca.issue("localhost")
+        renewed.write(files, "server")
+        assert [server.serial(host) for host in hosts] == [renewed.serial] * len(hosts)
 
 
 def test_without_a_renewal_new_connections_see_the_same_certificate(

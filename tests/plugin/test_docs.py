@@ -1,13 +1,18 @@
 """Every Python example of docs/pytest.md does what the page says."""
 
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.plugin.conftest import Run
+from tests.probe.lab import made
+from tests.probe.servers import Rules, serving
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "pytest.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -46,10 +51,26 @@ def _users_files(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(my_client=MY_CLIENT, my_program=MY_PROGRAM)
 
 
+@contextmanager
+def users_server(folder: Path) -> Iterator[str]:
+    """The server that the page speaks of, which checks its clients; its files in a folder."""
+    lab = made(folder, server="localhost")
+    for ours, theirs in {
+        "clients.pem": "ca.pem",
+        "client.pem": "me.pem",
+        "client.key": "me.key",
+    }.items():
+        shutil.copy(folder / ours, folder / theirs)
+    with serving(lab, Rules(authority="")) as port:
+        yield f"localhost:{port}"
+
+
 @pytest.mark.parametrize("block", TESTS, ids=lambda block: re.findall(r"def (test_\w+)", block)[0])
-def test_tests_pass_with_a_correct_client(run: Run, block: str) -> None:
+def test_tests_pass_with_a_correct_client(run: Run, block: str, pytester: pytest.Pytester) -> None:
     some = "--mitm-certs=malformed-san" if "malformed-san" in block else SOME
-    result = run(block, some, "--strict-markers")
+    with users_server(pytester.path) as address:
+        block = block.replace("localhost:50051", address) if "mitm_probe" in block else block
+        result = run(block, some, "--strict-markers")
     assert result.ret == 0
     assert result.parseoutcomes().keys() == {"passed"}
 

@@ -33,20 +33,22 @@ class Lab(NamedTuple):
     ca_pem: str
 
 
-def made(folder: Path, identity: str = CLIENT, key: KeyKind = "ec-p256") -> Lab:
-    """Write it, with a client of that identity and kind of key."""
+def made(
+    folder: Path, identity: str = CLIENT, key: KeyKind = "ec-p256", server: str = SERVER
+) -> Lab:
+    """Write it, with a client of that identity and kind of key, and a server of that name."""
     authorities = pki.Authorities([SERVER, CLIENT])
     genuine = pki.load_recipe("genuine")
     leaf, *above = genuine.chain
     of_kind = (msgspec.structs.replace(leaf, key=key), *above)
-    server = pki.forge(genuine, SERVER, authorities)
+    served = pki.forge(genuine, server, authorities)
     client = pki.forge(
         msgspec.structs.replace(genuine, chain=of_kind), identity, authorities, purpose="client"
     )
     ca_key = authorities.lab.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     files = {
-        "server.pem": server.pem,
-        "server.key": server.key_pem,
+        "server.pem": served.pem,
+        "server.key": served.key_pem,
         "client.pem": client.pem,
         "client.key": client.key_pem,
         "clients.pem": authorities.lab.pem,

@@ -68,6 +68,7 @@ class Rules(NamedTuple):
         oldest, newest: versions of TLS.
         first_record_only: whether it looks for the server name in the first record alone.
         route: the method that a path leads to.
+        authority: by which it is called; "" for any.
         denied: whether a rule by path forbids a path to those who may not call.
     """
 
@@ -80,6 +81,7 @@ class Rules(NamedTuple):
     first_record_only: bool = False
     route: Callable[[str], str] = lambda path: path
     denied: Callable[[str], bool] = lambda path: True
+    authority: str = SERVER
 
 
 @contextmanager
@@ -183,7 +185,7 @@ class _Answering:
 
     def _status(self, caller: Caller) -> str:
         path = caller.headers[":path"]
-        if caller.headers[":authority"] != SERVER:
+        if self._rules.authority not in ("", caller.headers[":authority"]):
             return UNIMPLEMENTED
         allowed = self._open or self._rules.allow(caller)
         if not allowed and self._rules.denied(path):
