@@ -375,6 +375,15 @@ def test_a_witness_that_disagrees_is_quoted(
     assert but in _reason(seen, client, calls)
 
 
+def test_a_server_that_sees_somebody_between_hears_of_the_call_from_there() -> None:
+    seen = [*_accepted(), _sent(), _request(), _message({}), _closed(phase="established")]
+    observation = observe(seen, _ANSWERED)
+    behind = judge_intercepted(observation, _ANSWERED, [_AROUND], direct=False)
+    assert (behind.verdict, ";" in behind.reason) == ("compromised", False)
+    # The twin: nobody is between them.
+    assert "without passing" in judge_intercepted(observation, _ANSWERED, [_AROUND]).reason
+
+
 def _refusal(*, presented: bool, alert: tuple[str, int] | None, how: str = "alert") -> Event:
     name, number = alert or ("", None)
     return events.ClientCertificateRefused(

@@ -84,7 +84,9 @@ def serve(
     shell_complete=completion.policy_names,
 )
 @click.option("--ca", type=_FILE, help="For ca-file: the CA, PEM.")
-@click.option("--pin", type=_FILE, help="For pinned: the server's own certificate, PEM.")
+@click.option("--pin", type=_FILE, help="For pinned: the server's own certificates, PEM.")
+@click.option("--cert", type=_FILE, help="What the client presents to a server that asks, PEM.")
+@click.option("--key", type=_FILE, help="The key to it, PEM.")
 @click.option("--server-name", metavar="NAME", help="The name to check, if not the target's.")
 @click.option("--id", "id_", type=_INT64, metavar="N", help="The user to ask for.")
 @click.option("--token", help="Sent as `authorization: Bearer TOKEN`.")
@@ -112,6 +114,7 @@ def call(
     \b
     mitm-demo call --policy insecure --target localhost:50051
     mitm-demo call --policy ca-file --ca lab/ca.pem --target localhost:50052
+    mitm-demo call --policy mutual-tls --ca ca.pem --cert client.pem --key client.key --target …
     """
     chosen = load_client(client, *clients)
     chosen.must_know(policy)

@@ -9,9 +9,6 @@ from mitm.errors import UserError
 from mitm.lab.policies import Policy
 from mitm.pki.authority import AuthorityName
 
-# What a client is called in a certificate of its own.
-CLIENT_IDENTITY = "client.lab.mitm-demo.localhost"
-
 
 class _Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="program"):
     """What all members of a cast have in common.
@@ -40,7 +37,7 @@ class ClientRole(_Role, frozen=True, tag="client"):
 
     policy: Policy
     certificate: str = ""
-    identity: str = CLIENT_IDENTITY
+    identity: str = pki.CLIENT_IDENTITY
     server_name: str = ""
     store: tuple[str, ...] = ("lab",)
     backup_pin: bool = False

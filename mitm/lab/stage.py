@@ -16,7 +16,6 @@ from mitm.errors import UserError
 from mitm.events import Event, Issued, Renewed
 from mitm.lab import acme
 from mitm.lab.cast import (
-    CLIENT_IDENTITY,
     AcmeServerRole,
     AuthorityRole,
     ClientRole,
@@ -209,7 +208,7 @@ class Stage:
     def held_of_client(self, attacker: InterceptorRole) -> pki.Chain | None:
         """The client's chain and key that an attacker holds, if it does: made, or stolen."""
         if attacker.client_certificate:
-            return self._forged(attacker.client_certificate, CLIENT_IDENTITY, "client")
+            return self._forged(attacker.client_certificate, pki.CLIENT_IDENTITY, "client")
         stolen = [self._chains[name] for name in attacker.steals if name not in self.servers]
         return stolen[0] if stolen else None
 

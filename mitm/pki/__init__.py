@@ -3,7 +3,7 @@
 from mitm.pki.authority import Authorities, Authority
 from mitm.pki.chain import Chain
 from mitm.pki.faulty_file import Fault, reads_everything, write_faulty
-from mitm.pki.files import write_chain, write_lab, write_private
+from mitm.pki.files import CLIENT_IDENTITY, write_chain, write_lab, write_private
 from mitm.pki.forge import forge
 from mitm.pki.identity import Identity, identity_of
 from mitm.pki.own import certificates_from_file, chain_from_files, name_in, names_in
@@ -14,6 +14,7 @@ from mitm.pki.trust_store import write_trust_store
 from mitm.pki.unsupported import Unsupported
 
 __all__ = [
+    "CLIENT_IDENTITY",
     "Authorities",
     "Authority",
     "Chain",

@@ -12,7 +12,7 @@ from mitm.pki.forge import forge
 from mitm.pki.recipe import load_recipe
 
 # Who the lab's client is, where a server wants to know.
-CLIENT = "client.lab.mitm-demo.localhost"
+CLIENT_IDENTITY = "client.lab.mitm-demo.localhost"
 
 
 def write_lab(directory: Path, authorities: Authorities, *, overwrite: bool) -> list[Path]:
@@ -33,7 +33,7 @@ def write_lab(directory: Path, authorities: Authorities, *, overwrite: bool) -> 
     """
     name, now = authorities.names[0], datetime.now(UTC)
     genuine = forge(load_recipe("genuine"), name, authorities, now)
-    client = forge(load_recipe("genuine"), CLIENT, authorities, now, purpose="client")
+    client = forge(load_recipe("genuine"), CLIENT_IDENTITY, authorities, now, purpose="client")
     forged = forge(load_recipe("attacker-ca"), name, authorities, now)
     files = {
         directory / "ca.pem": authorities.lab.pem,

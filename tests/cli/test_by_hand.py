@@ -46,6 +46,17 @@ def test_server_and_client_meet_over_the_files_of_certs(lab: Path) -> None:
         assert bad.json_lines[0]["error"]["code"] == "UNAVAILABLE"
 
 
+def test_who_has_the_clients_certificate_of_certs_is_let_in_and_nobody_else(lab: Path) -> None:
+    shown = ("--cert", lab / "server.pem", "--key", lab / "server.key")
+    with serving(*shown, "--client-ca", lab / "ca.pem") as (_, address):
+        own = ("--ca", lab / "ca.pem", "--cert", lab / "client.pem", "--key", lab / "client.key")
+        assert call(address, "mutual-tls", *own).code == 0
+        assert call(address, "ca-file", "--ca", lab / "ca.pem").code == 1
+        # A server's certificate is none for clients (RFC 5280 section 4.2.1.12).
+        assert call(address, "mutual-tls", "--ca", lab / "ca.pem", *shown).code == 1
+        assert "--key" in refused(call(address, "mutual-tls", *own[:-2]))
+
+
 def test_proxy_stands_between_a_client_and_its_server(lab: Path, tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
     with serving("--cert", lab / "server.pem", "--key", lab / "server.key") as (_, upstream):

@@ -355,6 +355,14 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], said: str
         ),
         ({"attacker": "rewrite: []"}, "cast[1].certificate: an interceptor presents either"),
         ({"attacker": "steals: [nobody]"}, "cast[1].steals: 'nobody' is no client or server"),
+        (
+            {"attacker": "certificate: attacker-ca, client_certificate: atacker-ca"},
+            "cast[1].client_certificate: unknown certificate 'atacker-ca': did you",
+        ),
+        (
+            {"attacker": "certificate: expired, client_certificate: expired, steals: [client]"},
+            "cast[1].client_certificate: an interceptor presents either one that it has made",
+        ),
         ({"server": "mode: quic"}, "cast[2].mode: Invalid enum value 'quic'"),
         ({"cast": "[]"}, "legs[0].path: 'client' is no member of the cast"),
         ({"cast": "[{name: x, program: ftp}]"}, "cast[0].program: Invalid value 'ftp'"),

@@ -13,10 +13,10 @@ from mitm.audit import Report, catalogue, forge_suite, run_audit, select, stand_
 from mitm.audit.setting import LONG_NAME
 from mitm.lab.acme import missing
 from mitm.lab.batch import BatchClient
-from mitm.lab.cast import CLIENT_IDENTITY
 from mitm.lab.clients import Client
 from mitm.lab.policies import Policy
 from mitm.lab.scenario import load_scenario, scenarios
+from mitm.pki import CLIENT_IDENTITY
 from tests.client.conftest import UNSUPPORTED
 from tests.programs import mitm_demo
 

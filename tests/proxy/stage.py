@@ -254,6 +254,13 @@ class End:
             await self._flush()
         self.writer.write_eof()
 
+    async def complain(self) -> None:
+        """Have OpenSSL say what it says where the other has ended without a close_notify."""
+        self._incoming.write_eof()
+        with contextlib.suppress(ssl.SSLError):
+            self.tls.read()
+        await self._flush()
+
     def reset(self) -> None:
         """Send RST."""
         self.writer.get_extra_info("socket").setsockopt(

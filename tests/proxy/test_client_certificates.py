@@ -545,6 +545,29 @@ def test_a_server_that_asks_and_ends_later_has_not_refused(
     run(main())
 
 
+def test_a_server_that_complains_of_a_client_that_has_hung_up_has_not_refused(
+    props: Props, identities: Identities
+) -> None:
+    """OpenSSL has an alert for that, which comes before any application byte of the server's."""
+
+    async def main() -> None:
+        async with a_stage(props) as stage:
+            context = asking(props, identities, how=ssl.CERT_OPTIONAL, alpn=())
+            accepting = asyncio.create_task(stage.server.accept(context))
+            client = await stage.dial()
+            await client.handshake(a_client(alpn=()), name="localhost")
+            server = await accepting
+            await client.finish(notify=False)
+            assert await server.read() == b""
+            await server.complain()
+            await server.finish(notify=False)
+            await stage.seen.closed()
+            assert stage.seen.one(events.Alert).by == "server"
+            assert not stage.seen.all(events.ClientCertificateRefused)
+
+    run(main())
+
+
 def test_an_http_1_server_that_refuses_after_the_handshake_is_told_of(
     props: Props, identities: Identities
 ) -> None:
