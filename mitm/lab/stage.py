@@ -90,8 +90,10 @@ class Stage:
             stage = cls(Path(name), authorities, tell)
             for role in members:
                 if isinstance(role, AcmeServerRole):
+                    folder = stage._directory / f"acme-{len(stage._public)}"
+                    folder.mkdir()
                     stage._public[role.name] = await running.enter_async_context(
-                        acme.running_acme_server(stage._directory)
+                        acme.running_acme_server(folder)
                     )
             for role in members:
                 if isinstance(role, ClientRole) and role.certificate:

@@ -49,6 +49,30 @@ def test_whoever_answers_the_challenge_is_the_server_to_all_but_a_pin(tmp_path: 
     assert all(e["issuer"].startswith("CN=Pebble Intermediate CA") for e in presented)
 
 
+@here
+def test_a_client_that_trusts_another_public_ca_does_not_connect(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.md"
+    mine.write_text(
+        "---\n"
+        "title: Two public CAs\n"
+        "order: 1\n"
+        "cast:\n"
+        "  - {name: one CA, program: acme-server}\n"
+        "  - {name: other CA, program: acme-server}\n"
+        "  - {name: client, program: client, policy: system-roots, store: [one CA]}\n"
+        "  - {name: client of both, program: client, policy: system-roots,"
+        " store: [one CA, other CA]}\n"
+        "  - {name: server, program: server, issued_by: other CA}\n"
+        "legs:\n"
+        "  - {path: [client, server], expected: failed}\n"
+        "  - {path: [client of both, server], expected: connected}\n"
+        "point: Whatever.\n"
+        "---\n\n## How to fix it\n\nNot at all.\n"
+    )
+    result = mitm_demo("run", mine, "--json")
+    assert result.code == 0, result
+
+
 def _events(log: Path) -> list[dict[str, Any]]:
     return [msgspec.json.decode(line) for line in log.read_bytes().splitlines()]
 
