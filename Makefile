@@ -17,7 +17,7 @@ PYTHONS := tests/audit/test_in_process.py tests/cli/test_completion.py tests/cli
   tests/plugin tests/test_ingress.py tests/test_programs.py tests/test_server_tls.py tests/tls \
   tests/wire
 
-.PHONY: demo test programs lowest pythons constraints lint lint-clients bench proto catalogue limits matrix picture versions zoo
+.PHONY: demo test programs lowest pythons constraints lint lint-clients bench proto catalogue guide limits matrix picture versions zoo
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
@@ -55,6 +55,9 @@ proto: .venv/ready-dev  ## generate descriptors, and types for mypy, from the .p
 
 catalogue: .venv/ready-dev  ## write the tables of certs/README.md from the recipes
 	$(BIN)/python -m docs.catalogue
+
+guide: .venv/ready-dev  ## write the outputs of docs/guide.md from real runs (needs Go and Pebble for all of them)
+	$(BIN)/python -m docs.guide
 
 limits: .venv/ready-dev  ## write the limits of docs/transparency.md from the code
 	$(BIN)/python -m docs.limits
