@@ -14,7 +14,7 @@ from rich.text import Text
 from mitm import content
 from mitm.audit import Attack, Entry, OfferRule, catalogue
 from mitm.audit.case import loader_of, plain_name
-from mitm.audit.servers.way import Way, all_ways, load_way
+from mitm.audit.servers.way import Way, all_ways, is_way, load_way
 from mitm.cli import report
 from mitm.lab.clients import all_clients
 from mitm.lab.scenario import Scenario, load_scenario, scenarios
@@ -197,7 +197,7 @@ def print_lesson(name: str) -> None:
         # As it is, to be kept in a file.
         click.echo(path.read_text(encoding="utf-8"), nl=False)
         return
-    if path in content.ways().values():
+    if path in content.ways().values() or is_way(path):
         _show_certificate(load_way(name))
         return
     # A script is what is nothing else.

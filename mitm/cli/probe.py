@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mitm.address import guard, parse
+from mitm.address import guard, must_be_a_name, parse
 from mitm.audit import Finding, Report, select
 from mitm.audit.reports import Source
 from mitm.audit.servers.credentials import Credentials, credentials_from_files
@@ -156,6 +156,7 @@ def probe(
     certificate that should get in did not, say.
     """
     address = guard(parse(server), allow_host)
+    must_be_a_name(server_name or address.host)
     if not _METHOD.fullmatch(method):
         raise UserError(f"--method {method}: write /package.Service/Method")
     request = b""

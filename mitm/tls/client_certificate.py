@@ -21,6 +21,9 @@ _FROM_PEER = "read"
 
 _HANDSHAKE = 22  # content type, RFC 8446 section 5.1
 _CERTIFICATE, _CERTIFICATE_REQUEST = 11, 13  # RFC 8446 section 4
+_CERTIFICATES = (_CERTIFICATE, 25)  # and CompressedCertificate, RFC 8879 section 4
+# A Certificate with nothing in it, in bytes: its header, in TLS 1.3 a context, an empty list.
+_EMPTY = 8
 _TLS_1_3 = 0x0304
 
 # X509_V_FLAG_IGNORE_CRITICAL, PARTIAL_CHAIN and NO_CHECK_TIME of OpenSSL's x509_vfy.h: a leaf that
@@ -63,14 +66,27 @@ def note_request(context: ssl.SSLContext) -> None:
         context._msg_callback = _note_request  # type: ignore[attr-defined]
 
 
-def on_request(context: ssl.SSLContext, tell: Callable[[], object]) -> None:
-    """Be told when a server asks for a certificate, where the TLS is out of reach; if supported."""
+def on_request(
+    context: ssl.SSLContext,
+    tell: Callable[[], object],
+    sent: Callable[[], object] = lambda: None,
+) -> None:
+    """Be told when a server asks for a certificate, where the TLS is out of reach; if supported.
+
+    Args:
+        context: of the client.
+        tell: called when it is asked.
+        sent: called when it answers with a certificate, and not with an empty list.
+    """
 
     def note(
         tls: object, direction: str, version: int, content: int, message: int, data: bytes
     ) -> None:
         if _is_request(direction, content, message):
             tell()
+        answers = content == _HANDSHAKE and direction != _FROM_PEER
+        if answers and message in _CERTIFICATES and len(data) > _EMPTY:
+            sent()
 
     if SUPPORTED:
         context._msg_callback = note  # type: ignore[attr-defined]

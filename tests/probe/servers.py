@@ -28,12 +28,14 @@ class Caller(NamedTuple):
         server_name: of the ClientHello, as it came.
         headers: of the request.
         resumed: whether it came over a resumed session.
+        version: of TLS; "" without.
     """
 
     certificate: dict[str, Any]
     server_name: str | None
     headers: Mapping[str, str]
     resumed: bool
+    version: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -123,7 +125,7 @@ class _Server:
             context = self._strict if strict else self._loose
             with context.wrap_socket(connection, server_side=True) as tls:
                 resumed = bool(tls.session_reused)
-                caller = Caller(tls.getpeercert() or {}, name, {}, resumed)
+                caller = Caller(tls.getpeercert() or {}, name, {}, resumed, tls.version() or "")
                 _Answering(tls, caller, self._rules, open_=not strict).run()
 
     def _server_name(self, connection: socket.socket) -> str | None:

@@ -1,6 +1,7 @@
 """`mitm-demo probe` as users call it."""
 
 import json
+import re
 import ssl
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ from mitm import content
 from tests.probe.lab import METHOD, SERVER, Lab
 from tests.probe.servers import Caller, Rules, by_name, serving
 from tests.programs import Result, free_port, mitm_demo, refused
+from tests.programs import serving as served
 
 
 def probe(lab: Lab, port: int | str, *more: str | Path, with_ca: bool = True) -> Result:
@@ -87,6 +89,7 @@ def test_only_what_is_chosen_is_tried(lab: Lab, tmp_path: Path) -> None:
     with serving(lab, Rules()) as port:
         result = probe(lab, port, "--json", "--only", f"CWE-298,{mine}", "--exclude", "info")
         wrong = probe(lab, port, "--only", "no-certificat")
+    assert "A correct server: rejects it" in mitm_demo("show", mine).out
     names = [f["certificate"] for f in json.loads(result.out)["findings"]]
     assert names == ["client-expired", "mine"]
     assert "did you mean 'no-certificate'?" in refused(wrong)
@@ -179,3 +182,13 @@ def test_no_key_is_left_behind(lab: Lab, tmp_path: Path) -> None:
         )
     assert result.code == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_page_shows_is_what_is_said(lab: Lab) -> None:
+    page = (content.ROOT / "docs" / "probe.md").read_text()
+    (shown,) = re.findall(r"^```text\n(This server lets in .*?)^```$", page, re.M | re.S)
+    pair = ("--cert", lab.folder / "server.pem", "--key", lab.folder / "server.key")
+    with served(*pair) as (_, address):
+        result = probe(lab, address.rpartition(":")[2], with_ca=False)
+    said = [" ".join(line.split()) for line in result.out.splitlines()]
+    assert {" ".join(line.split()) for line in shown.splitlines()} <= {*said}, result.out

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mitm.audit.servers.answer import Answer
 from mitm.audit.servers.credentials import credentials_from_files
+from mitm.audit.servers.judge import judge
+from mitm.audit.servers.way import all_ways
 from mitm.errors import UserError
 from mitm.pki.recipe import KeyKind
 from tests.probe.lab import Lab, finding, holes, made, probed
@@ -64,3 +67,30 @@ def test_a_ca_that_has_not_signed_the_client_is_told(lab: Lab, tmp_path: Path) -
         credentials_from_files(*mine, lab.folder / "clients.pem")
     with pytest.raises(UserError, match="does not fit"):
         credentials_from_files(lab.folder / "client.pem", lab.folder / "server.key")
+
+
+def test_what_passed_of_certificates_is_seen(lab: Lab) -> None:
+    with serving(lab, Rules()) as port:
+        report = probed(lab, port, only=["no-certificate", "client-self-signed"])
+    for name, shown in (("no-certificate", False), ("client-self-signed", True)):
+        answer = finding(report, name).answer
+        assert answer is not None
+        assert (answer.asked, answer.shown) == (True, shown)
+
+
+def test_without_that_it_comes_to_the_same(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mitm.audit.servers.caller.SUPPORTED", False)
+    with serving(lab, Rules(allow=lambda caller: True)) as port:
+        report = probed(lab, port)
+    assert holes(report) == {"wrong-identity"}
+    answer = finding(report, "no-certificate").answer
+    assert answer is not None
+    assert answer.asked is answer.shown is None
+
+
+def test_a_kind_of_certificate_that_the_server_does_not_take_proves_nothing(lab: Lab) -> None:
+    # It asks for signatures of other kinds: the client answers with an empty list.
+    answer = Answer("connection", "closed without an alert", asked=True, shown=False)
+    way = next(way for way in all_ways() if way.name == "client-self-signed")
+    told = judge(way, answer, Answer("call", status="OK"))
+    assert told.outcome == "unsupported"

@@ -18,6 +18,13 @@ WHOEVER = {"wrong-identity"}
 MUTANTS: dict[str, tuple[Rules, set[str]]] = {
     "sound": (Rules(), set()),
     "sound-in-tls-1.2": (Rules(newest=ssl.TLSVersion.TLSv1_2), set()),
+    "asks-in-tls-1.3-alone": (
+        Rules(
+            verify=ssl.CERT_OPTIONAL,
+            allow=lambda c: by_name(c) or (not c.certificate and c.version == "TLSv1.2"),
+        ),
+        {"no-certificate-tls-1.2"},
+    ),
     "everybody-of-the-ca": (Rules(allow=lambda caller: True), WHOEVER),
     "certificate-optional": (
         Rules(verify=ssl.CERT_OPTIONAL, allow=lambda c: by_name(c) or not c.certificate),

@@ -21,16 +21,13 @@ from mitm.audit.servers.answer import Answer
 from mitm.masking import shortened
 from mitm.messages.status import status_name
 from mitm.tls import TlsError, TlsLeg
+from mitm.tls.client_certificate import SUPPORTED, on_request
 
 # RFC 8446 section 5.1: of a record, type and version stand before the length.
 _RECORD_HEADER = 5
 _READ = 65_536
 # A ClientHello of 500 bytes comes in some ten records.
 _FRAGMENT = 48
-# RFC 8446 section 4: of handshake messages; and the length of those that hold no certificate:
-# type and length, then in TLS 1.3 a context, and the length of the list.
-_CERTIFICATE, _CERTIFICATE_REQUEST = 11, 13
-_EMPTY = 8
 
 
 class Request(NamedTuple):
@@ -116,9 +113,9 @@ class _Conversation:
     async def run(self) -> Called:
         context = self._request.context
         if context is not None:
-            with _watched(context, self._seen):
-                if refusal := await self._greet(context):
-                    return refusal
+            self._watch(context)
+            if refusal := await self._greet(context):
+                return refusal
         self._established = True
         self._ask()
         await self._flush()
@@ -133,6 +130,12 @@ class _Conversation:
                 return self._failed(failure)
             if gone or (self._leg and self._leg.closed):
                 return self.called(gone or "closed without an alert")
+
+    def _watch(self, context: ssl.SSLContext) -> None:
+        """See what passes of certificates. Without that nothing rests on it."""
+        if SUPPORTED:
+            self._seen.asked = self._seen.shown = False
+            on_request(context, self._seen.was_asked, self._seen.was_shown)
 
     async def _greet(self, context: ssl.SSLContext) -> Called | None:
         """Play the handshake; what came of it if it did not complete."""
@@ -305,35 +308,11 @@ class _Seen:
     asked: bool | None = None
     shown: bool | None = None
 
+    def was_asked(self) -> None:
+        self.asked = True
 
-class _watched:  # noqa: N801
-    """Watch a handshake of a context that is one connection's own.
-
-    The callback is CPython's own means for its tests (3.8 on), and documented nowhere. Without it
-    nothing is known of these two things, and nothing rests on them alone.
-    """
-
-    def __init__(self, context: ssl.SSLContext, seen: _Seen) -> None:
-        self._context: Any = context
-        self._seen = seen
-
-    def __enter__(self) -> None:
-        if hasattr(ssl.SSLContext, "_msg_callback"):
-            self._seen.asked = self._seen.shown = False
-            with contextlib.suppress(AttributeError, TypeError):
-                self._context._msg_callback = self._look
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(AttributeError, TypeError):
-            self._context._msg_callback = None
-
-    def _look(
-        self, _tls: object, direction: str, _v: object, _type: object, message: int, data: bytes
-    ) -> None:
-        if direction == "read" and message == _CERTIFICATE_REQUEST:
-            self._seen.asked = True
-        if direction == "write" and message == _CERTIFICATE and len(data) > _EMPTY:
-            self._seen.shown = True
+    def was_shown(self) -> None:
+        self.shown = True
 
 
 def _text(value: bytes | str) -> str:

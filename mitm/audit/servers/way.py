@@ -166,6 +166,24 @@ def load_way(name: str) -> Way:
     return Way(name=path.stem, lesson=lesson, **fields)
 
 
+# Keys that nothing else has. What a lesson says is no key.
+_OWN_KEYS = ("show", "who", "after", "cause", "server_name", "fragmented", "resume")
+
+
+def is_way(path: Path) -> bool:
+    """Whether a file is about a way into a server.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    front = text.split("\n---", 1)[0]
+    return any(f"\n{key}:" in front for key in _OWN_KEYS)
+
+
 def all_ways() -> list[Way]:
     """All that come with the project, in the order of their names."""
     return [load_way(name) for name in content.ways()]
