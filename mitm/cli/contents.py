@@ -179,7 +179,8 @@ def _clients(folders: Sequence[Path]) -> Table:
 def print_lesson(name: str) -> None:
     """Print the lesson of a scenario, certificate or attack, or a file to copy into one's tests.
 
-    A scenario may have the name of the certificate that it is about: then both are printed.
+    A scenario may have the name of the certificate, or the way, that it is about: then both are
+    printed.
 
     Args:
         name: of one that comes with the project, or the path of one's own file.
@@ -207,6 +208,8 @@ def print_lesson(name: str) -> None:
         _show_scenario(load_scenario(str(path)))
     if path.parent == content.SCENARIOS and (also := content.to_try().get(path.stem)):
         _show_certificate(load_recipe(str(also)))
+    if path.parent == content.SCENARIOS and path.stem in content.ways():
+        _show_certificate(load_way(path.stem))
 
 
 def _show_certificate(recipe: Entry | Way) -> None:

@@ -90,6 +90,9 @@ def test_only_what_is_chosen_is_tried(lab: Lab, tmp_path: Path) -> None:
         result = probe(lab, port, "--json", "--only", f"CWE-298,{mine}", "--exclude", "info")
         wrong = probe(lab, port, "--only", "no-certificat")
     assert "A correct server: rejects it" in mitm_demo("show", mine).out
+    both = mitm_demo("show", "wrong-identity").out
+    assert "Expected: " in both
+    assert "A correct server: rejects it" in both
     names = [f["certificate"] for f in json.loads(result.out)["findings"]]
     assert names == ["client-expired", "mine"]
     assert "did you mean 'no-certificate'?" in refused(wrong)
