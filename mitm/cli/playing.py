@@ -50,8 +50,9 @@ def play_scenarios(
     if not names:
         loaded.sort(key=lambda s: s.order)
     described = load_client(client, *folders)
-    if not any(policy in described.policies for each in loaded for policy in each.policies):
-        described.must_know(loaded[0].policies[0])
+    lacking = [each.lacking(described.policies) for each in loaded]
+    if all(lacking):
+        described.must_know(lacking[0][0])
     chosen = made_ready(described)
     with Recording(*files) as recording:
         outcomes, left = in_loop(_Playing(chosen, timeout, recording, as_lines=as_lines)(loaded))
@@ -111,8 +112,8 @@ class _Playing:
 
     async def _play(self, scenario: Scenario) -> Played | _Left:
         """What came of a scenario, or why it could not be played."""
-        if not any(policy in self._client.policies for policy in scenario.policies):
-            unknown = " or ".join(scenario.policies)
+        if lacking := scenario.lacking(self._client.policies):
+            unknown = " or ".join(lacking)
             return _Left(f"the client {self._client.name} does not know the policy {unknown}")
         try:
             return await play(

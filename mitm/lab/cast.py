@@ -1,5 +1,6 @@
 """The cast of a scenario: who takes part, by name, and which program plays the part."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import msgspec
@@ -41,6 +42,17 @@ class ClientRole(_Role, frozen=True, tag="client"):
     server_name: str = ""
     store: tuple[str, ...] = ("lab",)
     backup_pin: bool = False
+
+    def lacking(self, known: Collection[str]) -> str:
+        """The policy that a client has to know for this part, and does not; "" for none.
+
+        How to present a certificate, under whatever policy, is known to whoever knows `mutual-tls`.
+
+        Args:
+            known: the policies that it knows.
+        """
+        needed = (self.policy, "mutual-tls") if self.certificate else (self.policy,)
+        return next((policy for policy in needed if policy not in known), "")
 
     @property
     def told(self) -> str:

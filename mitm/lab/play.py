@@ -143,8 +143,8 @@ async def play(
         NotPlayed: a program that takes part is not installed.
         PolicyUnsupported: the client's stack can do nothing of what the scenario takes.
     """
-    if not any(policy in client.policies for policy in scenario.policies):
-        client.must_know(scenario.policies[0])
+    for policy in scenario.lacking(client.policies):
+        client.must_know(policy)
     if any(isinstance(role, AcmeServerRole) for role in scenario.cast):
         acme.must_be_here()
     script = _script(scenario, client)
@@ -201,8 +201,8 @@ class Playing:
             self._tell(renewed)
             lost = renewed.calls_lost
         role = self._scenario.client(leg)
-        if role.policy not in self._client.policies:
-            reason = f"the client {self._client.name} does not know the policy {role.policy}"
+        if lacking := role.lacking(self._client.policies):
+            reason = f"the client {self._client.name} does not know the policy {lacking}"
             return self._left_out(number, reason)
         if role.name in self.unsupported:
             return self._left_out(number, str(self.unsupported[role.name]))

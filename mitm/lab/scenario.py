@@ -1,6 +1,6 @@
 """Scenarios: the script of each, read from its Markdown file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -77,6 +77,15 @@ class Scenario(msgspec.Struct, frozen=True):
     def policies(self) -> tuple[str, ...]:
         """Those of its clients, each once, in the order of the cast."""
         return tuple(dict.fromkeys(r.policy for r in self.cast if isinstance(r, ClientRole)))
+
+    def lacking(self, known: Collection[str]) -> tuple[str, ...]:
+        """The policies for want of which a client can play no part in it; none if it can play one.
+
+        Args:
+            known: the policies that it knows.
+        """
+        parts = [role.lacking(known) for role in self.cast if isinstance(role, ClientRole)]
+        return () if "" in parts else tuple(dict.fromkeys(parts))
 
     def role(self, name: str) -> Role:
         """A member of the cast."""
