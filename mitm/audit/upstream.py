@@ -9,10 +9,10 @@ from mitm import pki
 from mitm.address import Address
 from mitm.audit.listener import Upstream
 from mitm.errors import UserError
-from mitm.proxy.greeting import FIRST_WORD_SECONDS
+from mitm.proxy.greeting import seconds_of_doubt
 from mitm.tls import alert_in
 from mitm.tls.client_certificate import on_request, refused
-from mitm.wire.http2 import PREFACE
+from mitm.wire.http2 import PREFACE, PROTOCOLS
 
 # Seconds for the connection and the TLS handshake.
 _SECONDS = 10.0
@@ -66,8 +66,9 @@ async def own_server(
                 *address, ssl=context, server_hostname=name or address.host
             )
         try:
-            if asked and writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
-                await _must_be_let_in(reader)
+            if asked:
+                alpn = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+                await _must_be_let_in(reader, alpn)
         finally:
             writer.transport.abort()
     except ssl.SSLCertVerificationError as error:
@@ -89,15 +90,19 @@ async def own_server(
     return Upstream(address, tls=True, client_certificate=client_certificate)
 
 
-async def _must_be_let_in(reader: asyncio.StreamReader) -> None:
-    """See that a server of HTTP/2 goes on that has asked for a client certificate.
+async def _must_be_let_in(reader: asyncio.StreamReader, alpn: str | None) -> None:
+    """See that a server goes on that has asked for a client certificate.
+
+    Args:
+        reader: reads what it sends.
+        alpn: the protocol agreed on. Without HTTP/2, an end may have other reasons.
 
     Raises:
         OSError: it does not.
     """
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FIRST_WORD_SECONDS):
-            if not await reader.read(1):
+        async with asyncio.timeout(seconds_of_doubt(alpn)):
+            if not await reader.read(1) and alpn in PROTOCOLS:
                 raise ConnectionResetError
 
 

@@ -59,6 +59,10 @@ NO_TLS = (
 # taken to have accepted.
 FIRST_WORD_SECONDS = 1.0
 
+# The same where HTTP/2 was not agreed on, and the client is the one to speak first. A refusal comes
+# within a round trip.
+REFUSAL_COMES_SECONDS = 0.1
+
 
 async def greet_server(arrived: Arrived, interception: Interception, emit: Emit) -> Arrived:
     """Speak to the server as the client spoke, TLS for the same name or none, or as was asked for.
@@ -83,11 +87,11 @@ async def greet_server(arrived: Arrived, interception: Interception, emit: Emit)
             reason = f"no answer within {HANDSHAKE_SECONDS:g} s"
             raise unreachable(arrived.client, address, reason, emit) from None
         arrived = arrived._replace(asks=leg.asked)
-        if completed and leg.asked and leg.alpn in PROTOCOLS:
+        if completed and leg.asked:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_WORD_SECONDS):
+                async with asyncio.timeout(seconds_of_doubt(leg.alpn)):
                     await server.speaks()
-        if has_refused(server):
+        if has_refused(server, completed=completed):
             tell_refusal(arrived, interception, emit)
             if interception.stand_in_address is None:
                 reason = refused(server.alert, presented=interception.has_certificate)
@@ -107,15 +111,31 @@ async def greet_server(arrived: Arrived, interception: Interception, emit: Emit)
     return arrived
 
 
-def has_refused(server: Peer) -> bool:
+def seconds_of_doubt(alpn: str | None) -> float:
+    """How long it is not known whether a server has taken a client certificate, or none.
+
+    Args:
+        alpn: the protocol agreed on.
+    """
+    return FIRST_WORD_SECONDS if alpn in PROTOCOLS else REFUSAL_COMES_SECONDS
+
+
+def has_refused(server: Peer, *, completed: bool) -> bool:
     """Whether a server has ended because of a client certificate, or the want of one.
 
-    Where it is not known whether it has asked, one alert tells.
+    Where it is not known whether it has asked, one alert tells. Without an alert, it may have ended
+    because HTTP/2 was not agreed on, as grpcio does.
+
+    Args:
+        server: which has said nothing yet.
+        completed: whether the handshake with it has.
     """
     if server.alert and server.alert.name == "certificate_required":
         return True
-    asked = server.tls is not None and server.tls.asked
-    return asked and server.end in ("alert", "close-notify", "eof", "reset")
+    if server.tls is None or not server.tls.asked:
+        return False
+    silent = not completed or server.tls.alpn in PROTOCOLS
+    return server.end == "alert" or (silent and server.end in ("close-notify", "eof", "reset"))
 
 
 # By which a server says that it does not take a certificate, or misses one: RFC 8446 section 6.2.
@@ -137,7 +157,7 @@ def has_refused_late(server: Peer) -> bool:
     By then an alert may be about anything: OpenSSL sends one to a client that has hung up.
     """
     refuses = server.alert is not None and server.alert.name in _OF_CERTIFICATES
-    return server.end == "alert" and refuses and has_refused(server)
+    return server.end == "alert" and refuses and has_refused(server, completed=True)
 
 
 def tell_refusal(arrived: Arrived, interception: Interception, emit: Emit) -> None:

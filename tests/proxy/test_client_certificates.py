@@ -568,9 +568,29 @@ def test_a_server_that_complains_of_a_client_that_has_hung_up_has_not_refused(
     run(main())
 
 
-def test_an_http_1_server_that_refuses_after_the_handshake_is_told_of(
-    props: Props, identities: Identities
+@pytest.mark.parametrize("alpn", [("http/1.1",), ()], ids=str)
+def test_a_server_of_another_protocol_that_refuses_is_done_without(
+    props: Props, identities: Identities, version: ssl.TLSVersion, alpn: tuple[str, ...]
 ) -> None:
+    async def main() -> None:
+        async with a_stage(props) as stage:
+            context = asking(props, identities, version, alpn=alpn)
+            refusing = asyncio.create_task(refuse(stage, context))
+            client = await stage.dial()
+            await client.handshake(a_client(alpn=alpn), name="localhost")
+            await refusing
+            await client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await client.read_all()).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert stage.seen.one(events.ClientCertificateRefused).how == "alert"
+
+    run(main())
+
+
+def test_a_server_that_refuses_late_is_told_of(
+    props: Props, identities: Identities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(greeting, "REFUSAL_COMES_SECONDS", 0)
+
     async def main() -> None:
         async with a_stage(props) as stage:
             context = asking(props, identities, ssl.TLSVersion.TLSv1_3, alpn=("http/1.1",))
@@ -631,6 +651,7 @@ def test_grpcio_refuses_without_an_alert_and_that_is_told(
     stolen: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """It ends a connection without HTTP/2 in the same way, whatever it was given."""
     made = Contexts._unverifying
 
     def limited(contexts: Contexts, alpn: tuple[str, ...]) -> ssl.SSLContext:
@@ -659,6 +680,12 @@ def test_grpcio_refuses_without_an_alert_and_that_is_told(
             else:
                 assert (status, [each.how for each in refusals]) == ("14", ["eof"])
                 assert refusals[0].presented == (identity is not None)
+        async with a_stage(props, upstream=upstream, client_certificate=identity) as stage:
+            client = await stage.dial()
+            await client.handshake(a_client(alpn=()), name="localhost")
+            if stolen == "genuine" or version is ssl.TLSVersion.TLSv1_3:
+                assert await client.read_all() == b""
+                assert not stage.seen.all(events.ClientCertificateRefused)
 
     try:
         run(main())
