@@ -91,7 +91,7 @@ def listens(process: "subprocess.Popen[bytes]", port: int) -> None:
     [
         ("on", "", set()),
         ("optional", "", {"no-certificate"}),
-        # What "optional" lets in whoever shows nothing, this does to whoever has made a CA.
+        # Who has made a CA is let in as well; dates and purposes are still looked at.
         (
             "optional_no_ca",
             "",
