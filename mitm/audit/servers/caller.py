@@ -220,10 +220,12 @@ class _Conversation:
 
     def _heard(self, data: bytes) -> Called | None:
         """Read what the server has said; the answer, once it is one."""
+        if data.startswith(b"HTTP/1."):
+            return self.called("it answered HTTP/1, not HTTP/2", reached="reset")
         try:
             events = self._h2.receive_data(data) if data else []
         except h2.exceptions.ProtocolError:
-            return self.called("it answered what is not HTTP/2")
+            return self.called("it answered what is not HTTP/2", reached="reset")
         for event in events:
             if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
                 for name, value in event.headers:

@@ -207,6 +207,8 @@ def _doubts(answer: Answer, target: Target) -> tuple[str, ...]:
         )
     if answer.silent:
         return ("Does the server speak gRPC there? It took the connection, and did not answer",)
+    if "not HTTP/2" in answer.how:
+        return ("Does the server speak gRPC there? A probe calls by HTTP/2 alone",)
     return (
         "Does the server trust the CA that signed --client-cert, and has that not expired?",
         "Does the server know an intermediate CA of it? Put that behind the leaf in the file",
