@@ -1,5 +1,6 @@
 """Markdown files with YAML front matter: a script or recipe first, the lesson below it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +61,25 @@ def _parsed(text: str) -> object:
     except yaml.YAMLError:
         # libyaml tells some mistakes by the line after them.
         return yaml.safe_load(text)
+
+
+def has_key(path: Path, keys: Iterable[str]) -> str:
+    """The first of these keys that a file's front matter has, whatever else is wrong with it.
+
+    What a lesson says is no key.
+
+    Returns:
+        That key; "" for none.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    front = text.split("\n---", 1)[0]
+    return next((key for key in keys if f"\n{key}:" in front), "")
 
 
 def convert(path: Path, data: object, type: type[T], within: str = "") -> T:  # noqa: A002

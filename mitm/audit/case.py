@@ -8,7 +8,7 @@ from typing import Literal, NoReturn, Protocol, TypeVar
 
 import msgspec
 
-from mitm import content, pki
+from mitm import content, front_matter, pki
 from mitm.address import LOCALHOST, must_be_a_name
 from mitm.audit.attack import GENUINE, Attack, load_attack
 from mitm.audit.offer import OfferRule, load_offer_rule, offer_rules
@@ -261,13 +261,7 @@ def loader_of(path: Path) -> Callable[[str], Entry] | None:
     Raises:
         UserError: it cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    # What a lesson says is no key.
-    front = text.split("\n---", 1)[0]
-    return next((load for key, load in _LOADERS.items() if f"\n{key}:" in front), None)
+    return _LOADERS.get(front_matter.has_key(path, _LOADERS))
 
 
 def with_own(recipes: Iterable[Entry], words: Iterable[str]) -> list[Entry]:

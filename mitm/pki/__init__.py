@@ -6,9 +6,10 @@ from mitm.pki.faulty_file import Fault, reads_everything, write_faulty
 from mitm.pki.files import CLIENT_IDENTITY, write_chain, write_lab, write_private
 from mitm.pki.forge import forge
 from mitm.pki.identity import Identity, identity_of
+from mitm.pki.loading import load_chain
 from mitm.pki.own import certificates_from_file, chain_from_files, name_in, names_in
 from mitm.pki.own_authority import authority_from_files
-from mitm.pki.presentation import Presentation, load_chain, present
+from mitm.pki.presentation import Presentation, present
 from mitm.pki.recipe import Recipe, Tls, load_recipe
 from mitm.pki.trust_store import write_trust_store
 from mitm.pki.unsupported import Unsupported

@@ -2,23 +2,14 @@
 
 import contextlib
 import ssl
-import tempfile
-import warnings
 from datetime import UTC, datetime
 from functools import cache
 
 from mitm.pki.authority import Authorities
 from mitm.pki.chain import Chain
 from mitm.pki.forge import forge
+from mitm.pki.loading import load_chain, refused_by_openssl, set_protocol
 from mitm.pki.recipe import Recipe, Tls
-from mitm.pki.unsupported import Unsupported
-
-_VERSIONS = {
-    "TLSv1": ssl.TLSVersion.TLSv1,
-    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
-    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
-    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
-}
 
 
 def present(recipe: Recipe, name: str, authorities: Authorities) -> "Presentation":
@@ -108,39 +99,8 @@ def _context(chain: Chain, *, resumable: bool = False) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, chain: Chain) -> None:
-    try:
-        _set_protocol(context, chain.tls)
-    except (ssl.SSLError, ValueError) as error:
-        raise Unsupported(f"OpenSSL refuses to present it: {_reason(error)}") from None
+    set_protocol(context, chain.tls)
     load_chain(context, chain)
-
-
-def load_chain(context: ssl.SSLContext, chain: Chain) -> None:
-    """Give a context, of a server or a client, a chain and its key to present.
-
-    Raises:
-        Unsupported: OpenSSL refuses it, with its reason.
-    """
-    # The only way into an SSLContext is through a file. It has mode 0600 from the first byte.
-    with tempfile.NamedTemporaryFile(prefix="mitm-demo-") as file:
-        file.write(chain.pem + chain.key_pem)
-        file.flush()
-        try:
-            context.load_cert_chain(file.name)
-        except (ssl.SSLError, ValueError) as error:
-            raise Unsupported(f"OpenSSL refuses to present it: {_reason(error)}") from None
-
-
-def _set_protocol(context: ssl.SSLContext, tls: Tls) -> None:
-    # Weak keys and signatures are what some recipes are about; the client is to judge them.
-    context.set_ciphers(f"{tls.ciphers or 'DEFAULT'}:@SECLEVEL=0")
-    with warnings.catch_warnings():
-        # TLS 1.0 and 1.1 are deprecated, which is the point of presenting them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        if tls.minimum:
-            context.minimum_version = _VERSIONS[tls.minimum]
-        if tls.maximum:
-            context.maximum_version = _VERSIONS[tls.maximum]
 
 
 def _rehearse(context: ssl.SSLContext) -> None:
@@ -164,7 +124,7 @@ def _rehearse(context: ssl.SSLContext) -> None:
             with contextlib.suppress(ssl.SSLWantReadError):
                 server.do_handshake()
         except ssl.SSLError as error:
-            raise Unsupported(f"OpenSSL cannot serve it: {_reason(error)}") from None
+            raise refused_by_openssl(error, "cannot serve it") from None
         answer = to_client.read()
         if is_whole_answer(answer):
             return
@@ -191,10 +151,5 @@ def _lenient_client() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    _set_protocol(context, Tls(minimum="TLSv1", ciphers="ALL:COMPLEMENTOFALL"))
+    set_protocol(context, Tls(minimum="TLSv1", ciphers="ALL:COMPLEMENTOFALL"))
     return context
-
-
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error.args[-1]
-    return str(reason).lower().replace("_", " ")

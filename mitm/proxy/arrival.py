@@ -23,7 +23,7 @@ from mitm.proxy.peer import Peer
 from mitm.proxy.stream import Stream
 from mitm.proxy.tap import dial, take_over
 from mitm.proxy.whereabouts import found_at, is_here, is_listened_on
-from mitm.tls import Hello, HelloReader, MalformedHelloError, tls_record
+from mitm.tls import Hello, HelloReader, MalformedError, tls_record
 from mitm.wire import http1
 from mitm.wire.http2 import PREFACE
 
@@ -417,7 +417,7 @@ class Arrival:
                 raise
             reason = f"no complete ClientHello within {HELLO_SECONDS:g} s; {so_far(client.unread)}"
             raise EndError("attacker", "time-limit", reason) from None
-        except MalformedHelloError as error:
+        except MalformedError as error:
             reason = f"neither TLS nor HTTP: {error}; {so_far(client.unread)}"
             raise EndError("attacker", "not-tls", reason) from None
 

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mitm.tls.vectors import MalformedError, Reader
+
 if TYPE_CHECKING:
     from mitm.tls.leg import ReceivedAlert
 
@@ -40,10 +42,6 @@ _FOR_CLIENTS = bytes.fromhex("300c 300a 0608 2b06010505070302")
 
 SUPPORTED = hasattr(ssl.SSLContext, "_msg_callback")
 """Whether the messages of a handshake can be looked at here."""
-
-
-class MalformedCertificateError(ValueError):
-    """The bytes are no Certificate message."""
 
 
 class SeenTls(ssl.SSLObject):
@@ -126,7 +124,7 @@ def _note_certificate(
     if message != _CERTIFICATE or content != _HANDSHAKE or direction != _FROM_PEER:
         return
     # What cannot be read or trusted, OpenSSL is about to turn down by itself.
-    with contextlib.suppress(MalformedCertificateError, ssl.SSLError, OSError):
+    with contextlib.suppress(MalformedError, ssl.SSLError, OSError):
         tls.presented = read_certificate(data, tls_1_3=version >= _TLS_1_3)
         if tls.presented:
             _trust(tls.context, tls.presented[0])
@@ -167,9 +165,9 @@ def read_certificate(message: bytes, *, tls_1_3: bool) -> tuple[bytes, ...]:
             7.4.2.
 
     Raises:
-        MalformedCertificateError: it is no such message.
+        MalformedError: it is no such message.
     """
-    reader = _Reader(message)
+    reader = Reader(message, "Certificate message")
     reader.take(1)  # the type of the message
     body = reader.inner(3)
     if tls_1_3:
@@ -177,33 +175,9 @@ def read_certificate(message: bytes, *, tls_1_3: bool) -> tuple[bytes, ...]:
     listed = body.inner(3)
     found = []
     while listed.left:
-        found.append(listed.take(listed.number(3)))
+        found.append(listed.vector(3))
         if tls_1_3:
             listed.inner(2)  # extensions
     if reader.left or body.left or not all(found):
-        raise MalformedCertificateError("bytes without a meaning, or a certificate without any")
+        raise MalformedError("bytes without a meaning, or a certificate without any")
     return tuple(found)
-
-
-class _Reader:
-    """Reads vectors with their lengths before them (RFC 8446 section 3.4)."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, length: int) -> bytes:
-        if length > self.left:
-            raise MalformedCertificateError("a length reaches beyond the end")
-        self._at += length
-        return self._data[self._at - length : self._at]
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
-
-    def inner(self, prefix: int) -> "_Reader":
-        return _Reader(self.take(self.number(prefix)))

@@ -8,6 +8,7 @@ import msgspec
 
 from mitm.address import is_ip
 from mitm.tls.cipher_suites import suite_names
+from mitm.tls.vectors import MalformedError, Reader
 
 # RFC 8446 section 5.1: type, legacy version, length.
 _RECORD_HEADER = 5
@@ -96,46 +97,16 @@ class Hello(msgspec.Struct, frozen=True):
 _GREASE = frozenset(0x1010 * number + 0x0A0A for number in range(16))
 
 
-class MalformedHelloError(Exception):
-    """The bytes are not a TLS ClientHello; the text says why."""
+_WHAT = "ClientHello"
 
 
-class _Reader:
-    """Reads the length-prefixed vectors that TLS structures are made of (RFC 8446 section 3.4)."""
-
-    __slots__ = ("_at", "_data")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, length: int) -> bytes:
-        start = self._at
-        self._at = end = start + length
-        if end > len(self._data):
-            raise MalformedHelloError("a length reaches beyond the end of the ClientHello")
-        return self._data[start:end]
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
-
-    def vector(self, prefix: int) -> bytes:
-        return self.take(int.from_bytes(self.take(prefix), "big"))
-
-    def inner(self, prefix: int) -> "_Reader":
-        return _Reader(self.vector(prefix))
-
-    def numbers(self, prefix: int) -> list[int]:
-        """A vector of numbers of two bytes, without those of GREASE."""
-        data = self.vector(prefix)
-        if len(data) % 2:
-            raise MalformedHelloError("a length reaches beyond the end of the ClientHello")
-        numbers = struct.unpack(f">{len(data) // 2}H", data)
-        return [number for number in numbers if number not in _GREASE]
+def _numbers(reader: Reader, prefix: int) -> list[int]:
+    """A vector of numbers of two bytes, without those of GREASE."""
+    data = reader.vector(prefix)
+    if len(data) % 2:
+        raise reader.too_short()
+    numbers = struct.unpack(f">{len(data) // 2}H", data)
+    return [number for number in numbers if number not in _GREASE]
 
 
 class HelloReader:
@@ -159,10 +130,10 @@ class HelloReader:
             The hello, or None while it is incomplete.
 
         Raises:
-            MalformedHelloError: no further byte can make this a ClientHello.
+            MalformedError: no further byte can make this a ClientHello.
         """
         if data and data[0] != _HANDSHAKE_RECORD:
-            raise MalformedHelloError("not a TLS handshake record")
+            raise MalformedError("not a TLS handshake record")
         while self._left or len(data) - self._at >= _RECORD_HEADER:
             if not self._left:
                 self._left = _record_length(data[self._at : self._at + _RECORD_HEADER])
@@ -174,9 +145,11 @@ class HelloReader:
             self._at += len(piece)
             self._left -= len(piece)
             if self._is_whole():
-                return _parse(_Reader(bytes(self._handshake[_HANDSHAKE_HEADER : self._end()])))
+                return _parse(
+                    Reader(bytes(self._handshake[_HANDSHAKE_HEADER : self._end()]), _WHAT)
+                )
         if len(data) > MAX_RECORDS_SIZE:
-            raise MalformedHelloError("a ClientHello in too many small records")
+            raise MalformedError("a ClientHello in too many small records")
         return None
 
     def _end(self) -> int:
@@ -186,22 +159,22 @@ class HelloReader:
         if len(self._handshake) < _HANDSHAKE_HEADER:
             return False
         if self._handshake[0] != _CLIENT_HELLO:
-            raise MalformedHelloError("the first handshake message is not a ClientHello")
+            raise MalformedError("the first handshake message is not a ClientHello")
         size = self._end() - _HANDSHAKE_HEADER
         if size > MAX_HELLO_SIZE:
-            raise MalformedHelloError(f"a ClientHello of {size} bytes (limit {MAX_HELLO_SIZE})")
+            raise MalformedError(f"a ClientHello of {size} bytes (limit {MAX_HELLO_SIZE})")
         return len(self._handshake) >= self._end()
 
 
 def _record_length(header: bytes | bytearray) -> int:
     if header[0] != _HANDSHAKE_RECORD or header[1] != 3:
-        raise MalformedHelloError("not a TLS handshake record")
+        raise MalformedError("not a TLS handshake record")
     length = int.from_bytes(header[3:], "big")
     if length == 0:
         # RFC 8446 section 5.1: no zero-length fragments of handshake types.
-        raise MalformedHelloError("an empty handshake record")
+        raise MalformedError("an empty handshake record")
     if length > _RECORD_LIMIT:
-        raise MalformedHelloError(f"a record of {length} bytes (limit {_RECORD_LIMIT})")
+        raise MalformedError(f"a record of {length} bytes (limit {_RECORD_LIMIT})")
     return length
 
 
@@ -210,11 +183,11 @@ def read_client_hello(data: bytes | bytearray) -> Hello | None:
     return HelloReader().read(data)
 
 
-def _parse(body: _Reader) -> Hello:
+def _parse(body: Reader) -> Hello:
     legacy_version = body.number(2)
     body.take(32)  # random
     body.vector(1)  # legacy session id
-    ciphers = suite_names(body.numbers(2))
+    ciphers = suite_names(_numbers(body, 2))
     body.vector(1)  # legacy compression methods
 
     server_name = None
@@ -222,25 +195,25 @@ def _parse(body: _Reader) -> Hello:
     alpn: list[str] = []
     versions = _names(_VERSIONS, [legacy_version])
     # A TLS 1.2 hello may end without extensions (RFC 5246 section 7.4.1.2).
-    extensions = body.inner(2) if body.left else _Reader(b"")
+    extensions = body.inner(2) if body.left else Reader(b"", _WHAT)
     while extensions.left:
         kind, content = extensions.number(2), extensions.vector(2)
         if kind == _SERVER_NAME and content:
-            names = _Reader(content).inner(2)
+            names = Reader(content, _WHAT).inner(2)
             if names.left and names.number(1) == 0:
                 server_name = names.vector(2).decode("ascii", "backslashreplace")
         elif kind == _SIGNATURE_ALGORITHMS:
-            algorithms += _names(_SIGNATURE_ALGORITHM_NAMES, _Reader(content).numbers(2))
+            algorithms += _names(_SIGNATURE_ALGORITHM_NAMES, _numbers(Reader(content, _WHAT), 2))
         elif kind == _ALPN:
-            protocols = _Reader(content).inner(2)
+            protocols = Reader(content, _WHAT).inner(2)
             while protocols.left:
                 protocol = protocols.vector(1)
                 if not protocol:
-                    raise MalformedHelloError("an empty ALPN protocol (RFC 7301 section 3.1)")
+                    raise MalformedError("an empty ALPN protocol (RFC 7301 section 3.1)")
                 if not (len(protocol) == 2 and int.from_bytes(protocol, "big") in _GREASE):
                     alpn.append(protocol.decode("ascii", "backslashreplace"))
         elif kind == _SUPPORTED_VERSIONS:
-            versions = _names(_VERSIONS, _Reader(content).numbers(1))
+            versions = _names(_VERSIONS, _numbers(Reader(content, _WHAT), 1))
     return Hello(server_name, tuple(alpn), versions, ciphers, algorithms)
 
 

@@ -34,6 +34,7 @@ from mitm.messages import Schema
 from mitm.pki import load_recipe, name_in, names_in
 from mitm.proxy.watcher import SAMPLE_SIZE, Watcher
 from mitm.tls import alerts, client_certificate, client_hello
+from mitm.tls.vectors import MalformedError
 from mitm.wire import Http1Parser, Http2Parser
 from tests.capture.samples import SAMPLES
 from tests.capture.test_schema import SCHEMA
@@ -103,7 +104,7 @@ def _hello(data: bytes, where: list[int]) -> client_hello.Hello | str | None:
             received += piece
             if found := reader.read(received):
                 return found
-    except client_hello.MalformedHelloError as error:
+    except MalformedError as error:
         return str(error)
     return None
 
@@ -127,7 +128,7 @@ def certificate(data: bytes) -> None:
     for tls_1_3 in (False, True):
         try:
             found = client_certificate.read_certificate(data, tls_1_3=tls_1_3)
-        except client_certificate.MalformedCertificateError:
+        except MalformedError:
             continue
         assert all(found)
         if not tls_1_3:

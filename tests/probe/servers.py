@@ -14,7 +14,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
-from mitm.tls import MalformedHelloError, read_client_hello
+from mitm.tls import MalformedError, read_client_hello
 from tests.probe.lab import CLIENT, METHOD, SERVER, Lab
 
 OK, DENIED, UNIMPLEMENTED, UNAUTHENTICATED = "0", "7", "12", "16"
@@ -114,7 +114,7 @@ class _Server:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError, h2.exceptions.ProtocolError, MalformedHelloError):
+        with connection, suppress(OSError, h2.exceptions.ProtocolError, MalformedError):
             connection.settimeout(20)
             first = connection.recv(3, socket.MSG_PEEK)
             if first == b"PRI" and self._rules.plaintext:
@@ -133,7 +133,7 @@ class _Server:
         while True:
             data = connection.recv(16_384, socket.MSG_PEEK)
             if data[:1] != b"\x16":
-                raise MalformedHelloError("no TLS")
+                raise MalformedError("no TLS")
             if self._rules.first_record_only and len(data) >= 5:
                 end = 5 + int.from_bytes(data[3:5], "big")
                 if len(data) >= end:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitm.tls.client_certificate import MalformedCertificateError, read_certificate
+from mitm.tls import MalformedError
+from mitm.tls.client_certificate import read_certificate
 
 
 def sized(size: int, data: bytes) -> bytes:
@@ -33,12 +34,12 @@ def test_what_is_cut_or_has_more_behind_it_is_none(
     written = message(chain, tls_1_3=tls_1_3)
     cut = data.draw(st.integers(0, len(written) - 1))
     for wrong in (written[:cut], written + b"\0"):
-        with pytest.raises(MalformedCertificateError):
+        with pytest.raises(MalformedError):
             read_certificate(wrong, tls_1_3=tls_1_3)
 
 
 def test_a_certificate_of_no_bytes_is_none() -> None:
-    with pytest.raises(MalformedCertificateError):
+    with pytest.raises(MalformedError):
         read_certificate(message([b""], tls_1_3=False), tls_1_3=False)
 
 
@@ -46,6 +47,6 @@ def test_a_certificate_of_no_bytes_is_none() -> None:
 def test_any_bytes_are_read_or_refused(data: bytes, tls_1_3: bool) -> None:
     try:
         found = read_certificate(b"\x0b" + sized(3, data), tls_1_3=tls_1_3)
-    except MalformedCertificateError:
+    except MalformedError:
         return
     assert all(found)

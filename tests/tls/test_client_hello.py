@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitm.tls import Hello, HelloReader, MalformedHelloError, read_client_hello
+from mitm.tls import Hello, HelloReader, MalformedError, read_client_hello
 
 # What this OpenSSL would not offer by itself needs a lower security level.
 _WEAK = "ALL:@SECLEVEL=0"
@@ -222,7 +222,7 @@ def test_an_empty_server_name_extension_names_nobody() -> None:
 
 
 def test_an_empty_protocol_is_malformed() -> None:
-    with pytest.raises(MalformedHelloError, match="ALPN"):
+    with pytest.raises(MalformedError, match="ALPN"):
         read_client_hello(_made(_protocols(b"h2", b"")))
 
 
@@ -244,14 +244,14 @@ def test_an_empty_protocol_is_malformed() -> None:
     ],
 )
 def test_bytes_that_are_no_hello_are_malformed(data: bytes) -> None:
-    with pytest.raises(MalformedHelloError):
+    with pytest.raises(MalformedError):
         read_client_hello(data)
 
 
 def test_endless_records_are_given_up() -> None:
     # The hello announces 65,536 bytes and comes one byte a record.
     records = b"\x16\x03\x01\x00\x04\x01\x01\x00\x00" + 30_000 * b"\x16\x03\x01\x00\x01\0"
-    with pytest.raises(MalformedHelloError, match="too many small records"):
+    with pytest.raises(MalformedError, match="too many small records"):
         read_client_hello(records)
     assert read_client_hello(records[:60_000]) is None
 
@@ -316,7 +316,7 @@ def _read_or_malformed(data: bytes) -> None:
     for length in range(len(data) + 1):
         try:
             read_client_hello(data[:length])
-        except MalformedHelloError:
+        except MalformedError:
             malformed = True
         else:
             # What has been malformed once is not mended by further bytes.

@@ -1,8 +1,6 @@
 """From a way to the requests that it is made of."""
 
 import ssl
-import tempfile
-import warnings
 from typing import NamedTuple
 
 import msgspec
@@ -16,14 +14,8 @@ from mitm.audit.servers.identities import named
 from mitm.audit.servers.target import Target
 from mitm.audit.servers.way import Path_, ServerName, Way
 from mitm.pki.identity import NOBODY
+from mitm.pki.loading import load_pair, set_protocol
 from mitm.pki.recipe import Link, Tls
-
-_VERSIONS = {
-    "TLSv1": ssl.TLSVersion.TLSv1,
-    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
-    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
-    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
-}
 
 NEEDS_THE_CA = (
     "it takes the key of the CA that signs clients: give --client-ca-cert and --client-ca-key"
@@ -192,23 +184,7 @@ def _context(shows: tuple[bytes, bytes] | None, tls: Tls) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    try:
-        # What is weak is for the server to refuse.
-        context.set_ciphers(f"{tls.ciphers or 'DEFAULT'}:@SECLEVEL=0")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            if tls.minimum:
-                context.minimum_version = _VERSIONS[tls.minimum]
-            if tls.maximum:
-                context.minimum_version = _VERSIONS[tls.minimum or tls.maximum]
-                context.maximum_version = _VERSIONS[tls.maximum]
-        if shows:
-            # The only way into an SSLContext is through a file. It has mode 0600 from the start.
-            with tempfile.NamedTemporaryFile(prefix="mitm-demo-") as file:
-                file.write(b"".join(shows))
-                file.flush()
-                context.load_cert_chain(file.name)
-    except (ssl.SSLError, ValueError) as error:
-        reason = str(getattr(error, "reason", None) or error).lower().replace("_", " ")
-        raise pki.Unsupported(f"the TLS library here refuses to show it: {reason}") from None
+    set_protocol(context, tls)
+    if shows:
+        load_pair(context, *shows)
     return context

@@ -166,7 +166,7 @@ def load_way(name: str) -> Way:
     return Way(name=path.stem, lesson=lesson, **fields)
 
 
-# Keys that nothing else has. What a lesson says is no key.
+# Keys that nothing else has.
 _OWN_KEYS = ("show", "who", "after", "cause", "server_name", "fragmented", "resume")
 
 
@@ -176,12 +176,7 @@ def is_way(path: Path) -> bool:
     Raises:
         UserError: it cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    front = text.split("\n---", 1)[0]
-    return any(f"\n{key}:" in front for key in _OWN_KEYS)
+    return bool(front_matter.has_key(path, _OWN_KEYS))
 
 
 def all_ways() -> list[Way]:
