@@ -1,22 +1,29 @@
 """Makes the dictionary of errors, and its page, of what clients have said.
 
     python -m docs.errors FROM.json…             certs/errors.json, and the tables in docs/errors.md
+    python -m docs.errors --refusals             the same, with nothing new but docs/refusals.json
     python -m docs.errors --measure OTHER.json…  how well it explains what it was not made of
 
 FROM is what `mitm-demo matrix --json` or `mitm-demo audit --json` has printed; STACK=FROM calls the
 stack in it so, `grpcio-1.66` say. For the measurement take another name, other ports, another day,
-other versions.
+other versions. What is said of a client's certificate stands in docs/refusals.json
+(python -m docs.refusals), and is put to it.
 """
 
 import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from docs.marked import filled
+from docs.refusals import PAGE as REFUSALS
+from docs.refusals import Said
+from docs.stacks import STACKS_OF_CLIENTS
 from mitm import content
 from mitm.audit import catalogue
 from mitm.audit.case import TWIN, plain_name
@@ -28,17 +35,6 @@ from mitm.masking import as_json
 from mitm.pki.recipe import Family
 
 PAGE = Path(__file__).with_name("errors.md")
-
-# Of the clients of the lab, by their folders.
-STACKS_OF_CLIENTS = {
-    "python": "grpcio",
-    "python-asyncio": "grpclib",
-    "go": "grpc-go",
-    "node": "grpc-js",
-    "java": "grpc-java",
-    "rust": "tonic",
-    "cpp": "grpc-c++",
-}
 
 # What it is about, where the family of the catalogue does not tell.
 _BY_NAME: dict[str, Name] = {
@@ -125,6 +121,9 @@ _CODES = {
     "path length constraint exceeded": "PATH_LENGTH_EXCEEDED",
     "unsuitable certificate purpose": "INVALID_PURPOSE",
 }
+
+
+Stacks = dict[str, list[Pattern]]
 
 
 class Heard(NamedTuple):
@@ -227,6 +226,127 @@ def _of_cryptography(weaknesses: set[int]) -> Name:
     return "revocation" if _REVOCATION in weaknesses else "unreadable"
 
 
+# An alert about a certificate, or the one that OpenSSL and Go send in TLS 1.2 to who presents none
+# (RFC 8446 section 6.2, in the words of each stack). The text tells that somebody else has sent it.
+_ALERT = re.compile(r"alert|remote error", re.IGNORECASE)
+_OF_CERTIFICATE = re.compile(
+    r"(bad|unknown|expired)[ _]?certificate|certificate[ _]?(required|unknown|expired)"
+    r"|unknown[ _]?ca\b",
+    re.IGNORECASE,
+)
+_FAILURE = re.compile(r"handshake[ _]?failure", re.IGNORECASE)
+# A client never sends this one.
+_REQUIRED = re.compile(r"certificate[ _]?required", re.IGNORECASE)
+
+# A server says so of a client that presents nothing, and Go's log begins each line with the other.
+_MISSED = re.compile(
+    r"not[ _]return[ _]a[ _]certificate|didn't provide a certificate|empty client certificate",
+    re.IGNORECASE,
+)
+_LOG_OF_SERVER = "tls handshake error from"
+
+# The words of any connection, whatever is spoken on it.
+_OF_ANYTHING = {
+    "write tcp",
+    "getpeername",
+    "send failure",
+    "socketexception",
+    "connectionreseterror",
+}
+
+
+def of_refusals(recorded: Sequence[Said], stacks: Stacks) -> Stacks:
+    """The patterns with what is said of a client's certificate.
+
+    Args:
+        recorded: what was said.
+        stacks: the patterns of what clients refuse.
+    """
+    known = {stack: {p.says: p for p in patterns} for stack, patterns in stacks.items()}
+    for each in recorded:
+        own = known.setdefault(each.stack, {})
+        for says, names in _of_refusal(each):
+            before = own.get(says)
+            if before is None:
+                own[says] = Pattern(says, dict.fromkeys(names, ()), entire=True)
+            elif not before.cases.keys() & {"no-answer", "nobody-there"}:
+                cases = {**before.cases, **dict.fromkeys(names - before.cases.keys(), ())}
+                own[says] = Pattern(says, cases, before.entire)
+    return {
+        stack: [own[says] for says in sorted(own)] for stack, own in sorted(known.items()) if own
+    }
+
+
+def _of_refusal(each: Said) -> Iterator[tuple[tuple[str, ...], Set[Name]]]:
+    """The patterns of a text that was recorded, none if it is of no use, and what they mean."""
+    says = said(each.text)
+    in_log = _LOG_OF_SERVER in says
+    if each.by == "server" and each.refused == "client":
+        if in_log and "certificate" in each.text:
+            yield says, {"client-certificate"}
+        elif _MISSED.search(each.text):
+            yield tuple(run for run in says if _MISSED.search(run)), {"client-certificate"}
+        return
+    alert = any(map(_ALERT.search, says))
+    if alert and any(map(_OF_CERTIFICATE.search, says)):
+        yield from _of_alert(says, in_log=in_log, node=each.stack in ("grpc-js", "node"))
+    elif each.by == "server":
+        return
+    elif alert and any(map(_FAILURE.search, says)):
+        yield says, {"protocol", "client-certificate"}
+    elif _OF_ANYTHING.isdisjoint(says) and "verif" not in each.text and not _ends_short(each.text):
+        yield says, {"interrupted", "client-certificate"}
+
+
+def _of_alert(
+    says: tuple[str, ...], *, in_log: bool, node: bool
+) -> Iterator[tuple[tuple[str, ...], Set[Name]]]:
+    """What an alert about a certificate means: the same words are said on both sides."""
+    kept = tuple(
+        run
+        for run in says
+        if run == _LOG_OF_SERVER or _ALERT.search(run) or _OF_CERTIFICATE.search(run)
+    )
+    required = any(map(_REQUIRED.search, kept))
+    names: set[Name] = (
+        {"client-certificate"} if required else {"client-certificate", "client-refused"}
+    )
+    if in_log:
+        yield kept, {"client-refused"}
+        return
+    yield kept, names
+    for run in kept:
+        if "remote error" in kept and _OF_CERTIFICATE.search(run):
+            # As Go's `tls.AlertError` says it by itself.
+            yield ("tls", run), names
+        elif "alert" in run and _OF_CERTIFICATE.search(run):
+            yield (run,), names
+            if node:
+                # The code that stands beside it, or alone.
+                yield (f"err_ssl_{run.replace(' ', '_')}",), names
+        elif run == "certificaterequired":
+            yield (run,), names
+
+
+def _ends_short(text: str) -> bool:
+    """Whether it ends with a word that is too short for a pattern, and so is known by the rest."""
+    return bool(re.search(r": EOF\W*$", text))
+
+
+def without_refusals(stacks: Mapping[str, Sequence[Pattern]]) -> Stacks:
+    """The patterns that `of_refusals` was given."""
+    found = {
+        stack: [
+            Pattern(tuple(run for run in p.says if run != "ssl alert number"), cases)
+            for p in patterns
+            if not p.entire
+            and (cases := {n: names for n, names in p.cases.items() if n in _SITUATIONS or names})
+        ]
+        for stack, patterns in stacks.items()
+    }
+    return {stack: patterns for stack, patterns in found.items() if patterns}
+
+
 def patterns_of(heard: Sequence[Heard]) -> dict[str, list[Pattern]]:
     """What each stack says, and of what."""
     stacks: dict[str, dict[tuple[str, ...], dict[Name, list[str]]]] = {}
@@ -308,6 +428,11 @@ def _versions(paths: Sequence[tuple[Path, str]]) -> dict[str, list[str]]:
     return {stack: sorted(versions) for stack, versions in sorted(found.items())}
 
 
+def _as_data(pattern: Pattern) -> dict[str, object]:
+    entire = {"entire": True} if pattern.entire else {}
+    return {"says": pattern.says, "cases": pattern.cases, **entire}
+
+
 def tables(stacks: dict[str, list[Pattern]], versions: dict[str, list[str]]) -> dict[str, str]:
     """What the page says, by the name of the place where it stands."""
     counted = [
@@ -370,9 +495,10 @@ def _shown(measured: dict[str, Measured]) -> str:
 def main() -> int:
     words = sys.argv[1:]
     measuring = words[:1] == ["--measure"]
-    named = [word.rpartition("=") for word in words[measuring:]]
+    again = words == ["--refusals"]
+    named = [word.rpartition("=") for word in words[measuring or again :]]
     paths = [(Path(path), called) for called, _, path in named]
-    if not paths:
+    if not paths and not again:
         print(__doc__, file=sys.stderr)
         return 2
     heard = [each for path, called in paths for each in heard_in(path, called)]
@@ -393,13 +519,15 @@ def main() -> int:
         )
         PAGE.write_text(page)
         return 0
-    stacks = patterns_of(heard)
-    versions = _versions(paths)
+    if again:
+        versions = json.loads(content.ERRORS.read_text())["versions"]
+        stacks = without_refusals(load(content.ERRORS).stacks)
+    else:
+        versions, stacks = _versions(paths), patterns_of(heard)
+    stacks = of_refusals(msgspec.json.decode(REFUSALS.read_bytes(), type=list[Said]), stacks)
     data = {
         "versions": versions,
-        "stacks": {
-            s: [{"says": p.says, "cases": p.cases} for p in known] for s, known in stacks.items()
-        },
+        "stacks": {s: [_as_data(p) for p in known] for s, known in stacks.items()},
     }
     content.ERRORS.write_text(as_json(data, indent=1) + "\n")
     parts = tables(stacks, versions)

@@ -7,13 +7,14 @@ depends on of how many causes it is heard.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
-from mitm.explain.meaning import Name
+from mitm.explain.meaning import NAMES, Name
 from mitm.explain.words import Run, runs
 
 # Shorter words by themselves are in too many texts that are about something else.
@@ -50,6 +51,13 @@ _SAY_NOTHING = {
     *("credentials", "invalid", "openssl", "resolver", "ioexception", "exception", "subject"),
 }
 
+# Who says that has sent an alert, and not received one: Go, curl -v, OpenSSL's and Java's traces.
+_SENT = re.compile(r"local error|\(OUT\)|alert write|sen[dt]\w* .{0,20}alert", re.IGNORECASE)
+_RECEIVED: set[Name] = {"client-certificate", "client-refused"}
+
+# What it is stands behind it, as a number.
+_TELLS_BY_NUMBER = ("ssl", "alert", "number")
+
 # Letters of a word by which a line is told to be worth a look.
 _SHORTEST_SIGN = 5
 
@@ -69,10 +77,12 @@ class Pattern(msgspec.Struct, frozen=True):
     Attributes:
         says: its runs of words, in their order.
         cases: certificates and attacks of which it says that, by what is wrong with them.
+        entire: whether a text must have all of it: no part of it is about TLS by itself.
     """
 
     says: tuple[str, ...]
     cases: dict[Name, tuple[str, ...]]
+    entire: bool = False
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -106,7 +116,11 @@ class Known(msgspec.Struct, frozen=True):
 
 def said(message: str) -> tuple[str, ...]:
     """The runs of a message that belong into its pattern."""
-    kept = (run for run in runs(message) if len(run) > 1 or _is_telling(run[0]))
+    kept = (
+        run
+        for run in runs(message)
+        if (len(run) > 1 or _is_telling(run[0])) and run != _TELLS_BY_NUMBER
+    )
     return tuple(dict.fromkeys(" ".join(run) for run in kept))
 
 
@@ -133,6 +147,7 @@ class Dictionary:
         self._by_first: dict[str, list[Run]] = {}
         for words in sorted((tuple(run.split()) for run in heard), key=len, reverse=True):
             self._by_first.setdefault(words[0], []).append(words)
+        self._parts = {run for _, p in self._patterns if not p.entire for run in p.says}
         self.signs = _signs(heard)
 
     def look_up(self, text: str) -> Known | None:
@@ -144,10 +159,13 @@ class Dictionary:
         found = self._found(runs(text))
         if not found:
             return None
+        sent = _SENT.search(text)
         ranked = [
             (self._worth(pattern, found), found >= self._needed(pattern), stack, pattern)
             for stack, pattern in self._patterns
             if not found.isdisjoint(pattern.says)
+            and not (sent and pattern.cases.keys() <= _RECEIVED)
+            and (not pattern.entire or found.issuperset(pattern.says))
         ]
         best = max((worth for worth, whole, *_ in ranked if whole), default=0.0)
         partial = max((worth for worth, whole, *_ in ranked if not whole), default=0.0)
@@ -155,6 +173,10 @@ class Dictionary:
             same = [(s, p) for worth, whole, s, p in ranked if whole and worth > best - _ALIKE]
             says = tuple(run for run in same[0][1].says if run in found)
             return self._known(same, says, whole=True, worth=best)
+        # Not what is known only in company.
+        found &= self._parts
+        if not found:
+            return None
         telling = max(found, key=lambda run: (self._value(run), len(run)))
         few = telling.count(" ") + 1 < _NO_ACCIDENT
         if few and not (self._is_telling(telling) and _signs_of(telling)):
@@ -162,7 +184,7 @@ class Dictionary:
         shared = [
             (sum(self._value(run) for run in found.intersection(p.says)), stack, p)
             for *_, stack, p in ranked
-            if telling in p.says
+            if telling in p.says and not p.entire
         ]
         most = max(value for value, *_ in shared)
         who = {stack for value, stack, _ in shared if value > most - _ALIKE}
@@ -191,9 +213,13 @@ class Dictionary:
     def _needed(self, pattern: Pattern) -> set[str]:
         """The runs that a text must have: those that tell something, or else the last.
 
+        Of what is known in company only, all.
+
         A message goes from the general to the particular. `CERTIFICATE_VERIFY_FAILED` at its end is
         all that some versions say of a dozen causes, and all that people quote.
         """
+        if pattern.entire:
+            return set(pattern.says)
         return {run for run in pattern.says if self._is_telling(run)} or {pattern.says[-1]}
 
     def _is_telling(self, run: str) -> bool:
@@ -213,7 +239,9 @@ class Dictionary:
                 cases.setdefault(name, []).extend(names)
         told = {name: tuple(dict.fromkeys(names)) for name, names in cases.items()}
         first = _MET_MOST if len(told) > VAGUE else None
-        ordered = sorted(told.items(), key=lambda each: (each[0] != first, -len(each[1])))
+        ordered = sorted(
+            told.items(), key=lambda each: (each[0] != first, -len(each[1]), NAMES.index(each[0]))
+        )
         stacks = tuple(dict.fromkeys(stack for stack, _ in same))
         return Known(says, stacks, tuple(ordered), whole, worth)
 

@@ -22,6 +22,8 @@ Name = Literal[
     "alpn",
     "plaintext",
     "interrupted",
+    "client-certificate",
+    "client-refused",
     "ca-file",
     "unusual",
     "nobody-there",
@@ -104,9 +106,20 @@ MEANINGS: dict[Name, Meaning] = {
         "the client",
     ),
     "interrupted": Meaning(
-        "the connection was closed, or reset, before TLS was agreed on",
+        "the connection was closed, or reset, before TLS was agreed on or just after",
         "look at the server's own log, and for a proxy or firewall in between; a server that asks "
         "for a client certificate ends it like this, too",
+    ),
+    "client-certificate": Meaning(
+        "the server refused the client's certificate, or misses one (mutual TLS)",
+        "give the client its certificate and key; look whether the certificate is of a CA that the "
+        "server takes for clients, at its dates, and that its purpose allows clientAuth: mitm-demo "
+        "show mutual-tls",
+    ),
+    "client-refused": Meaning(
+        "if this stands in a server's log, it is the other way round: the client refused the "
+        "server's certificate",
+        "look at what that client says itself: it knows why; an alert says no more than this",
     ),
     "ca-file": Meaning(
         "the file with the CA is missing, or is none",
@@ -153,6 +166,26 @@ _REMEDIES: dict[tuple[Name, str], str] = {
     ("issuer", "java"): "a trust store with the CA: javax.net.ssl.trustStore",
     ("issuer", "tonic"): "ClientTlsConfig::new().ca_certificate(CA)",
     ("issuer", "curl"): "--cacert CA",
+    ("client-certificate", "grpcio"): "private_key and certificate_chain of "
+    "grpc.ssl_channel_credentials",
+    ("client-certificate", "grpc-c++"): "pem_private_key and pem_cert_chain of "
+    "SslCredentialsOptions",
+    ("client-certificate", "grpclib"): "load_cert_chain of the SSLContext",
+    ("client-certificate", "python"): "load_cert_chain of the SSLContext; in requests and httpx: "
+    "cert",
+    ("client-certificate", "grpc-go"): "Certificates in tls.Config; Go presents none of an issuer "
+    "that the server does not name",
+    ("client-certificate", "go"): "Certificates in tls.Config; Go presents none of an issuer "
+    "that the server does not name",
+    ("client-certificate", "grpc-js"): "credentials.createSsl(CA, KEY, CERTIFICATE)",
+    ("client-certificate", "node"): "the options key and cert",
+    (
+        "client-certificate",
+        "grpc-java",
+    ): "TlsChannelCredentials.newBuilder().keyManager(CERTIFICATE, KEY)",
+    ("client-certificate", "java"): "a key store: javax.net.ssl.keyStore",
+    ("client-certificate", "tonic"): "ClientTlsConfig::new().identity(Identity::from_pem(…))",
+    ("client-certificate", "curl"): "--cert FILE --key FILE",
     ("name", "grpcio"): "dial the name itself; grpc.ssl_target_name_override is for tests",
     ("name", "grpc-c++"): "dial the name itself; SetSslTargetNameOverride is for tests",
     ("name", "grpclib"): "dial the name itself, or server_hostname",

@@ -2,12 +2,17 @@
 
 import json
 import random
+import re
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from docs.errors import STACKS_OF_CLIENTS, heard_in, measure
+from docs.errors import heard_in, measure
+from docs.refusals import PAGE as REFUSALS
+from docs.refusals import Said
+from docs.stacks import STACKS_OF_CLIENTS
 from mitm import content
 from mitm.explain import MEANINGS, Known, load, read
 from mitm.explain.log import Reading
@@ -133,6 +138,189 @@ def test_what_names_no_cause_is_said_for_many(text: str) -> None:
     causes = [cause for cause, _ in found.cases]
     assert causes[0] == "issuer"
     assert {"dates", "ca-limits", "purpose"} <= set(causes)
+
+
+# Whose certificate: the client's, refused by the server
+
+ALERTS = (
+    # What only a server sends.
+    (
+        'rpc error: code = Unavailable desc = connection error: desc = "error reading server '
+        'preface: remote error: tls: certificate required"',
+        True,
+    ),
+    (
+        "No connection established. Last error: 00AC:error:0A00045C:SSL routines:ssl3_read_bytes:"
+        "tlsv13 alert certificate required:../deps/openssl/openssl/ssl/rec_layer_s3.c:1605:"
+        "SSL alert number 116",
+        True,
+    ),
+    ("{ code: 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED' }", True),
+    ("transport error: connection error: received fatal alert: CertificateRequired", True),
+    (
+        "ssl.SSLError: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required "
+        "(_ssl.c:2580)",
+        True,
+    ),
+    ("javax.net.ssl.SSLHandshakeException: Received fatal alert: certificate_required", True),
+    # What both sides send.
+    ("remote error: tls: bad certificate", False),
+    ("tls: bad certificate", False),
+    ("remote error: tls: unknown certificate authority", False),
+    ("remote error: tls: expired certificate", False),
+    ("javax.net.ssl.SSLHandshakeException: Received fatal alert: bad_certificate", False),
+    ("error:10000412:SSL routines:OPENSSL_internal:SSLV3_ALERT_BAD_CERTIFICATE", False),
+    (
+        "error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:rec_layer_s3.c:1605:"
+        "SSL alert number 48",
+        False,
+    ),
+    (
+        "140735:error:14094412:SSL routines:ssl3_read_bytes:sslv3 alert bad certificate:s3.c:1:"
+        "SSL alert number 42",
+        False,
+    ),
+    ("transport error: received fatal alert: UnknownCA", False),
+)
+
+
+@pytest.mark.parametrize(("text", "of_a_server"), ALERTS)
+def test_an_alert_that_was_received_is_about_the_own_certificate(
+    text: str, of_a_server: bool
+) -> None:
+    (found, _), *others = known(text).errors
+    assert not others
+    assert found.whole
+    causes = [cause for cause, _ in found.cases]
+    # In a server's log the same words mean the opposite.
+    assert causes == ["client-certificate"] + ["client-refused"] * (not of_a_server)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        # Found by the client itself: about the server's certificate.
+        (
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "issuer",
+        ),
+        ("transport error: invalid peer certificate: UnknownIssuer", "issuer"),
+        (
+            "error:0A000086:SSL routines:tls_process_server_certificate:certificate verify failed",
+            "issuer",
+        ),
+        (
+            "SSLHandshakeException: (certificate_unknown) PKIX path building failed: "
+            "sun.security.provider.certpath.SunCertPathBuilderException: unable to find valid "
+            "certification path to requested target",
+            "issuer",
+        ),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired",
+            "dates",
+        ),
+        # Alerts that are about something else.
+        ("remote error: tls: protocol version not supported", "protocol"),
+        (
+            "ssl3_read_bytes:tlsv1 alert protocol version:rec_layer_s3.c:1605:SSL alert number 70",
+            "protocol",
+        ),
+        ("remote error: tls: handshake failure", "protocol"),
+        # In the log of a server.
+        (
+            "http: TLS handshake error from 10.0.0.1:4321: remote error: tls: bad certificate",
+            "client-refused",
+        ),
+        (
+            "http: TLS handshake error from 10.0.0.1:1: tls: client didn't provide a certificate",
+            "client-certificate",
+        ),
+        (
+            "SSLError: [SSL: PEER_DID_NOT_RETURN_A_CERTIFICATE] peer did not return a certificate",
+            "client-certificate",
+        ),
+    ],
+)
+def test_what_is_about_another_certificate_is_told_apart(text: str, cause: str) -> None:
+    found = first(known(text))
+    assert found.cases[0][0] == cause
+    if not cause.startswith("client"):
+        assert "client-refused" not in dict(found.cases)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Sent, and not received.
+        "local error: tls: bad certificate",
+        "* TLSv1.3 (OUT), TLS alert, bad certificate (554)",
+        "* TLSv1.3 (OUT), TLS alert, unknown CA (560)",
+        "SSL3 alert write:fatal:bad certificate",
+        # Which alert, it does not say in words.
+        "SSL alert number 0",
+        "remote error: tls: something new",
+        # No TLS.
+        "HTTP 403: certificate required",
+        "INFO bad certificate count 0",
+        "an unknown certificate was uploaded",
+        "websocket: Socket closed",
+        "database: connection lost",
+        "write tcp 10.0.0.1:1->10.0.0.2:5432: write: broken pipe",
+        "http: TLS handshake error from 10.0.0.1:4321: EOF",
+    ],
+)
+def test_words_of_an_alert_are_none_by_themselves(text: str) -> None:
+    assert not known(text).errors
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:10.1.2.3:443: "
+        "Socket closed",
+        "Network closed for unknown reason",
+        "StreamTerminatedError: Connection lost",
+        "operation was canceled: transport error: operation was canceled: connection closed",
+    ],
+)
+def test_a_connection_that_was_just_closed_is_not_put_down_to_one_cause(text: str) -> None:
+    """As a server on gRPC's C core refuses a client's certificate: without an alert."""
+    causes = [cause for cause, _ in first(known(text)).cases]
+    assert causes == ["interrupted", "client-certificate"]
+
+
+def test_the_fix_is_a_certificate_for_the_client() -> None:
+    result = mitm_demo("explain", "remote error: tls: bad certificate")
+    assert result.code == 0
+    words = " ".join(result.out.split())
+    for part in (
+        "The server refused the client's certificate, or misses one",
+        "mitm-demo show mutual-tls",
+        "in grpc-go: Certificates in tls.Config",
+        "If this stands in a server's log, it is the other way round",
+    ):
+        assert part in words
+    assert mitm_demo("show", "mutual-tls").code == 0
+    required = mitm_demo("explain", "remote error: tls: certificate required")
+    assert "other way round" not in required.out
+
+
+def test_all_that_was_recorded_of_alerts_is_explained_as_that() -> None:
+    """The dictionary is of docs/refusals.json, and nothing that it was made of contradicts it."""
+    recorded = msgspec.json.decode(REFUSALS.read_bytes(), type=list[Said])
+    assert {each.stack for each in recorded if each.by == "client"} >= {*STACKS_OF_CLIENTS.values()}
+    alerts = 0
+    for each in recorded:
+        reading = known(each.text)
+        causes = [cause for error, _ in reading.errors for cause, _ in error.cases]
+        if each.by == "client" and causes:
+            assert "client-certificate" in causes or "interrupted" in causes, each
+        if each.refused == "server" and re.search("bad.cert|unknown.ca", each.text):
+            assert "client-refused" in causes, each
+            alerts += 1
+        if not each.refused:
+            assert causes != ["client-certificate"], each
+    assert alerts > 5
 
 
 # As they stand in logs

@@ -63,6 +63,7 @@ public class Server {
       client.getInputStream().readAllBytes();
     } catch (Exception refused) {
       // The client has been told.
+      System.err.println(refused);
     }
   }
 }

@@ -12,5 +12,5 @@ const server = require('http2').createSecureServer({
   maxVersion: version,
 });
 server.on('sessionError', () => {});
-server.on('tlsClientError', () => {});
+server.on('tlsClientError', (error) => console.error(String(error)));
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
