@@ -148,7 +148,9 @@ class Dictionary:
         for words in sorted((tuple(run.split()) for run in heard), key=len, reverse=True):
             self._by_first.setdefault(words[0], []).append(words)
         self._parts = {run for _, p in self._patterns if not p.entire for run in p.says}
-        self.signs = _signs(heard)
+        # What must be there in company shows by one of its runs.
+        alone = {max(p.says, key=len) for _, p in self._patterns if self._parts.isdisjoint(p.says)}
+        self.signs = _signs(self._parts | alone)
 
     def look_up(self, text: str) -> Known | None:
         """What a text means; None if nothing like it is known.

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from docs.errors import heard_in, measure
+from docs.errors import heard_in, measure, of_refusals, without_refusals
 from docs.refusals import PAGE as REFUSALS
 from docs.refusals import Said
 from docs.stacks import STACKS_OF_CLIENTS
@@ -309,6 +309,9 @@ def test_all_that_was_recorded_of_alerts_is_explained_as_that() -> None:
     """The dictionary is of docs/refusals.json, and nothing that it was made of contradicts it."""
     recorded = msgspec.json.decode(REFUSALS.read_bytes(), type=list[Said])
     assert {each.stack for each in recorded if each.by == "client"} >= {*STACKS_OF_CLIENTS.values()}
+    # Made anew of what was recorded, it is the same.
+    stacks = load(content.ERRORS).stacks
+    assert of_refusals(recorded, without_refusals(stacks)) == stacks
     alerts = 0
     for each in recorded:
         reading = known(each.text)
