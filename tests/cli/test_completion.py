@@ -72,7 +72,7 @@ def test_an_empty_word_is_completed_by_every_name(line: str, known: set[str]) ->
         ("mitm-demo matrix --clients rus", {"rust"}),
         ("mitm-demo matrix --clients go --clients rus", {"rust"}),
         ("mitm-demo matrix --clients go,rus", {"go,rust"}),
-        ("mitm-demo probe --only no-c", {"no-certificate"}),
+        ("mitm-demo probe --only no-c", {"no-certificate", "no-certificate-tls-1.2"}),
         ("mitm-demo probe --exclude must,CWE-64", set()),
         ("mitm-demo probe --only must,CWE-63", {"must,CWE-636"}),
         ("mitm-demo matrix --policies insecure,ca", {"insecure,ca-file"}),
