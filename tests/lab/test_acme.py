@@ -89,6 +89,21 @@ def test_a_certificate_is_issued_and_renewed_in_seconds(tmp_path: Path) -> None:
 
 
 @here
+def test_a_name_that_was_proved_before_need_not_be_proved_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CA may take an authorization for as long as it holds (RFC 8555 section 7.1.6)."""
+    monkeypatch.setitem(server._PATIENCE, "PEBBLE_AUTHZREUSE", "100")
+
+    async def play(ca: AcmeServer) -> tuple[Chain, Chain]:
+        account = Account(ca, _SERVER)
+        return await account.obtain("localhost"), await account.obtain("localhost")
+
+    first, second = _with_ca(tmp_path, play)
+    assert _serial(first) != _serial(second)
+
+
+@here
 def test_a_renewal_may_keep_the_key(tmp_path: Path) -> None:
     async def play(ca: AcmeServer) -> None:
         account = Account(ca, _SERVER)

@@ -23,6 +23,7 @@ from mitm.pki import Chain
 
 if TYPE_CHECKING:
     from acme.client import ClientV2
+    from acme.messages import AuthorizationResource
 
 # Seconds that a certificate may take; it takes one or two.
 _SECONDS = 30.0
@@ -69,38 +70,51 @@ class Account:
     def _order(self, request_pem: bytes, answers: dict[str, bytes]) -> str:
         # They take a third of a second to import, and are of an extra.
         import requests
-        from acme import challenges, errors, messages
+        from acme import errors, messages
         from josepy.errors import Error as JoseError
 
         try:
             client = self._client = self._client or self._registered()
             order = client.new_order(request_pem)
             (authorization,) = order.authorizations
-            offered = authorization.body.challenges
-            over_http = [c for c in offered if isinstance(c.chall, challenges.HTTP01)]
-            if not over_http:
-                # RFC 8555 section 8.3: not for a wildcard.
-                asked = authorization.body.identifier.value
-                raise UserError(f"the CA offers no HTTP-01 challenge for {asked}")
-            challenge = over_http[0]
-            response, said = challenge.response_and_validation(client.net.key)
-            answers[challenge.chall.path] = said.encode()
-            client.answer_challenge(challenge, response)
-            until = time.monotonic() + _SECONDS
-            while authorization.body.status == messages.STATUS_PENDING:
-                if time.monotonic() > until:
-                    raise UserError(f"the CA has not looked at the answer within {_SECONDS:g} s")
-                time.sleep(_POLL_SECONDS)
-                authorization, _ = client.poll(authorization)
+            # One that was given before may still hold (RFC 8555 section 7.1.6).
             if authorization.body.status != messages.STATUS_VALID:
-                failed = [c.error for c in authorization.body.challenges if c.error]
-                reason = failed[0].detail if failed else authorization.body.status.name
-                raise UserError(f"the CA refuses: {shortened(str(reason), _TOLD)}")
+                self._prove(client, authorization, answers)
             deadline = datetime.datetime.now() + datetime.timedelta(seconds=_SECONDS)
             fullchain: str = client.finalize_order(order, deadline).fullchain_pem
         except (errors.Error, messages.Error, JoseError, requests.RequestException) as error:
             raise UserError(f"the CA issues nothing: {shortened(str(error), _TOLD)}") from None
         return fullchain
+
+    def _prove(
+        self,
+        client: "ClientV2",
+        authorization: "AuthorizationResource",
+        answers: dict[str, bytes],
+    ) -> None:
+        """Answer a challenge, and wait until the CA has found the answer."""
+        from acme import challenges, messages
+
+        offered = authorization.body.challenges
+        over_http = [c for c in offered if isinstance(c.chall, challenges.HTTP01)]
+        if not over_http:
+            # RFC 8555 section 8.3: not for a wildcard.
+            asked = authorization.body.identifier.value
+            raise UserError(f"the CA offers no HTTP-01 challenge for {asked}")
+        challenge = over_http[0]
+        response, said = challenge.response_and_validation(client.net.key)
+        answers[challenge.chall.path] = said.encode()
+        client.answer_challenge(challenge, response)
+        until = time.monotonic() + _SECONDS
+        while authorization.body.status == messages.STATUS_PENDING:
+            if time.monotonic() > until:
+                raise UserError(f"the CA has not looked at the answer within {_SECONDS:g} s")
+            time.sleep(_POLL_SECONDS)
+            authorization, _ = client.poll(authorization)
+        if authorization.body.status != messages.STATUS_VALID:
+            failed = [c.error for c in authorization.body.challenges if c.error]
+            reason = failed[0].detail if failed else authorization.body.status.name
+            raise UserError(f"the CA refuses: {shortened(str(reason), _TOLD)}")
 
     def _registered(self) -> "ClientV2":
         from acme import client, messages
