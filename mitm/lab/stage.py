@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 from mitm import content, pki
 from mitm.address import LOCALHOST, Address
@@ -177,17 +177,6 @@ class Stage:
         number = list(self._chains).index(name)
         return self._directory / f"{number}.pem", self._directory / f"{number}.key"
 
-    def present(self, recipe: pki.Recipe) -> pki.Presentation:
-        """Make what a client is to be shown.
-
-        Raises:
-            UserError: the certificate cannot be presented here.
-        """
-        try:
-            return pki.present(recipe, LOCALHOST, self.authorities)
-        except pki.Unsupported as error:
-            raise UserError(f"{recipe.name}: {error}") from None
-
     def presented(self, attacker: InterceptorRole) -> pki.Presentation:
         """What an attacker shows its clients; the same in all legs.
 
@@ -203,9 +192,16 @@ class Stage:
                 chain = issued("misissued", LOCALHOST, new_key(), authority)
                 presented = pki.Presentation(chain)
             else:
-                presented = self.present(pki.load_recipe(attacker.certificate))
+                presented = self._made(attacker.certificate)
             self._presented[attacker.name] = presented
         return self._presented[attacker.name]
+
+    def _made(self, certificate: str) -> pki.Presentation:
+        recipe = pki.load_recipe(certificate)
+        try:
+            return pki.present(recipe, LOCALHOST, self.authorities)
+        except pki.Unsupported as error:
+            raise UserError(f"{recipe.name}: {error}") from None
 
     def held_of_client(self, attacker: InterceptorRole) -> pki.Chain | None:
         """The client's chain and key that an attacker holds, if it does: made, or stolen."""
@@ -235,14 +231,18 @@ class Stage:
         if ingress.name not in self._chains:
             self._write_pair(ingress.name, self._forged("genuine", LOCALHOST))
         cert, key = self._pair(ingress.name)
-        ca = self._directory / "lab-ca.pem"
-        pki.write_private(ca, self.authorities.lab.pem)
+        hop: Literal["plaintext", "unverified"] | Path
+        if ingress.last_hop == "verified":
+            hop = self._directory / "lab-ca.pem"
+            pki.write_private(hop, self.authorities.lab.pem)
+        else:
+            hop = ingress.last_hop
         return await running.enter_async_context(
             running_ingress(
                 cert,
                 key,
                 Address(LOCALHOST, of.port),
-                last_hop=ca if ingress.last_hop == "verified" else ingress.last_hop,
+                last_hop=hop,
                 client_certificates=ingress.client_certificates or None,
             )
         )
