@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from urllib.parse import parse_qsl
@@ -27,6 +28,11 @@ _SHORTEST = 6
 # The calls of a client repeat theirs, and to look for secrets in one costs more than all else.
 _REMEMBERED = 1024
 _LONGEST_REMEMBERED = 1024
+
+# What the lab's clients have for a token. A theft is seen only if the loot is; and what says by its
+# own text that it opens nothing is nobody's secret.
+_OPENS_NOTHING = "opens-nothing-"
+_HARMLESS = re.compile(rf"Bearer {_OPENS_NOTHING}[0-9a-f]{{8}}")
 
 # Levels of JSON that are written. Protobuf's own parsers go as deep; readers of JSON differ.
 DEEPEST = 100
@@ -177,6 +183,21 @@ def _without_surrogates(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def token_for_show() -> str:
+    """A token for a client of the lab to lose, another one each time. It is never masked."""
+    return f"{_OPENS_NOTHING}{secrets.token_hex(4)}"
+
+
+def holds_secret(name: str, value: str) -> bool:
+    """Whether a header holds a credential, masked or not: a token for show is one as well.
+
+    Args:
+        name: the header's name.
+        value: its value.
+    """
+    return masked(name, value) != value or bool(_HARMLESS.fullmatch(value))
+
+
 def masked(name: str, value: str) -> str:
     """The value of a header, fit to be shown: of a credential only its scheme and beginning.
 
@@ -189,6 +210,8 @@ def masked(name: str, value: str) -> str:
 
 
 def _masked(name: str, value: str) -> str:
+    if _HARMLESS.fullmatch(value):
+        return value
     if not is_credential(name):
         return without_secrets(value, ())
     scheme, space, secret = "", "", value
@@ -224,9 +247,9 @@ def _decoded(credentials: str) -> list[str]:
     return [text.partition(":")[2]]
 
 
-def without_secrets(text: str, secrets: Iterable[str]) -> str:
+def without_secrets(text: str, read: Iterable[str]) -> str:
     """A text with these secrets, and whatever looks like one, left out."""
-    for secret in sorted(secrets, key=len, reverse=True):
+    for secret in sorted(read, key=len, reverse=True):
         text = text.replace(secret, _MASK)
     # A header is looked at in the middle of a connection: most have nothing to look for.
     lowered = text.lower()

@@ -4,8 +4,9 @@ from rich.console import Console
 from rich.text import Text
 
 from mitm import events
-from mitm.capture.wording import count_lines, describe, one_line
+from mitm.capture.wording import Mood, count_lines, describe, mood_of, one_line
 from mitm.events import FRAME_TYPES, Event, Wanted
+from mitm.masking import plain
 
 # Frames that Headers and Message events tell of, in full and with their meaning.
 _CARRIERS = frozenset({"HEADERS", "CONTINUATION", "PUSH_PROMISE", "DATA"})
@@ -14,11 +15,25 @@ _CARRIERS = frozenset({"HEADERS", "CONTINUATION", "PUSH_PROMISE", "DATA"})
 # of what is shown.
 _ROUTINE = frozenset({"SETTINGS", "WINDOW_UPDATE", "PING"})
 
+# By mood, in rich's words; for a projector and for paper-white terminals too, where nobody can read
+# faint text, yellow or cyan.
+STYLES: dict[Mood, str] = {
+    "": "",
+    "quiet": "",
+    "strong": "bold",
+    "good": "bold green",
+    "caution": "magenta",
+    "harm": "bold red",
+}
+
 # Select Graphic Rendition (ECMA-48 section 8.3.117), by rich's words.
-_SGR = {
-    "bold": "1", "dim": "2",
-    "red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36",
-}  # fmt: skip
+_SGR = {"bold": "1", "red": "31", "green": "32", "magenta": "35"}
+
+# Columns of who it is that says something.
+_WHO = 16
+
+# Columns that a text is given at the least, on however narrow a terminal.
+_NARROWEST = 20
 
 
 class EventLines:
@@ -37,10 +52,10 @@ class EventLines:
         self._console = console
         self._frames = frames
         self._hidden = _CARRIERS if routine else _CARRIERS | _ROUTINE
-        self._styles: dict[str, tuple[str, str]] = {"": ("", "")}
-        self._dim = self._codes("dim")
+        self._codes: dict[Mood, tuple[str, str]] = {}
         self._who: dict[str, str] = {}  # of the few that there are
         self._start: float | None = None
+        self._terminal = console.is_terminal
 
     @property
     def wanted(self) -> Wanted:
@@ -64,55 +79,63 @@ class EventLines:
         lines = describe(event)
         if not lines:
             return ""
-        dim, after_dim = self._dim
         stream = getattr(event, "stream", 0)
-        begin = (
-            f"{dim}{event.time - self._start:8.3f}  {after_dim}"
-            f"#{event.connection:<3} {stream or '':>4}  "
-        )
+        begin = f"{event.time - self._start:8.3f}  #{event.connection:<3} {stream or '':>4}  "
         text = ""
-        for who, what, style in lines:
-            before, after = self._styles.get(style) or self._codes(style)
+        for who, what, mood in lines:
+            before, after = self._codes.get(mood) or self._codes_of(mood)
             # Here, for all of them: in a recording, anything can be anybody's.
-            text += f"{begin}{self._whose(who)}{before}{one_line(what)}{after}\n"
+            shown = one_line(what)
+            if self._terminal:
+                shown = self._hanging(shown, len(begin) + max(len(who), _WHO) + 1)
+            text += f"{begin}{self._whose(who)}{before}{shown}{after}\n"
         return text
 
     def count(self, event: Event) -> int:
         """How many lines an event has, without making them."""
         return 0 if self._is_hidden(event) else count_lines(event)
 
-    def styled(self, text: str, style: str) -> str:
-        """A line of our own, in one of rich's styles.
+    def said(self, text: str, mood: Mood) -> str:
+        """A line of our own.
 
         Args:
             text: of which foreign parts are made harmless.
-            style: in rich's words.
+            mood: how to set it off.
         """
-        before, after = self._codes(style)
+        before, after = self._codes_of(mood)
         return f"{before}{one_line(text)}{after}\n"
 
     def _whose(self, who: str) -> str:
         whose = self._who.get(who)
         if whose is None:
-            before, after = self._codes("bold")
-            whose = self._who[who] = f"{before}{who:<16} {after}"
+            before, after = self._codes_of("strong")
+            whose = self._who[who] = f"{before}{who:<{_WHO}} {after}"
         return whose
+
+    def _hanging(self, text: str, column: int) -> str:
+        """A text that is too long for a terminal's line: its further lines hang under its first."""
+        room = max(self._console.width - column, _NARROWEST)
+        if len(text) <= room and text.isascii():
+            return text
+        own = " " * (len(text) - len(text.lstrip()))
+        lines = Text(text.lstrip()).wrap(self._console, room - len(own))
+        return own + f"\n{' ' * column}{own}".join(line.plain.rstrip() for line in lines)
 
     def _is_hidden(self, event: Event) -> bool:
         return isinstance(event, events.Frame) and (not self._frames or event.type in self._hidden)
 
-    def _codes(self, style: str) -> tuple[str, str]:
-        """What stands before and behind a text in a style, here."""
-        codes = self._styles.get(style)
+    def _codes_of(self, mood: Mood) -> tuple[str, str]:
+        """What stands before and behind a text in a mood, here."""
+        codes = self._codes.get(mood)
         if codes is None:
             console = self._console
             numbers = [
                 _SGR[word]
-                for word in style.split()
-                if console.color_system and (word in ("bold", "dim") or not console.no_color)
+                for word in STYLES[mood].split()
+                if console.color_system and (word == "bold" or not console.no_color)
             ]
             codes = (f"\x1b[{';'.join(numbers)}m", "\x1b[0m") if numbers else ("", "")
-            self._styles[style] = codes
+            self._codes[mood] = codes
         return codes
 
 
@@ -135,7 +158,12 @@ class EventPrinter:
                 self._lines.begin(event.time)
                 self._print_heading(event)
             case events.LegEnded():
-                self._console.print(Text(one_line(f"  → {event.verdict}: {event.reason}")))
+                style = STYLES[mood_of(event.verdict)]
+                self._console.print(
+                    Text.assemble(
+                        "  → ", (plain(event.verdict), style), one_line(f": {event.reason}")
+                    )
+                )
             case events.LegLeftOut():
                 self._console.print(Text(one_line(f"  → not played: {event.reason}")))
             case events.Issued():
@@ -147,9 +175,9 @@ class EventPrinter:
             case _:
                 self._print(self._lines.of(event))
 
-    def say(self, text: str, style: str) -> None:
-        """Print a line of our own, see `EventLines.styled`."""
-        self._print(self._lines.styled(text, style))
+    def say(self, text: str, mood: Mood) -> None:
+        """Print a line of our own, see `EventLines.said`."""
+        self._print(self._lines.said(text, mood))
 
     def _print(self, text: str) -> None:
         if text:
@@ -166,7 +194,7 @@ class EventPrinter:
         self._console.print(Text(one_line(heading), style="bold underline"))
         if event.number == 0:
             why = "  the same client, undisturbed: without this, an abort would prove nothing"
-            self._console.print(Text(why, style="dim"))
+            self._console.print(Text(why))
 
 
 def _issuance(event: events.Issued) -> str:

@@ -6,6 +6,7 @@ from collections import deque
 
 from mitm.capture.console import EventLines
 from mitm.capture.line_writer import LineWriter
+from mitm.capture.wording import Mood
 from mitm.events import Event
 
 # Lines that a terminal is given in a second: ten screens of fifty rows. Nobody reads so fast, and
@@ -54,11 +55,11 @@ class LiveView:
         elif self._leave_out(event):
             asyncio.get_running_loop().call_later(1, self._go_on)
 
-    def say(self, text: str, style: str) -> None:
-        """Show a line of our own, whatever comes; see `EventLines.styled`."""
+    def say(self, text: str, mood: Mood) -> None:
+        """Show a line of our own, whatever comes; see `EventLines.said`."""
         # What is older is not shown below it.
         self._newest.clear()
-        self._writer(self._lines.styled(text, style))
+        self._writer(self._lines.said(text, mood))
 
     def close(self) -> None:
         """Say what was left out since it was said last."""
@@ -89,7 +90,6 @@ class LiveView:
         self._left_out = 0
         self._newest.clear()
         if count:
-            self._writer(
-                self._lines.styled(f"… {count:,} lines left out; {self._elsewhere}", "dim")
-            )
+            left_out = f"… {count:,} lines left out; {self._elsewhere}"
+            self._writer(self._lines.said(left_out, "quiet"))
         self._writer(newest)

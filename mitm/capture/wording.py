@@ -1,11 +1,14 @@
-"""What an event says, in lines for a person: who, what, and how it is set off. Decided once."""
+"""What an event says, in lines for a person: who, what, and in which mood. Decided once.
+
+That a mood is red on a console, or a coloured bar on a page, is for these to say.
+"""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mitm import events
 from mitm.events import Direction, Event
-from mitm.masking import as_text, masked, plain, shortened, without_secrets
+from mitm.masking import as_text, holds_secret, masked, plain, shortened, without_secrets
 from mitm.messages.status import binary_metadata, percent_decoded, status_name, timeout_in_words
 
 # Characters of a value; bytes of what is not decoded.
@@ -41,18 +44,41 @@ _ROUTINE = {
 }  # fmt: skip
 
 
+# Of what is told: `harm` is done, or a secret read; `caution`: it can lead to that, or proves
+# nothing; `good`: somebody has defended themselves; `strong`: what the rest is about; `quiet`: for
+# whoever looks closer.
+Mood = Literal["", "quiet", "strong", "good", "caution", "harm"]
+
+
 class Line(NamedTuple):
     """One line of what an event says.
 
     Attributes:
         who: says or does it.
         text: what. Foreign text in it is as it came: see `one_line`.
-        style: how to set it off, in rich's words; "" for not at all.
+        mood: what it means for the one who is attacked; "" for nothing yet.
     """
 
     who: str
     text: str
-    style: str = ""
+    mood: Mood = ""
+
+
+_MOODS: dict[str, Mood] = {
+    "connected": "",
+    "aborted": "good",
+    "exposed": "harm",
+    "compromised": "harm",
+}
+
+
+def mood_of(verdict: str) -> Mood:
+    """What a verdict means, of a leg or of a single connection.
+
+    Args:
+        verdict: in small letters or capitals. One that is none of the line's proves nothing.
+    """
+    return _MOODS.get(verdict.lower(), "caution")
 
 
 def describe(event: Event) -> list[Line]:
@@ -95,7 +121,7 @@ def _destination(event: events.Destination) -> list[Line]:
 
 def _tunnelled(event: events.Tunnelled) -> list[Line]:
     what = f"{event.name} is not under test: passed on unread"
-    return [Line("attacker", f"{what}, to {event.address}", "dim")]
+    return [Line("attacker", f"{what}, to {event.address}", "quiet")]
 
 
 def _client_hello(event: events.ClientHello) -> list[Line]:
@@ -108,25 +134,25 @@ def _client_hello(event: events.ClientHello) -> list[Line]:
 
 def _plaintext(event: events.Plaintext) -> list[Line]:
     what = f"speaks {event.protocol} without TLS: no certificate is needed"
-    return [Line("client", what, "red")]
+    return [Line("client", what, "harm")]
 
 
 def _upstream_connected(event: events.UpstreamConnected) -> list[Line]:
     if event.stand_in:
-        return [Line("attacker", "answers by itself, in the server's place", "yellow")]
+        return [Line("attacker", "answers by itself, in the server's place", "caution")]
     alpn = event.alpn or "none"
     how = f"{event.version}, ALPN {alpn}" if event.version else "no TLS"
     return [Line("attacker", f"dials the server at {event.address} ({how})")]
 
 
 def _upstream_failed(event: events.UpstreamFailed) -> list[Line]:
-    return [Line("attacker", f"cannot reach {event.address}: {event.reason}", "red")]
+    return [Line("attacker", f"cannot reach {event.address}: {event.reason}", "harm")]
 
 
 def _refused(event: events.ClientCertificateRefused) -> list[Line]:
     what = "has no client certificate" if not event.presented else "has a client certificate"
     how = f"alert {event.alert} ({event.number})" if event.alert else "without an alert"
-    return [Line("server", f"refuses the attacker, who {what}: {how}", "green")]
+    return [Line("server", f"refuses the attacker, who {what}: {how}", "good")]
 
 
 def _client_certificate(event: events.ClientCertificate) -> list[Line]:
@@ -140,40 +166,40 @@ def _client_certificate(event: events.ClientCertificate) -> list[Line]:
     text += f", issued by {_cut(event.issuer, _VALUE_LIMIT)}"
     if not event.proved:
         text += "; it has not proved that it holds the key"
-    return [Line("client", text, "red" if event.proved else "yellow")]
+    return [Line("client", text, "harm" if event.proved else "caution")]
 
 
 def _certificate(event: events.CertificatePresented) -> list[Line]:
     what = f"presents {event.certificate}: "
     if not event.subjects:
-        return [Line("attacker", what + "no certificate, an answer in plaintext", "yellow")]
-    return [Line("attacker", f"{what}{event.subjects[0]}, issued by {event.issuer}", "yellow")]
+        return [Line("attacker", what + "no certificate, an answer in plaintext", "caution")]
+    return [Line("attacker", f"{what}{event.subjects[0]}, issued by {event.issuer}", "caution")]
 
 
 def _handshake(event: events.HandshakeCompleted) -> list[Line]:
     how = "resumes a session" if event.resumed else "completes the handshake"
-    return [Line("client", f"{how}: {event.version}, {event.cipher}", "yellow")]
+    return [Line("client", f"{how}: {event.version}, {event.cipher}", "caution")]
 
 
 def _interrupted(event: events.Interrupted) -> list[Line]:
-    return [Line("attacker", _INTERRUPTED[event.how], "yellow")]
+    return [Line("attacker", _INTERRUPTED[event.how], "caution")]
 
 
 def _alert(event: events.Alert) -> list[Line]:
-    return [Line(event.by, f"TLS alert: {event.name} ({event.number})", "green")]
+    return [Line(event.by, f"TLS alert: {event.name} ({event.number})", "good")]
 
 
 def _application_data(event: events.ApplicationData) -> list[Line]:
     if event.direction == "server":
         return []
     how = "over the presented certificate" if event.encrypted else "in plaintext"
-    return [Line("client", f"sends application data {how}: decrypted", "bold red")]
+    return [Line("client", f"sends application data {how}: decrypted", "harm")]
 
 
 def _frame(event: events.Frame) -> list[Line]:
     flags = f" {'|'.join(event.flags)}" if event.flags else ""
     what = f"{event.type}{flags} {event.detail}".rstrip()
-    return [Line(_WAYS[event.direction], what, "dim")]
+    return [Line(_WAYS[event.direction], what, "quiet")]
 
 
 def _headers(event: events.Headers) -> list[Line]:
@@ -185,18 +211,18 @@ def _headers(event: events.Headers) -> list[Line]:
         what = f"{event.kind}: {_status(headers)}"
     else:
         what = f"{event.kind} {headers.get(':status', '')}".rstrip()
-    lines = [Line(way, what, "cyan")]
+    lines = [Line(way, what, "strong")]
     shown = 0
     for name, value in event.headers:
         if name in _ROUTINE:
             continue
         if shown == _FIELDS:
-            lines.append(Line(way, f"  … and {_count_fields(event) - _FIELDS} more", "dim"))
+            lines.append(Line(way, f"  … and {_count_fields(event) - _FIELDS} more", "quiet"))
             break
         shown += 1
         lines.append(Line(way, *_header(name, value, event.details)))
     if event.truncated:
-        lines.append(Line(way, "  … and more than is kept", "dim"))
+        lines.append(Line(way, "  … and more than is kept", "quiet"))
     return lines
 
 
@@ -205,13 +231,13 @@ def _count_fields(event: events.Headers) -> int:
     return sum(name not in _ROUTINE for name, _ in event.headers)
 
 
-def _header(name: str, value: str, details: dict[str, object] | None) -> tuple[str, str]:
-    """A header as it is shown, masked before it is cut; and its style."""
+def _header(name: str, value: str, details: dict[str, object] | None) -> tuple[str, Mood]:
+    """A header as it is shown, masked before it is cut; and its mood."""
     shown = masked(name, value)
-    style = "red" if shown != value else "dim"
+    mood: Mood = "harm" if holds_secret(name, value) else "quiet"
     if shown == value:
         shown = _in_words(name, value, details)
-    return f"  {_cut(f'{name}: {shown}', _VALUE_LIMIT)}", style
+    return f"  {_cut(f'{name}: {shown}', _VALUE_LIMIT)}", mood
 
 
 def _message(event: events.Message) -> list[Line]:
@@ -233,7 +259,7 @@ def _message(event: events.Message) -> list[Line]:
         remarks.append("cut")
     if remarks:
         text += f" ({', '.join(remarks)})"
-    return [Line(_WAYS[event.direction], text, "bold")]
+    return [Line(_WAYS[event.direction], text, "strong")]
 
 
 def _status(headers: dict[str, str]) -> str:
@@ -258,24 +284,24 @@ def _rewritten(event: events.Rewritten) -> list[Line]:
     """Both versions, one below the other."""
     name = event.type.rpartition(".")[2] or event.part
     to = "server" if event.direction == "client" else "client"
-    lines = [Line("attacker", f"changes the {name} on its way to the {to}", "bold magenta")]
+    lines = [Line("attacker", f"changes the {name} on its way to the {to}", "harm")]
     for when, fields in (("from", event.before), ("to", event.after)):
         if event.part != "message":
             fields = {n: masked(n, str(value)) for n, value in fields.items()}
         shown = as_text(fields) if fields else "nothing"
-        lines.append(Line("attacker", f"  {when:<4} {_cut(shown, _VALUE_LIMIT)}", "magenta"))
+        lines.append(Line("attacker", f"  {when:<4} {_cut(shown, _VALUE_LIMIT)}", "harm"))
     return lines
 
 
 def _not_rewritten(event: events.NotRewritten) -> list[Line]:
     what = "the connection" if not event.stream else "this"
-    return [Line("attacker", f"leaves {what} as it is: {event.reason}", "yellow")]
+    return [Line("attacker", f"leaves {what} as it is: {event.reason}", "caution")]
 
 
 def _parse_failed(event: events.ParseFailed) -> list[Line]:
     rest = "messages no longer" if event.stream else "no longer"
     what = f"{rest} parsed, still relayed: {event.reason}"
-    return [Line(_WAYS[event.direction], what, "yellow")]
+    return [Line(_WAYS[event.direction], what, "caution")]
 
 
 def _closed(event: events.Closed) -> list[Line]:

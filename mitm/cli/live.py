@@ -10,6 +10,7 @@ import click
 
 from mitm import content, pki
 from mitm.capture import EventLines, LineWriter, LiveView
+from mitm.capture.wording import mood_of
 from mitm.cli import report, streams
 from mitm.events import Event, Wanted
 from mitm.evidence import SingleVerdict, SingleVerdicts
@@ -87,7 +88,7 @@ class Live:
 
     def judge(self, verdict: SingleVerdict) -> None:
         """Show a verdict."""
-        self._view.say(str(verdict), report.style_of(verdict.verdict))
+        self._view.say(str(verdict), mood_of(verdict.verdict))
 
 
 @lru_cache

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from mitm.capture import EventPrinter, read_events
+from mitm.capture.wording import mood_of
 from mitm.cli import report
 from mitm.cli.live import accepted_in_catalogue, verbose_option
 from mitm.cli.scenario_view import ScenarioView
@@ -63,7 +64,7 @@ def _as_proxy_shows(
     verdicts = SingleVerdicts(accepted_in_catalogue)
 
     def judge(verdict: SingleVerdict) -> None:
-        printer.say(str(verdict), report.style_of(verdict.verdict))
+        printer.say(str(verdict), mood_of(verdict.verdict))
 
     def see(event: Event) -> None:
         printer(event)

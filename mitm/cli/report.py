@@ -12,6 +12,8 @@ from rich.text import Text
 
 from mitm.audit.fixes import fix_of
 from mitm.audit.stack import kind_of_stack, user_agent
+from mitm.capture.console import STYLES
+from mitm.capture.wording import mood_of
 from mitm.events import Leg, ScenarioStarted
 from mitm.evidence import Altered
 from mitm.lab.clients import Client
@@ -20,20 +22,8 @@ from mitm.lab.scenario import Scenario
 from mitm.masking import as_text, plain
 from mitm.verdict import LegResult, told
 
-_STYLES = {
-    "connected": "green",
-    "aborted": "bold green",
-    "exposed": "bold red",
-    "compromised": "bold red",
-}
-
 # Causes, by the policy of a client that lets somebody in.
 _LACKING = {"insecure": "no-tls", "skip-verify": "no-verification"}
-
-
-def style_of(verdict: str) -> str:
-    """How a verdict is set off, in rich's words."""
-    return _STYLES.get(verdict, "bold yellow")
 
 
 def console() -> Console:
@@ -114,7 +104,7 @@ def _fix_of_its_stack(outcome: Played) -> str:
 
 def _verdict(result: LegResult, expected: str) -> Text:
     line = Text()
-    line.append(plain(result.verdict), style=style_of(result.verdict))
+    line.append(plain(result.verdict), style=STYLES[mood_of(result.verdict)])
     if result.verdict == expected:
         line.append(", as expected", style="green")
     else:
@@ -212,7 +202,7 @@ def _verdicts(outcome: Played, kind: Leg) -> Text:
     verdicts = dict.fromkeys(
         leg.result.verdict for leg in outcome.legs if leg.result and leg.script.leg == kind
     )
-    styled = [Text(verdict, style=_STYLES.get(verdict, "yellow")) for verdict in verdicts]
+    styled = [Text(verdict, style=STYLES[mood_of(verdict)]) for verdict in verdicts]
     return Text(", ").join(styled)
 
 

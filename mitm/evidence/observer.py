@@ -17,7 +17,7 @@ from mitm.evidence.records import (
     Evidence,
     Observation,
 )
-from mitm.masking import masked, secrets_in
+from mitm.masking import holds_secret, masked, secrets_in
 
 # Calls that are kept as evidence, and bytes of their messages. A client that makes more has shown
 # long before what it does; 64 KiB of gzip can hold 64 MiB.
@@ -162,7 +162,7 @@ class Observer:
         for name, value in request.headers:
             if len(self._secrets) >= MAX_SECRETS:
                 break
-            if not name.startswith(":") and masked(name, value) != value:
+            if not name.startswith(":") and holds_secret(name, value):
                 self._note_credential(name, request.connection)
             self._secrets.update(secrets_in(name, value))
 

@@ -11,7 +11,7 @@ from mitm import events
 from mitm.events import LEAST, Event
 from mitm.evidence.connection import SeenConnection
 from mitm.evidence.records import without_a_call
-from mitm.masking import masked
+from mitm.masking import holds_secret, masked
 
 # Methods of a connection, and names of credentials, that are kept; and that are shown.
 _KEPT = 100
@@ -93,7 +93,7 @@ class _Connection:
         # What is no gRPC may have a query behind its path.
         self.methods.add(masked(":path", request.method).partition("?")[0])
         for name, value in request.headers:
-            if not name.startswith(":") and masked(name, value) != value:
+            if not name.startswith(":") and holds_secret(name, value):
                 self.credentials.add(name)
 
 

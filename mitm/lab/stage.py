@@ -1,6 +1,5 @@
 """The cast of a scenario, made ready: certificates, servers that run, what clients are given."""
 
-import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,6 +28,7 @@ from mitm.lab.issued import issued, new_key
 from mitm.lab.policies import Trust
 from mitm.lab.renewal import open_call
 from mitm.lab.server import RunningServer, running_server
+from mitm.masking import token_for_show
 from mitm.messages import Schema
 from mitm.pki.authority import AuthorityName, Purpose
 from mitm.surroundings import TrustStore
@@ -54,7 +54,7 @@ class Stage:
         self.schema = Schema(load_descriptor_set(content.PROTO / "users.binpb"))
         self.authorities = authorities
         self.servers: dict[str, RunningServer] = {}
-        self.token = f"demo-{secrets.token_hex(16)}"
+        self.token = token_for_show()
         self._directory = directory
         self._now = datetime.now(UTC)
         # Of each member that has one: at first, and now.

@@ -1,15 +1,18 @@
 """Events for a person: what happened, and nothing that a peer could make of the terminal."""
 
 import io
+import re
 from typing import Any
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from mitm import events
 from mitm.capture import EventLines, EventPrinter
+from mitm.capture.console import STYLES
 from mitm.capture.wording import describe, one_line
 from mitm.events import Event
 from mitm.masking import plain
@@ -320,19 +323,55 @@ def test_lines_are_set_off_as_rich_does_it(how: dict[str, Any]) -> None:
     """To the byte: its layout engine is passed by, and nobody is to notice."""
     seen = [each for each in SAMPLES if each.connection]
     by_hand, by_rich = io.StringIO(), io.StringIO()
-    console = Console(file=by_rich, width=80, highlight=False, **how)
-    printer = EventPrinter(Console(file=by_hand, width=80, highlight=False, **how), frames=True)
+    console = Console(file=by_rich, width=999, highlight=False, **how)
+    printer = EventPrinter(Console(file=by_hand, width=999, highlight=False, **how), frames=True)
     for event in seen:
         printer(event)
         stream = getattr(event, "stream", 0) or ""
-        for who, what, style in describe(event):
-            text = Text(f"{event.time - seen[0].time:8.3f}  ", "dim")
+        for who, what, mood in describe(event):
             line = Text.assemble(
-                text, f"#{event.connection:<3} {stream:>4}  ", (f"{who:<16} ", "bold"),
-                (one_line(what), style),
+                f"{event.time - seen[0].time:8.3f}  ", f"#{event.connection:<3} {stream:>4}  ",
+                (f"{who:<16} ", "bold"), (one_line(what), STYLES[mood]),
             )  # fmt: skip
             console.print(line, soft_wrap=True)
     assert by_hand.getvalue() == by_rich.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_what_is_too_long_for_a_terminal_hangs_under_its_text(width: int) -> None:
+    out = io.StringIO()
+    printer = EventPrinter(Console(file=out, width=width, force_terminal=True), frames=False)
+    value = "one two three four five six seven eight nine ten eleven twelve 十三 十四 十五 十六"
+    printer(_headers((":path", "/a.B/C"), ("x-count", value)))
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in out.getvalue().splitlines()]
+    assert all(cell_len(line) <= width for line in lines)
+    first, *others = lines[1:]
+    assert others
+    start = first.index("x-count")
+    assert all(line[:start].isspace() and not line[start].isspace() for line in others)
+    # Nothing is lost, and no word is taken apart.
+    assert " ".join(" ".join(line[start:].split()) for line in lines[1:]) == f"x-count: {value}"
+
+
+def test_a_line_of_a_pipe_stays_one_line_for_whoever_looks_for_it() -> None:
+    out = io.StringIO()
+    EventPrinter(Console(file=out, width=60), frames=False)(_headers(("x-count", "one " * 60)))
+    assert len(out.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("Bearer opens-nothing-0123abcd", "Bearer opens-nothing-0123abcd"),
+        ("Bearer opens-nothing-0123abcd0", "Bearer open… (23 characters, masked)"),
+        ("Bearer opens-nothing-swordfish", "Bearer open… (23 characters, masked)"),
+        ("Bearer opens-everything-0123abcd", "Bearer open… (25 characters, masked)"),
+    ],
+)
+def test_a_token_for_show_is_shown_and_any_other_is_masked(value: str, shown: str) -> None:
+    assert _lines(_headers(("authorization", value)))[-1].endswith(f"authorization: {shown}")
+    # Read it was, in any case.
+    assert describe(_headers(("authorization", value)))[-1].mood == "harm"
 
 
 def test_a_conversation_reads_as_it_always_has() -> None:

@@ -71,7 +71,7 @@ def test_of_a_compromised_run_wireshark_shows_handshake_and_messages(compromised
     for rows in _rows(pcap, "grpc", *fields).values():
         (path, token, asked), (_, _, answered) = rows
         assert path == "/users.v1.UserService/GetUser"
-        assert token.startswith("Bearer demo-")
+        assert token.startswith("Bearer opens-nothing-")
         assert asked == "01"
         fields_ = [bytes.fromhex(value) for value in answered.split(",")]
         assert fields_ == [b"\x01", b"Nicolas", b"nicolas@example.com"]

@@ -372,5 +372,5 @@ def test_a_client_that_repeats_its_token_is_masked(tmp_path: Path) -> None:
     folder = client_folder(tmp_path / "repeats", program)
     for more in ([], ["--json"]):
         result = mitm_demo("run", "insecure", "--client", folder, *more)
-        assert "demo-" not in result.out
+        assert "opens-" not in result.out
         assert ("not with … here" if not more else r"not with \u2026 here") in result.out
