@@ -3,7 +3,7 @@
 import os
 import signal
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.browser"]
 
 # What the tests audit is none of the summary of the job that they run in.
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
