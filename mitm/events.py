@@ -280,6 +280,9 @@ class CertificatePresented(Event, frozen=True, tag="certificate-presented"):
         issuer: issuer of the leaf.
         sha256: fingerprint of the leaf, in hexadecimal.
         key: the kind of its key: `ecdsa`, `rsa` or `ed25519`.
+        names: DNS names, IP addresses and URIs in the leaf's subjectAltName, the first hundred.
+        not_before: the beginning of the leaf's validity period (RFC 3339); "" if it cannot be read.
+        not_after: its end.
     """
 
     certificate: str
@@ -287,6 +290,38 @@ class CertificatePresented(Event, frozen=True, tag="certificate-presented"):
     issuer: str
     sha256: str
     key: str = ""
+    names: tuple[str, ...] = ()
+    not_before: str = ""
+    not_after: str = ""
+
+
+class ServerCertificate(Event, frozen=True, tag="server-certificate"):
+    """The genuine chain, leaf first: what a client is shown in a leg without an attacker.
+
+    It is told when such a leg has begun, if there is TLS in it: what an attacker presents is held
+    against it.
+
+    Attributes:
+        member: who shows it, by its name in the cast.
+        certificate: the recipe's name.
+        subjects: subject of each certificate sent, in RFC 4514 form.
+        issuer: issuer of the leaf.
+        sha256: fingerprint of the leaf, in hexadecimal.
+        key: the kind of its key: `ecdsa`, `rsa` or `ed25519`.
+        names: DNS names, IP addresses and URIs in the leaf's subjectAltName, the first hundred.
+        not_before: the beginning of the leaf's validity period (RFC 3339); "" if it cannot be read.
+        not_after: its end.
+    """
+
+    member: str
+    certificate: str
+    subjects: tuple[str, ...]
+    issuer: str
+    sha256: str
+    key: str = ""
+    names: tuple[str, ...] = ()
+    not_before: str = ""
+    not_after: str = ""
 
 
 class ClientCertificate(Event, frozen=True, tag="client-certificate"):
@@ -582,6 +617,7 @@ AnyEvent = (
     | UpstreamFailed
     | ClientCertificateRefused
     | CertificatePresented
+    | ServerCertificate
     | ClientCertificate
     | HandshakeCompleted
     | Interrupted

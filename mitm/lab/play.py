@@ -246,6 +246,8 @@ class Playing:
             address = await stage.in_front(ingress, server.address, running)
             target = Address(LOCALHOST, address.port)
             self._started(number, leg, target)
+            if shown := stage.shown_by(leg.path[1]):
+                self._tell(shown)
             ca_pem = stage.authorities.lab.pem
             run = await self._run(stage, role, target, ca_pem)
         return judge_genuine(run.shortened(), server.take_calls())

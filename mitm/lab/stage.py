@@ -12,7 +12,7 @@ from mitm import content, pki
 from mitm.address import LOCALHOST, Address
 from mitm.descriptors import load_descriptor_set
 from mitm.errors import UserError
-from mitm.events import Event, Issued, Renewed
+from mitm.events import Event, Issued, Renewed, ServerCertificate
 from mitm.lab import acme
 from mitm.lab.cast import (
     AcmeServerRole,
@@ -245,6 +245,26 @@ class Stage:
                 last_hop=hop,
                 client_certificates=ingress.client_certificates or None,
             )
+        )
+
+    def shown_by(self, member: str) -> ServerCertificate | None:
+        """What a server or an ingress shows its clients now; None if it speaks no TLS.
+
+        Args:
+            member: by its name in the cast.
+        """
+        chain = self._chains.get(member)
+        if chain is None:
+            return None
+        return ServerCertificate(
+            time=time.time(),
+            member=member,
+            certificate=chain.name,
+            subjects=chain.subjects,
+            issuer=chain.issuer,
+            sha256=chain.sha256,
+            key=chain.key_kind,
+            **pki.leaf_in(chain.certificates[0])._asdict(),
         )
 
     def trust(self, client: ClientRole, server: str, anchor_pem: bytes) -> Trust:

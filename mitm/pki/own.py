@@ -10,6 +10,8 @@ import contextlib
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,6 +27,10 @@ from cryptography.hazmat.primitives.serialization import (
 from mitm.errors import UserError
 from mitm.pki import der
 from mitm.pki.chain import Chain
+
+# What is told of a leaf: those of which it is remembered, and names of one.
+_LEAVES_REMEMBERED = 128
+_LEAF_NAMES = 100
 
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 # Of PEM before RFC 7468: `Proc-Type: 4,ENCRYPTED`, and an empty line (RFC 1421 section 4.6).
@@ -207,6 +213,38 @@ def names_in(certificate: bytes) -> tuple[str, ...]:
             names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             return tuple(name.value for name in names if isinstance(name, kinds))
     return ()
+
+
+class Leaf(NamedTuple):
+    """What a leaf says of itself, as far as it can be read.
+
+    Attributes:
+        names: the DNS names, IP addresses and URIs in its subjectAltName, the first hundred.
+        not_before, not_after: its validity period, as of RFC 3339; "" if it cannot be read.
+    """
+
+    names: tuple[str, ...] = ()
+    not_before: str = ""
+    not_after: str = ""
+
+
+# The same few are told of again and again.
+@lru_cache(_LEAVES_REMEMBERED)
+def leaf_in(certificate: bytes) -> Leaf:
+    """What a leaf, DER, says of itself."""
+    leaf = Leaf()
+    found = parsed(certificate)
+    if found is None:
+        return leaf
+    with _whatever_it_holds():
+        begin, end = found.not_valid_before_utc, found.not_valid_after_utc
+        leaf = Leaf((), begin.isoformat(), end.isoformat())
+    with _whatever_it_holds():
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        kinds = (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier)
+        told = (str(name.value) for name in names if isinstance(name, kinds))
+        leaf = leaf._replace(names=tuple(islice(told, _LEAF_NAMES)))
+    return leaf
 
 
 def public_key(certificate: bytes) -> bytes | None:

@@ -230,6 +230,7 @@ async def present(client: Peer, presented: pki.Presentation, tls: TlsLeg, emit: 
         issuer=chain.issuer,
         sha256=chain.sha256,
         key=presented.key_kind,
+        **pki.leaf_in(chain.certificates[0])._asdict(),
     )
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):

@@ -106,6 +106,22 @@ SAMPLES: list[Event] = [
         subjects=("CN=localhost", "CN=Attacker CA"),
         issuer="CN=Attacker CA",
         sha256="00" * 32,
+        key="ecdsa",
+        names=("localhost", "127.0.0.1"),
+        not_before="2026-01-01T00:00:00+00:00",
+        not_after="2026-01-02T00:00:00+00:00",
+    ),
+    events.ServerCertificate(
+        time=AT,
+        member="server",
+        certificate="genuine",
+        subjects=("CN=localhost",),
+        issuer="CN=Lab CA",
+        sha256="ab" * 32,
+        key="ecdsa",
+        names=("localhost", "127.0.0.1"),
+        not_before="2026-01-01T00:00:00+00:00",
+        not_after="2026-01-02T00:00:00+00:00",
     ),
     events.HandshakeCompleted(
         time=AT, connection=1, version="TLSv1.3", cipher="TLS_AES_128_GCM_SHA256", alpn=None

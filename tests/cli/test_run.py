@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -118,6 +119,42 @@ def test_a_renewal_is_told_and_told_again_by_replay(tmp_path: Path) -> None:
     assert renewed["calls_kept"] == 1
     assert "calls_lost" not in renewed
     assert mitm_demo("replay", log).out == told
+
+
+def _chains(log: Path) -> list[dict[str, Any]]:
+    """What was shown to clients, the genuine and the forged, each once and in order."""
+    kinds = ("server-certificate", "certificate-presented")
+    told = (json.loads(line) for line in log.read_bytes().splitlines())
+    found = {(e["event"], e["sha256"]): e for e in told if e["event"] in kinds}
+    return list(found.values())
+
+
+def test_the_genuine_chain_is_told_beside_the_forged_one(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    mitm_demo("run", "wrong-host", "--events", log)
+    genuine, forged = _chains(log)
+    assert (genuine["event"], genuine["member"]) == ("server-certificate", "server")
+    assert (genuine["names"], forged["names"]) == (["localhost"], ["wrong.example"])
+    assert genuine["issuer"] == forged["issuer"]
+    assert genuine["not_before"] < genuine["not_after"]
+
+
+def test_where_there_is_no_tls_there_is_no_genuine_chain(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    mitm_demo("run", "insecure", "--events", log)
+    assert _chains(log) == []
+
+
+def test_after_a_renewal_the_genuine_chain_is_the_new_one(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    mitm_demo("run", "pin-rotation", "--events", log)
+    first, new = [e for e in _chains(log) if e["event"] == "server-certificate"]
+    (renewed,) = (
+        event
+        for line in log.read_bytes().splitlines()
+        if (event := json.loads(line))["event"] == "renewed"
+    )
+    assert new["sha256"] == renewed["sha256"] != first["sha256"]
 
 
 def test_a_name_override_of_the_right_name_lets_the_server_in_and_the_attacker_not(

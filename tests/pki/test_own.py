@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from mitm.errors import UserError
 from mitm.pki import Authorities, Presentation, Unsupported, chain_from_files, forge, load_recipe
-from mitm.pki.own import name_in, names_in
+from mitm.pki.own import leaf_in, name_in, names_in
 from tests.pki.oddities import with_serial
 from tests.pki.verifiers import handshake, lax_client, needs_openssl
 
@@ -295,3 +295,4 @@ def test_a_strangers_certificate_is_read_as_far_as_that_can_be(
             assert isinstance(name_in(bytes(changed), "subject"), str)
             assert isinstance(name_in(bytes(changed), "issuer"), str)
             assert all(isinstance(name, str) for name in names_in(bytes(changed)))
+            assert all(isinstance(name, str) for name in leaf_in(bytes(changed)).names)
