@@ -77,7 +77,9 @@ class ScenarioStarted(Event, frozen=True, tag="scenario-started"):
         cast: who takes part.
         legs: what is played, in this order.
         point: the lesson in one sentence.
-        fix: how to mend a client, as Markdown; "" if there is nothing to mend.
+        fix: what to change, in one line; "" if that is not said.
+        how_to_fix: the same at length, as Markdown.
+        next: the scenario that comes after this one in the order of the lessons; "" for none.
     """
 
     scenario: str
@@ -88,6 +90,8 @@ class ScenarioStarted(Event, frozen=True, tag="scenario-started"):
     legs: tuple[ScriptedLeg, ...]
     point: str
     fix: str = ""
+    how_to_fix: str = ""
+    next: str = ""
 
 
 class Issued(Event, frozen=True, tag="issued"):

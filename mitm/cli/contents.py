@@ -17,7 +17,7 @@ from mitm.audit.case import loader_of, plain_name
 from mitm.audit.servers.way import Way, all_ways, is_way, load_way
 from mitm.cli import report
 from mitm.lab.clients import all_clients
-from mitm.lab.scenario import Scenario, load_scenario, scenarios
+from mitm.lab.scenario import Scenario, in_order, load_scenario, scenarios
 from mitm.masking import plain
 from mitm.pki import load_recipe
 
@@ -62,7 +62,7 @@ def print_list(kind: str | None, folders: Sequence[Path], *, as_json: bool) -> N
 
 def _all(folders: Sequence[Path]) -> Iterator[dict[str, object]]:
     """What there is, for programs."""
-    for scenario in _in_order():
+    for scenario in in_order():
         yield {
             "kind": "scenarios",
             "name": scenario.name,
@@ -93,10 +93,6 @@ def _all(folders: Sequence[Path]) -> Iterator[dict[str, object]]:
         }
 
 
-def _in_order() -> list[Scenario]:
-    return sorted(map(load_scenario, scenarios()), key=lambda scenario: scenario.order)
-
-
 def _by_place() -> list[Entry]:
     return sorted(catalogue(), key=lambda recipe: recipe.place)
 
@@ -111,7 +107,7 @@ def _overview(folders: Sequence[Path]) -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column()
     grid.add_row(Text("Scenarios", style="bold"), "mitm-demo list scenarios")
-    grid.add_row("", "  ".join(scenario.name for scenario in _in_order()))
+    grid.add_row("", "  ".join(scenario.name for scenario in in_order()))
     grid.add_row(
         Text("Certificates", style="bold"), "mitm-demo list certs | attacks | offers | ways"
     )
@@ -131,7 +127,7 @@ def _overview(folders: Sequence[Path]) -> Table:
 
 def _scenarios() -> Table:
     table = _table("Scenarios", "name", "title", "control", "under attack")
-    for scenario in _in_order():
+    for scenario in in_order():
         table.add_row(scenario.name, scenario.title, *expected(scenario))
     return table
 

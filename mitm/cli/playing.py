@@ -17,7 +17,7 @@ from mitm.lab.acme import NotPlayed
 from mitm.lab.client_run import PolicyUnsupported
 from mitm.lab.clients import Client, load_client
 from mitm.lab.play import Played, play
-from mitm.lab.scenario import Scenario, load_scenario, scenarios
+from mitm.lab.scenario import Scenario, in_order, load_scenario
 from mitm.masking import as_json
 
 
@@ -46,9 +46,7 @@ def play_scenarios(
     Raises:
         UserError: a scenario or the client is not there, or cannot be played.
     """
-    loaded = [load_scenario(name) for name in names or scenarios()]
-    if not names:
-        loaded.sort(key=lambda s: s.order)
+    loaded = [load_scenario(name) for name in names] if names else in_order()
     described = load_client(client, *folders)
     lacking = [each.lacking(described.policies) for each in loaded]
     if all(lacking):

@@ -82,9 +82,9 @@ def outcome(console: Console, outcome: Played) -> None:
         console.print(Padding(Text(plain(left_out), style="bold yellow"), (1, 2)))
         return
     console.print(Padding(Text(plain(outcome.script.point), style="bold"), (1, 2)))
-    if outcome.script.fix:
+    if outcome.script.how_to_fix:
         console.print(Text("How to fix it", style="bold underline"))
-        console.print(Padding(markdown(outcome.script.fix), (0, 2)))
+        console.print(Padding(markdown(outcome.script.how_to_fix), (0, 2)))
         if own := _fix_of_its_stack(outcome):
             console.print(Padding(Text(own), (1, 2, 0, 2)))
         console.print()

@@ -21,7 +21,7 @@ from mitm.lab import acme
 from mitm.lab.cast import AcmeServerRole, ClientRole, InterceptorRole
 from mitm.lab.client_run import PolicyUnsupported, must_be_supported, run_client
 from mitm.lab.clients import Client
-from mitm.lab.scenario import Leg, Scenario
+from mitm.lab.scenario import Leg, Scenario, in_order
 from mitm.lab.stage import Stage
 from mitm.messages.rules import Rules
 from mitm.proxy import Interceptor
@@ -340,7 +340,17 @@ def _script(scenario: Scenario, client: Client) -> ScenarioStarted:
         legs=scenario.script(),
         point=scenario.point,
         fix=scenario.fix,
+        how_to_fix=scenario.how_to_fix,
+        next=_next(scenario),
     )
+
+
+def _next(scenario: Scenario) -> str:
+    """The scenario that comes after one in the order of the lessons; "" for none."""
+    others = in_order()
+    if scenario.name not in [other.name for other in others]:
+        return ""
+    return next((other.name for other in others if other.order > scenario.order), "")
 
 
 def _result(ended: LegEnded) -> LegResult:

@@ -1,6 +1,7 @@
 """Scenarios: the script of each, read from its Markdown file."""
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -49,6 +50,7 @@ class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cast: list[Role]
     legs: list[Leg]
     point: str
+    fix: str = ""
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -57,6 +59,7 @@ class Scenario(msgspec.Struct, frozen=True):
     Attributes:
         order: its place among the scenarios.
         point: the lesson in one sentence.
+        fix: what to change, in one line; "" if that is not said.
         lesson: the body of the file, as Markdown.
     """
 
@@ -66,10 +69,11 @@ class Scenario(msgspec.Struct, frozen=True):
     cast: tuple[Role, ...]
     legs: tuple[Leg, ...]
     point: str
+    fix: str
     lesson: str
 
     @property
-    def fix(self) -> str:
+    def how_to_fix(self) -> str:
         """The lesson's section on how to mend the client, as Markdown."""
         return front_matter.section(self.lesson, "How to fix it")
 
@@ -146,6 +150,12 @@ def scenarios() -> dict[str, Path]:
     return content.markdown_files(content.SCENARIOS)
 
 
+@cache
+def in_order() -> tuple[Scenario, ...]:
+    """All that come with the project, in the order of the lessons."""
+    return tuple(sorted(map(load_scenario, scenarios()), key=lambda scenario: scenario.order))
+
+
 def load_scenario(name: str) -> Scenario:
     """Load a scenario.
 
@@ -164,6 +174,7 @@ def load_scenario(name: str) -> Scenario:
         cast=tuple(front.cast),
         legs=tuple(front.legs),
         point=front.point,
+        fix=front.fix,
         lesson=lesson,
     )
     for mistake in _mistakes(loaded):

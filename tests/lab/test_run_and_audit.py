@@ -58,6 +58,7 @@ def scenario(recipe: Recipe, policy: Policy) -> Scenario:
             Leg(("client", recipe.name, "server"), "aborted"),
         ),
         point="",
+        fix="",
         lesson="",
     )
 
