@@ -1,4 +1,4 @@
-"""Where the content stands: certificates, scenarios, clients, server, protocol definition.
+"""Where the content stands: certificates, scenarios, exercises, clients, server, messages.
 
 In a checkout the content folders lie beside the `mitm` package; in an installed wheel they lie
 inside it, because top-level packages named `server` or `proto` would collide with other people's.
@@ -22,6 +22,8 @@ CLIENTS = ROOT / "client"
 ERRORS = CERTS / "errors.json"
 PROTO = ROOT / "proto"
 SCENARIOS = ROOT / "scenarios"
+EXERCISES = ROOT / "exercises"
+STACKS = EXERCISES / "stacks"
 SESSION = ROOT / "session"
 SERVER = ROOT / "server" / "server.py"
 INGRESS = ROOT / "server" / "ingress.py"

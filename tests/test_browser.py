@@ -37,9 +37,7 @@ def test_what_a_page_does_is_seen(tab: "Page", tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_nothing_is_kept_from_one_page_to_the_next(tab: "Page", turn: int) -> None:
-    tab.route(
-        "**/*", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html")
-    )
+    tab.route("**/*", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
     tab.goto("http://page.test/")
     assert tab.evaluate("localStorage.getItem('seen')") is None
     tab.evaluate("localStorage.setItem('seen', 'yes')")

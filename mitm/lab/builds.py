@@ -100,7 +100,10 @@ async def ready(
         ) from None
     here = places(client.folder, str(entry))
     return msgspec.structs.replace(
-        client, command=filled(client.command, here), version=filled(client.version, here)
+        client,
+        command=filled(client.command, here),
+        version=filled(client.version, here),
+        built=str(entry),
     )
 
 

@@ -68,6 +68,7 @@ class Client(msgspec.Struct, frozen=True):
             as it is.
         version: a command that tells its library and runtime; none if it cannot.
         batch: whether one process of it answers many requests.
+        built: the folder that it is built in; "" before it is, or if there is nothing to build.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Client(msgspec.Struct, frozen=True):
     build: tuple[tuple[str, ...], ...] = ()
     version: tuple[str, ...] = ()
     batch: bool = False
+    built: str = ""
 
     def must_know(self, policy: str) -> Policy:
         """Insist on a policy, and give it back.

@@ -43,7 +43,12 @@ class Tool(msgspec.Struct, frozen=True):
 
 async def tools_of(client: Client) -> list[Tool]:
     """Look for what a client needs."""
-    return list(await asyncio.gather(*map(_look_for, client.requires)))
+    return await look_for(client.requires)
+
+
+async def look_for(requirements: Sequence[Requirement]) -> list[Tool]:
+    """Look for what must be installed."""
+    return list(await asyncio.gather(*map(_look_for, requirements)))
 
 
 def all_missing(tools: Sequence[Tool]) -> str:
