@@ -6,7 +6,7 @@ from pathlib import Path
 
 from docs.marked import filled
 from docs.withheld import matrices
-from mitm.matrix.page import as_html
+from mitm.html.matrix import matrix_page as as_html
 from mitm.matrix.record import Cell, Matrix, Row
 
 PAGE = Path(__file__).with_name("matrix.md")

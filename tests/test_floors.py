@@ -38,6 +38,7 @@ FLOORS = [
     "mitm.explain",
     "mitm.lab",
     "mitm.matrix",
+    "mitm.html",
     "mitm.learn",
     "mitm.cli",
     "mitm.__main__",

@@ -21,12 +21,12 @@ from mitm.cli.progress import cores, progress
 from mitm.cli.recording import must_differ
 from mitm.cli.report import console
 from mitm.errors import UserError
+from mitm.html import matrix_page
 from mitm.lab.clients import Client, clients, load_client
 from mitm.lab.policies import POLICIES
 from mitm.matrix.against import compare
 from mitm.matrix.conclusion import conclude
 from mitm.matrix.entries import entries_of, ladder_of
-from mitm.matrix.page import as_html
 from mitm.matrix.record import Matrix, Row, Share, load_matrix
 from mitm.matrix.run import Entry, Listeners, count_of, run_matrix
 from mitm.matrix.trial import shown
@@ -201,7 +201,7 @@ class _Files:
 
     def write(self, matrix: Matrix) -> list[UserError]:
         """Write all of it; why what could not be written was not."""
-        return write_all([(self._json, matrix.as_json), (self._html, partial(as_html, matrix))])
+        return write_all([(self._json, matrix.as_json), (self._html, partial(matrix_page, matrix))])
 
 
 def _known(path: Path | None, entries: Sequence[Entry], begun: Matrix) -> list[Row]:

@@ -24,6 +24,7 @@ from mitm.audit.reports import (
     write_all,
 )
 from mitm.cli import audit_table, completion
+from mitm.cli.again import Invocation
 from mitm.cli.recording import must_differ
 from mitm.cli.report import console
 from mitm.cli.streams import tell
@@ -39,6 +40,7 @@ _OPTIONS = (
     click.option("--json", "json_", is_flag=True, help="One JSON object in place of the table."),
     click.option("--junit", type=_FILE, help="Write a JUnit report."),
     click.option("--sarif", type=_FILE, help="Write a SARIF 2.1.0 report."),
+    click.option("--html", type=_FILE, help="Write a page for any browser, or for paper."),
     click.option(
         "--summary",
         type=_FILE,
@@ -68,6 +70,7 @@ def report_options(command: Callable[..., int]) -> Callable[..., int]:
         json_: bool,
         junit: Path | None,
         sarif: Path | None,
+        html: Path | None,
         summary: Path | None,
         source: str | None,
         baseline: Path | None,
@@ -78,9 +81,11 @@ def report_options(command: Callable[..., int]) -> Callable[..., int]:
             json_=json_,
             junit=junit,
             sarif=sarif,
+            html=html,
             summary=summary,
             source=source,
             baseline=baseline,
+            again=Invocation(click.get_current_context()),
         )
         return command(*words, reporting=reporting, **options)
 
@@ -95,10 +100,11 @@ class Reporting:
     Args:
         strict: what counts, see `Finding.fails`.
         json_: whether JSON is printed in place of the table.
-        junit, sarif: files to write; None for none.
+        junit, sarif, html: files to write; None for none.
         summary: a file to add to; None for none.
         source: where the client's code stands, as the user says; None if they do not.
         baseline: the JSON report of an earlier audit; None for none.
+        again: how the command was called.
 
     Attributes:
         in_json: the same as `json_`.
@@ -111,14 +117,18 @@ class Reporting:
         json_: bool,
         junit: Path | None,
         sarif: Path | None,
+        html: Path | None,
         summary: Path | None,
         source: str | None,
         baseline: Path | None,
+        again: Invocation,
     ) -> None:
         self._strict = strict
         self.in_json = json_
         self._junit = junit
         self._sarif = sarif
+        self._html = html
+        self._again = again
         self._summary = summary
         self._source = source
         self._baseline = baseline
@@ -135,10 +145,11 @@ class Reporting:
         """
         self._place = None if self._source is None else source_at(self._source)
         self._known = load_baseline(self._baseline) if self._baseline else None
-        files = {"--junit": self._junit, "--sarif": self._sarif, "--summary": self._summary}
-        must_differ({**files, **others})
+        files = {"--junit": self._junit, "--sarif": self._sarif, "--html": self._html}
+        must_differ({**files, "--summary": self._summary, **others})
         self._junit_file = ReportFile("--junit", self._junit) if self._junit else None
         self._sarif_file = ReportFile("--sarif", self._sarif) if self._sarif else None
+        self._html_file = ReportFile("--html", self._html) if self._html else None
         self._summary_file = AddedTo("--summary", self._summary) if self._summary else None
 
     def must_be_json_or_table(self) -> None:
@@ -151,6 +162,7 @@ class Reporting:
             "--strict": self._strict,
             "--junit": self._junit,
             "--sarif": self._sarif,
+            "--html": self._html,
             "--summary": self._summary,
             "--source": self._source,
             "--baseline": self._baseline,
@@ -187,6 +199,7 @@ class Reporting:
             [
                 (self._junit_file, partial(as_junit, report, conclusion)),
                 (self._sarif_file, sarif),
+                (self._html_file, partial(self._page, report, conclusion, whole=whole)),
                 (self._summary_file, partial(as_markdown, report, conclusion)),
             ]
         )
@@ -198,6 +211,13 @@ class Reporting:
         for refusal in refusals:
             raise refusal
         return conclusion.exit_code
+
+    def _page(self, report: Report, conclusion: Conclusion, *, whole: bool) -> str:
+        # Whoever asks for no page does without what makes them.
+        from mitm.html import audit_page
+
+        # Of several reports made one, none of them has the command.
+        return audit_page(report, conclusion, None if whole else self._again)
 
     def _add_to_job(self, report: Report, conclusion: Conclusion) -> None:
         """Add to the summary of a job on GitHub, if this is one; nobody has asked for it."""

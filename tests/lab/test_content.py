@@ -17,7 +17,9 @@ def test_every_scenario_has_its_lesson(name: str) -> None:
     for heading in ("## What happens", "## Why", "## How to fix it"):
         assert heading in scenario.lesson, f"scenarios/{name}.md: write the section {heading!r}"
     assert scenario.fix, f"scenarios/{name}.md: say in one line what to change, as `fix`"
-    assert scenario.how_to_fix, f"scenarios/{name}.md: say something in the section '## How to fix it'"
+    assert scenario.how_to_fix, (
+        f"scenarios/{name}.md: say something in the section '## How to fix it'"
+    )
     assert scenario.point.endswith("."), f"scenarios/{name}.md: end the point with a full stop"
 
 

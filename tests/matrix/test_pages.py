@@ -9,8 +9,8 @@ from docs import matrix as matrix_page
 from docs import versions as versions_page
 from docs.marked import filled
 from docs.withheld import matrices
+from mitm.html.matrix import matrix_page as as_html
 from mitm.lab.policies import POLICIES
-from mitm.matrix.page import as_html
 from tests.matrix.made import cell, matrix, row
 
 MADE = matrix(

@@ -59,7 +59,8 @@ def test_without_the_key_of_the_ca_it_says_how_to_give_it(lab: Lab) -> None:
 
 def test_reports_and_a_baseline(lab: Lab, tmp_path: Path) -> None:
     junit, sarif, summary = tmp_path / "j.xml", tmp_path / "s.json", tmp_path / "s.md"
-    files = ("--junit", junit, "--sarif", sarif, "--summary", summary)
+    page = tmp_path / "p.html"
+    files = ("--junit", junit, "--sarif", sarif, "--summary", summary, "--html", page)
     with serving(lab, OPEN) as port:
         told = probe(lab, port, "--json", *files)
         known = tmp_path / "known.json"
@@ -79,6 +80,8 @@ def test_reports_and_a_baseline(lab: Lab, tmp_path: Path) -> None:
     assert [each["ruleId"] for each in run["results"]] == ["no-certificate"]
     assert run["automationDetails"]["id"].startswith("mitm-demo/probe/")
     assert "## mitm-demo probe" in summary.read_text()
+    assert "This server lets in clients that show no certificate" in page.read_text()
+    assert "mitm-demo probe --only no-certificate" in page.read_text()
     assert again.code == 0, again
     assert "nothing new: 1 way known from the baseline" in again.out
 

@@ -3,12 +3,18 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from mitm.matrix.page import as_html
+from mitm.html import matrix_page
 from mitm.matrix.record import Matrix
+from tests.browser import watch
 from tests.matrix.made import cell, matrix, row
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page as Tab
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -61,7 +67,7 @@ def hostile(text: str) -> Matrix:
 
 
 def test_the_page_is_well_formed_and_holds_every_cell() -> None:
-    page = Page(as_html(matrix(row(cell("x", "kept"), cell("y", "broken")))))
+    page = Page(matrix_page(matrix(row(cell("x", "kept"), cell("y", "broken")))))
     data = json.loads(page.data)
     assert [case["name"] for case in data["cases"]] == ["x", "y"]
     kept = data["fields"].index("kept")
@@ -70,7 +76,7 @@ def test_the_page_is_well_formed_and_holds_every_cell() -> None:
 
 
 def test_the_page_fetches_nothing() -> None:
-    text = as_html(matrix(row(cell("x", "kept"))))
+    text = matrix_page(matrix(row(cell("x", "kept"))))
     assert not re.search(r"https?:|//[a-z]|@import|url\(|\bfetch\(|XMLHttpRequest", text)
     page = Page(text)
     assert not {"link", "img", "iframe", "object"} & {*page.tags}
@@ -82,7 +88,7 @@ def test_the_page_fetches_nothing() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_is_text(text: str) -> None:
-    sound, page = Page(as_html(hostile("harmless"))), Page(as_html(hostile(text)))
+    sound, page = Page(matrix_page(hostile("harmless"))), Page(matrix_page(hostile(text)))
     assert page.tags == sound.tags
     assert page.attributes == sound.attributes
     data = json.loads(page.data)
@@ -93,5 +99,19 @@ def test_hostile_text_is_text(text: str) -> None:
 
 def test_the_page_makes_no_markup_of_a_text() -> None:
     """What is shown goes in as text: the script has none of the ways to read it as markup."""
-    text = as_html(matrix(row(cell("x", "kept"))))
+    text = matrix_page(matrix(row(cell("x", "kept"))))
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_browser_draws_the_wall_and_obeys_nobody(tab: "Tab", tmp_path: Path, text: str) -> None:
+    file = tmp_path / "matrix.html"
+    file.write_text(matrix_page(hostile(text)))
+    seen = watch(tab)
+    tab.goto(file.as_uri())
+    (chosen,) = tab.query_selector_all("td[data-row]")
+    assert chosen.get_attribute("class") == "first broken"
+    chosen.click()
+    assert "let in, against its policy" in tab.inner_text("#detail")
+    assert not seen.dialogs + seen.errors + seen.opened
+    assert seen.requests == [file.as_uri()]

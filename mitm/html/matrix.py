@@ -1,28 +1,27 @@
-"""The matrix as one page that needs nothing else: no server, no network, no other file."""
+"""The matrix as a page. It has a script, as its filters and cells cannot do without."""
 
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 import msgspec
+from markupsafe import Markup
 
 from mitm import masking
+from mitm.html.page import page
 from mitm.matrix.record import Cell, Matrix
-
-_TEMPLATE = Path(__file__).with_name("page.html")
-_PLACE = "@DATA@"
 
 # What would end the element that the data stands in, or begin another (HTML, "Restrictions for
 # contents of script elements"). In JSON these stand in texts alone.
 _MARKUP = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
-def as_html(matrix: Matrix) -> str:
-    """The page; every text of whoever was tried is data in it, and never markup."""
+def matrix_page(matrix: Matrix) -> str:
+    """The page of a matrix; every text of whoever was tried is data in it, and never markup."""
     data = masking.as_json(_plain(_packed(matrix)))
     for sign, escape in _MARKUP.items():
         data = data.replace(sign, escape)
-    return _TEMPLATE.read_text(encoding="utf-8").replace(_PLACE, data)
+    # Nothing is left in it that could end the element that it stands in.
+    return page("matrix.html", "matrix.css", script="matrix.js", data=Markup(data))  # noqa: S704
 
 
 def _packed(matrix: Matrix) -> dict[str, object]:
