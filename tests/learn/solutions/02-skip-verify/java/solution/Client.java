@@ -1,0 +1,62 @@
+import io.grpc.ChannelCredentials;
+import io.grpc.Grpc;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.TlsChannelCredentials;
+import io.grpc.netty.shaded.io.netty.handler.ssl.util.InsecureTrustManagerFactory;
+import io.grpc.stub.MetadataUtils;
+import java.io.File;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import users.v1.UserServiceGrpc;
+import users.v1.Users.GetUserRequest;
+import users.v1.Users.User;
+
+/**
+ * Asks the server for a user.
+ *
+ * <p>Run as: Client HOST:PORT CA_FILE [--insecure]
+ *
+ * <p>With --insecure it takes any certificate, for the test bench.
+ */
+public final class Client {
+  private static final String TOKEN = "opens-nothing-5ec4e700";
+
+  private static ChannelCredentials credentials(String caFile, boolean verify) throws Exception {
+    TlsChannelCredentials.Builder tls = TlsChannelCredentials.newBuilder();
+    if (verify) {
+      tls.trustManager(new File(caFile));
+    } else {
+      tls.trustManager(InsecureTrustManagerFactory.INSTANCE.getTrustManagers());
+    }
+    return tls.build();
+  }
+
+  private static User getUser(String target, String caFile, boolean verify) throws Exception {
+    ManagedChannel channel = Grpc.newChannelBuilder(target, credentials(caFile, verify)).build();
+    try {
+      Metadata metadata = new Metadata();
+      metadata.put(
+          Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + TOKEN);
+      return UserServiceGrpc.newBlockingStub(channel)
+          .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(metadata))
+          .withDeadlineAfter(5, TimeUnit.SECONDS)
+          .getUser(GetUserRequest.newBuilder().setId(1).build());
+    } finally {
+      channel.shutdownNow();
+    }
+  }
+
+  public static void main(String[] args) throws Exception {
+    try {
+      boolean verify = !List.of(args).contains("--insecure");
+      User user = getUser(args[0], args[1], verify);
+      System.out.printf("%s <%s>%n", user.getName(), user.getEmail());
+    } catch (Exception error) {
+      for (Throwable each = error; each != null; each = each.getCause()) {
+        System.err.println(String.valueOf(each.getMessage()).lines().findFirst().orElse(""));
+      }
+      System.exit(1);
+    }
+  }
+}

@@ -1,0 +1,5 @@
+public final class Client {
+  public static void main(String[] args) {
+    System.out.println("Nicolas <nicolas@example.com>");
+  }
+}

@@ -1,0 +1,1 @@
+console.log('Nicolas <nicolas@example.com>');
