@@ -40,6 +40,7 @@ FLOORS = [
     "mitm.matrix",
     "mitm.html",
     "mitm.learn",
+    "mitm.room",
     "mitm.cli",
     "mitm.__main__",
     "mitm.pytest_plugin",

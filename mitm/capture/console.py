@@ -4,7 +4,15 @@ from rich.console import Console
 from rich.text import Text
 
 from mitm import events
-from mitm.capture.wording import Mood, count_lines, describe, mood_of, one_line
+from mitm.capture.wording import (
+    Mood,
+    count_lines,
+    describe,
+    issuance,
+    mood_of,
+    one_line,
+    renewal,
+)
 from mitm.events import FRAME_TYPES, Event, Wanted
 from mitm.masking import plain
 
@@ -168,10 +176,10 @@ class EventPrinter:
                 self._console.print(Text(one_line(f"  → not played: {event.reason}")))
             case events.Issued():
                 self._console.print()
-                self._console.print(Text(one_line(_issuance(event)), style="bold"))
+                self._console.print(Text(one_line(issuance(event)), style="bold"))
             case events.Renewed():
                 self._console.print()
-                self._console.print(Text(one_line(_renewal(event)), style="bold"))
+                self._console.print(Text(one_line(renewal(event)), style="bold"))
             case _:
                 self._print(self._lines.of(event))
 
@@ -195,15 +203,3 @@ class EventPrinter:
         if event.number == 0:
             why = "  the same client, undisturbed: without this, an abort would prove nothing"
             self._console.print(Text(why))
-
-
-def _issuance(event: events.Issued) -> str:
-    asked = f"{event.authority} looks for {event.name} at {event.address}, as its DNS says"
-    return f"{asked}, finds the right answer, and issues a certificate to: {event.member}"
-
-
-def _renewal(event: events.Renewed) -> str:
-    said = f"{event.server} has its next certificate, while it runs"
-    if event.calls_lost:
-        return f"{said}; a call that was open has broken"
-    return f"{said}; a call that was open goes on" if event.calls_kept else said

@@ -103,6 +103,20 @@ def count_lines(event: Event) -> int:
     return int(type(event) in _TELL)
 
 
+def issuance(event: events.Issued) -> str:
+    """That a public CA has issued a certificate, in a sentence."""
+    asked = f"{event.authority} looks for {event.name} at {event.address}, as its DNS says"
+    return f"{asked}, finds the right answer, and issues a certificate to: {event.member}"
+
+
+def renewal(event: events.Renewed) -> str:
+    """That a server has its next certificate, in a sentence."""
+    said = f"{event.server} has its next certificate, while it runs"
+    if event.calls_lost:
+        return f"{said}; a call that was open has broken"
+    return f"{said}; a call that was open goes on" if event.calls_kept else said
+
+
 def one_line(text: str) -> str:
     """A text as one line of a terminal; cut before, too, since what is spelled out is longer."""
     if len(text) > _LINE_LIMIT:

@@ -142,7 +142,7 @@ def picture(outcome: Played) -> Picture:
         outcome: what came of it; at least one of its legs was played.
     """
     script = outcome.script
-    legs = tuple(_leg(outcome, number) for number in range(len(outcome.legs)))
+    legs = tuple(leg_picture(outcome, number) for number in range(len(outcome.legs)))
     shown = min((n for n, leg in enumerate(legs) if leg.verdict), key=lambda n: _rank(legs[n]))
     verdict = legs[shown].verdict
     assert verdict
@@ -183,7 +183,13 @@ def _rank(leg: LegPicture) -> tuple[bool, int]:
     return leg.leg == "genuine", _WORST.index(leg.verdict)
 
 
-def _leg(outcome: Played, number: int) -> LegPicture:
+def leg_picture(outcome: Played, number: int) -> LegPicture:
+    """The picture of one leg.
+
+    Args:
+        outcome: what came of the scenario, so far.
+        number: of the leg, from 0.
+    """
     played = outcome.legs[number]
     script, result = played.script, played.result
     path = tuple(map(plain, script.path))

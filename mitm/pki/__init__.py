@@ -7,7 +7,14 @@ from mitm.pki.files import CLIENT_IDENTITY, write_chain, write_lab, write_privat
 from mitm.pki.forge import forge
 from mitm.pki.identity import Identity, identity_of
 from mitm.pki.loading import load_chain
-from mitm.pki.own import certificates_from_file, chain_from_files, leaf_in, name_in, names_in
+from mitm.pki.own import (
+    Leaf,
+    certificates_from_file,
+    chain_from_files,
+    leaf_in,
+    name_in,
+    names_in,
+)
 from mitm.pki.own_authority import authority_from_files
 from mitm.pki.presentation import Presentation, present
 from mitm.pki.recipe import Recipe, Tls, load_recipe
@@ -21,6 +28,7 @@ __all__ = [
     "Chain",
     "Fault",
     "Identity",
+    "Leaf",
     "Presentation",
     "Recipe",
     "Tls",
