@@ -21,7 +21,14 @@ from tests.programs import LIMIT, MITM_DEMO, NOWHERE, free_port, mitm_demo, run,
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "client/**/*.md", "certs/README.md", "session/README.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "client/**/*.md",
+        "certs/README.md",
+        "exercises/README.md",
+        "session/README.md",
+    )
     for path in ROOT.glob(pattern)
 )
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -132,15 +139,15 @@ def test_the_limits_are_those_of_the_code(tmp_path: Path) -> None:
     assert f"{HANDSHAKE_SECONDS:g} seconds" in limits
 
 
-def test_the_readme_tells_the_verdicts_of_the_scenarios() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_page_of_scenarios_tells_their_verdicts() -> None:
+    text = (ROOT / "docs" / "scenarios.md").read_text()
     for name in scenarios():
         told = list(expected(load_scenario(name)))
         rows = [line for line in text.splitlines() if line.startswith(f"| [{name}]")]
-        row = f"| [{name}](scenarios/{name}.md) | … | {' | '.join(told)} |"
-        assert len(rows) == 1, f"give it a row in README.md: {row}"
+        row = f"| [{name}](../scenarios/{name}.md) | … | {' | '.join(told)} |"
+        assert len(rows) == 1, f"give it a row in docs/scenarios.md: {row}"
         cells = [cell.replace("*", "").strip() for cell in rows[0].split("|")]
-        assert cells[3:5] == told, f"its row in README.md is to end so: {row}"
+        assert cells[3:5] == told, f"its row in docs/scenarios.md is to end so: {row}"
 
 
 # grpcio's skip-verify asks a certificate for name and dates; these switches ask for nothing, and
@@ -154,7 +161,10 @@ _TOO_MUCH = re.compile(
 )
 
 
-@pytest.mark.parametrize("pattern", ["README.md", "scenarios/*.md", "client/**/*.*", "scripts/*"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["README.md", "docs/scenarios.md", "scenarios/*.md", "client/**/*.*", "scripts/*"],
+)
 def test_no_more_is_said_of_a_client_that_trusts_any_issuer(pattern: str) -> None:
     for page in ROOT.glob(pattern):
         if page.suffix in (".md", ".py", ".sh"):
@@ -177,3 +187,9 @@ def test_the_picture_is_made_of_a_real_run(tmp_path: Path) -> None:
     for text in ("compromised", "nicolas@example.com", "masked"):
         assert text in fresh
         assert text in shown
+
+
+def test_every_page_is_in_the_list() -> None:
+    listed = (ROOT / "docs" / "README.md").read_text()
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        assert page.name == "README.md" or f"]({page.name})" in listed, page.name

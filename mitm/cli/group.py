@@ -30,6 +30,10 @@ COMMANDS = {
         "mitm.cli.matrix:matrix",
         "Try everything on every client and policy, and hold it against what the policy promises.",
     ),
+    "learn": (
+        "mitm.cli.learn:learn",
+        "Mend small flawed programs: predict, attack, mend, and see it turn green.",
+    ),
     "present": (
         "mitm.cli.present:present",
         "Present every forged certificate and attack on a port of its own, until Ctrl-C.",
@@ -121,6 +125,7 @@ def cli(context: click.Context) -> None:
     mitm-demo show skip-verify       the lesson behind a scenario
     mitm-demo audit -- ./my-client {target} {ca}
                                      try every forged certificate on your own client
+    mitm-demo learn                  in an empty folder: mend flawed clients yourself
 
     Exit code: 0 all is well, 1 it is not (see each command), 2 wrong input or output that could not
     be written, 3 nothing is proved, 70 a mistake of mitm-demo's own: MITM_DEBUG=1 shows where.

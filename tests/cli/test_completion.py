@@ -99,10 +99,10 @@ def test_each_shell_is_given_what_switches_it_on(shell: str) -> None:
     assert f"_MITM_DEMO_COMPLETE={shell}_complete" in source.out
 
 
-def test_bash_completes_once_it_is_switched_on_as_the_readme_says() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_bash_completes_once_it_is_switched_on_as_its_page_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "install.md").read_text()
     line = 'eval "$(_MITM_DEMO_COMPLETE=bash_source mitm-demo)"'
-    assert line in readme
+    assert line in page
     script = f"""
 {line}
 COMP_WORDS=(mitm-demo run ski) COMP_CWORD=2
