@@ -20,7 +20,7 @@ _LEFT_OUT = "…"
 # What is tried; and what writes files, or is about several runs.
 _CHOICE = {"only", "exclude"}
 _OF_ONE_RUN = {"json_", "junit", "sarif", "summary", "html", "source", "baseline", "shard"}
-_OF_ONE_RUN |= {"pcap", "keylog", "events"}
+_OF_ONE_RUN |= {"pcap", "keylog", "events", "step"}
 
 
 class Invocation:

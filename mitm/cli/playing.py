@@ -11,6 +11,7 @@ from mitm.cli import report
 from mitm.cli.building import made_ready
 from mitm.cli.loop import in_loop
 from mitm.cli.recording import Recording
+from mitm.cli.run_page import RunPage
 from mitm.cli.scenario_view import ScenarioView
 from mitm.events import Event
 from mitm.lab.acme import NotPlayed
@@ -29,6 +30,7 @@ def play_scenarios(
     files: tuple[Path | None, Path | None, Path | None],
     *,
     as_lines: bool,
+    page: RunPage | None = None,
 ) -> int:
     """Play scenarios and show them.
 
@@ -39,6 +41,7 @@ def play_scenarios(
         timeout: seconds that it is given for each leg.
         files: where events, packets and secrets are written; see `Recording`.
         as_lines: print one JSON object for each, and nothing else.
+        page: to write, besides; None for none.
 
     Returns:
         The exit code, as the command's help has it.
@@ -53,7 +56,11 @@ def play_scenarios(
         described.must_know(lacking[0][0])
     chosen = made_ready(described)
     with Recording(*files) as recording:
-        outcomes, left = in_loop(_Playing(chosen, timeout, recording, as_lines=as_lines)(loaded))
+        outcomes, left = in_loop(
+            _Playing(chosen, timeout, recording, as_lines=as_lines, page=page)(loaded)
+        )
+    if page:
+        page.write()
     if not all(outcome.matched for outcome in outcomes):
         return 1
     return recording.exit_code(max((each.code for each in left), default=0) if names else 0)
@@ -74,14 +81,22 @@ class _Playing:
         timeout: seconds that it is given for each leg.
         recording: is told every event.
         as_lines: print one JSON object for each, and nothing else.
+        page: keeps what it is made of; None for none.
     """
 
     def __init__(
-        self, client: Client, timeout: float, recording: Recording, *, as_lines: bool
+        self,
+        client: Client,
+        timeout: float,
+        recording: Recording,
+        *,
+        as_lines: bool,
+        page: RunPage | None,
     ) -> None:
         self._client = client
         self._timeout = timeout
         self._recording = recording
+        self._page = page
         self._show = None if as_lines else ScenarioView(report.console())
 
     async def __call__(self, loaded: Sequence[Scenario]) -> tuple[list[Played], list[_Left]]:
@@ -96,10 +111,14 @@ class _Playing:
             outcome = await self._play(scenario)
             if isinstance(outcome, _Left):
                 others.append((scenario.name, outcome))
+                if self._page:
+                    self._page.left_out(scenario, outcome.reason)
                 if not self._show:
                     _print(report.not_played_as_json(scenario, self._client, outcome.reason))
                 continue
             outcomes.append(outcome)
+            if self._page:
+                self._page.played(scenario, outcome)
             if not self._show:
                 _print(report.as_json(outcome))
         if self._show:
@@ -128,6 +147,8 @@ class _Playing:
 
     def _see(self, event: Event) -> None:
         self._recording(event)
+        if self._page:
+            self._page.see(event)
         if self._show:
             self._show(event)
 

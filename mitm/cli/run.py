@@ -7,8 +7,10 @@ import click
 from mitm.cli import completion
 from mitm.cli.client_options import clients_option
 from mitm.cli.loading import loading
-from mitm.cli.recording import recording_options
+from mitm.cli.recording import must_differ, recording_options
 from mitm.cli.seconds import Seconds
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -30,6 +32,7 @@ from mitm.cli.seconds import Seconds
     help="Time that the client is given for each leg.",
 )
 @click.option("--json", "json_", is_flag=True, help="One JSON object a scenario, one a line.")
+@click.option("--html", type=_FILE, metavar="FILE", help="Write a page, for any browser.")
 @recording_options
 def run(
     scenario: tuple[str, ...],
@@ -37,6 +40,7 @@ def run(
     clients: tuple[Path, ...],
     timeout: float,
     json_: bool,
+    html: Path | None,
     events: Path | None,
     pcap: Path | None,
     keylog: Path | None,
@@ -48,6 +52,7 @@ def run(
     mitm-demo run skip-verify        one
     mitm-demo run ./mine.md          your own
     mitm-demo run --json             for programs
+    mitm-demo run pinned --html pinned.html
     mitm-demo run pinned --events events.jsonl
     mitm-demo run pinned --pcap pinned.pcapng
 
@@ -62,8 +67,12 @@ def run(
     """
     # Completion, `--help` and mistakes do without.
     with loading():
+        from mitm.cli.again import Invocation
         from mitm.cli.playing import play_scenarios
+        from mitm.cli.run_page import RunPage
 
+    must_differ({"--html": html, "--events": events, "--pcap": pcap, "--keylog": keylog})
+    page = RunPage(html, Invocation(click.get_current_context()).whole) if html else None
     return play_scenarios(
-        scenario, client, clients, timeout, (events, pcap, keylog), as_lines=json_
+        scenario, client, clients, timeout, (events, pcap, keylog), as_lines=json_, page=page
     )

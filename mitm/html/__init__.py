@@ -2,5 +2,6 @@
 
 from mitm.html.audit import audit_page
 from mitm.html.matrix import matrix_page
+from mitm.html.run import LeftOut, Scene, run_page
 
-__all__ = ["audit_page", "matrix_page"]
+__all__ = ["LeftOut", "Scene", "audit_page", "matrix_page", "run_page"]
