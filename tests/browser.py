@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Playwright
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+# The browser of the system; None if there is none.
+PROGRAM = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+# Its sandbox does not work for root, as whom containers run.
+SANDBOX = ["--no-sandbox"] if os.geteuid() == 0 else []
 _FIXTURE = "tab"
 
 
@@ -69,9 +73,7 @@ class _Chromium:
         from playwright.sync_api import sync_playwright
 
         playwright = sync_playwright().start()
-        # Its sandbox does not work for root, as whom containers run.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        return playwright, playwright.chromium.launch(executable_path=program, args=arguments)
+        return playwright, playwright.chromium.launch(executable_path=program, args=SANDBOX)
 
     def open(self) -> "tuple[BrowserContext, Page]":
         """A page that shares no cookies, storage or cache with any other."""
@@ -96,13 +98,12 @@ class _Chromium:
 def chromium() -> Iterator[_Chromium]:
     """The browser of this worker."""
     pytest.importorskip("playwright", reason="no playwright here: pip install '.[dev]'")
-    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
-    if program is None:
+    if PROGRAM is None:
         pytest.skip(
             f"no Chromium here, none of {', '.join(_PROGRAMS)}: apt install chromium, "
             "dnf install chromium, or brew install --cask chromium"
         )
-    browser = _Chromium(program)
+    browser = _Chromium(PROGRAM)
     yield browser
     browser.close()
 
