@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from mitm import content, front_matter
-from mitm.audit import Attack, Entry, load_entry
+from mitm.audit import Entry, load_entry
 from mitm.audit.servers.way import Way, load_way
 from mitm.errors import UserError
 from mitm.learn.stack import stacks
@@ -223,8 +223,3 @@ def ways(rules: ServerRules) -> list[Way]:
         UserError: there is no such way.
     """
     return [load_way(name) for name in rules.turn_away]
-
-
-def is_attack(entry: Entry) -> bool:
-    """Whether this is played over several connections, of which a sound client may make but one."""
-    return isinstance(entry, Attack)

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from msgspec.structs import replace
+
 from mitm import pki
 from mitm.address import LOCALHOST
 from mitm.audit import Entry, Finding, Report, Subject, Suite, Upstream, forge_suite, run_audit
@@ -18,6 +20,10 @@ from mitm.learn.exercise import ClientRules, Exercise, entries
 from mitm.learn.grade import Grade, Tried
 from mitm.learn.program import Client, LearnersProgram
 from mitm.masking import as_text, plain, shortened
+
+# Of a client that makes several connections, each is attacked by itself: the first that it leaves
+# would say nothing of the others. One that makes a single connection has nothing to do with it.
+_EACH_CONNECTION = "../each-connection.md"
 
 # Lines of what was read that are shown.
 _READ_LINES = 8
@@ -46,6 +52,7 @@ async def grade_client(
     Raises:
         UserError: it cannot be started.
     """
+    rules = replace(rules, refuse=tuple(dict.fromkeys((*rules.refuse, _EACH_CONNECTION))))
     shown = entries(exercise, (*rules.refuse, *rules.accept))
     # A client that does what it must on some of its runs alone is not to know which these are.
     lab = pki.Authorities(names_under_test(LOCALHOST))
@@ -128,10 +135,12 @@ def _judged(
     found = {finding.case.name: finding for finding in reversed(report.findings)}
     refused = [found[names[word]] for word in rules.refuse]
     accepted = [found[names[word]] for word in rules.accept]
-    tried = tuple(_tried(each) for each in (*refused, *accepted))
+    tried = tuple(_tried(each) for each in (*refused, *accepted) if not _is_beside(each))
     for finding in refused:
         if finding.outcome == "vulnerable":
-            reason = f"it took {finding.case.name} ({finding.case.title}): {finding.reason}"
+            # What was read is shown apart.
+            how = finding.reason.partition("; read: ")[0]
+            reason = f"it took {finding.case.name} ({finding.case.title}): {how}"
             return Grade("red", _line(reason), _read(finding.evidence), tried)
     for finding in accepted:
         if finding.outcome == "too-strict":
@@ -147,16 +156,21 @@ def _judged(
     last = report.controls[-1]
     if last.outcome != "pass":
         return Grade("unproved", f"at the end {_not_through(last)}", (), tried, last.last_lines)
-    count = f"{len(refused)} forger{'y' if len(refused) == 1 else 'ies'}"
-    return Grade("green", f"its own server gets the call, and none of {count} does", (), tried)
+    reason = "its own server gets the call, and nobody else does"
+    return Grade("green", reason, (), tried)
+
+
+def _is_beside(finding: Finding) -> bool:
+    """Whether this client has nothing to do with it, or it cannot be played here.
+
+    An attack over several connections is nothing to one that makes one: all else attacks that.
+    """
+    attack = finding.outcome == "not-exercised" and finding.case.attack is not None
+    return attack or finding.outcome == "unsupported"
 
 
 def _is_good(finding: Finding) -> bool:
-    if finding.outcome == "not-exercised":
-        # It made one connection, on which everything else has attacked it.
-        return finding.case.attack is not None
-    # What OpenSSL will not present proves nothing, and is nobody's fault.
-    return finding.outcome in ("pass", "unsupported")
+    return finding.outcome == "pass" or _is_beside(finding)
 
 
 def _tried(finding: Finding) -> Tried:
