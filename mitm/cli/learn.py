@@ -9,6 +9,7 @@ from mitm.cli.loading import loading
 from mitm.errors import UserError
 
 with loading():
+    from mitm.cli.learn_quiz import quiz
     from mitm.cli.learn_view import LearnView
     from mitm.cli.loop import in_loop
     from mitm.learn.course import Course, begin
@@ -36,6 +37,7 @@ def learn(context: click.Context, send: str | None, seat: str | None) -> int:
     mitm-demo learn check 2            once, without a terminal as well
     mitm-demo learn hint
     mitm-demo learn reset 2            or all
+    mitm-demo learn quiz               eight questions, before and after
     mitm-demo learn doctor             ten minutes before
 
     Each exercise is a small program in a file of yours. Change it and save: it is played against a
@@ -218,3 +220,6 @@ def doctor() -> int:
     from mitm.cli.learn_doctor import examine
 
     return in_loop(examine())
+
+
+learn.add_command(quiz)
