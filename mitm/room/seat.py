@@ -18,7 +18,8 @@ from mitm.room.captures import NAMES, Captures
 from mitm.room.feed import Feed
 from mitm.room.own import OwnClient
 from mitm.room.shown import encoded
-from mitm.room.stage import Begun, Cleared, Failed, Over, StageView
+from mitm.room.stage import Begun, Cleared, Failed, Over, StageView, Waiting
+from mitm.room.turns import Turns
 
 # Seconds that a client is given for each leg.
 LEG_SECONDS = 10.0
@@ -38,7 +39,7 @@ class Seat:
         number: from 1.
         token: by which its pages are known.
         folder: for what is recorded; it is there, readable by its owner alone.
-        turns: how many scenarios are played at once in the whole room.
+        turns: whose it is to play; one for the whole room.
 
     Attributes:
         feed: what its pages are told.
@@ -46,7 +47,7 @@ class Seat:
         pages: how many look at it.
     """
 
-    def __init__(self, number: int, token: str, folder: Path, turns: asyncio.Semaphore) -> None:
+    def __init__(self, number: int, token: str, folder: Path, turns: Turns) -> None:
         self.number = number
         self.token = token
         self.feed = Feed()
@@ -106,7 +107,7 @@ class Seat:
         self._count += 1
         folder = self._folder / f"play-{self._count}"
         try:
-            async with self._turns:
+            async with self._turns.taken(self._tell_place):
                 folder.mkdir(mode=0o700)
                 over = await self._recorded_play(scenario, client, folder)
             record: Over | Failed = over
@@ -122,6 +123,9 @@ class Seat:
         if self._playing is asyncio.current_task():
             self._recorded = folder
             self.feed.append("stage", encoded(record))
+
+    def _tell_place(self, before: int) -> None:
+        self.feed.append("stage", encoded(Waiting(before=before)))
 
     async def _recorded_play(self, scenario: Scenario, client: Client, folder: Path) -> Over:
         view = StageView(self.feed)

@@ -18,6 +18,7 @@ from mitm.room.app import Room
 from mitm.room.choices import Choices
 from mitm.room.guard import Guard
 from mitm.room.seat import PAGES, Seat
+from mitm.room.turns import Turns
 
 # Connections beyond the pages: each may ask for a few things at once.
 _CONNECTIONS = 100
@@ -64,7 +65,7 @@ async def serve(
     listener = _listener(listen)
     with TemporaryDirectory(prefix="mitm-demo-") as folder, contextlib.closing(listener):
         port = listener.getsockname()[1]
-        turns = asyncio.Semaphore(max(2, os.cpu_count() or 1))
+        turns = Turns(max(2, os.cpu_count() or 1))
         room = Room(
             [Seat(n + 1, secrets.token_hex(16), _folder(folder, n), turns) for n in range(seats)],
             Choices(),

@@ -31,6 +31,17 @@ class Begun(msgspec.Struct, frozen=True, tag_field="kind", tag="begun", kw_only=
     client: str
 
 
+class Waiting(msgspec.Struct, frozen=True, tag_field="kind", tag="waiting", kw_only=True):
+    """It waits for its turn.
+
+    Attributes:
+        before: how many come before.
+    """
+
+    part: str = "stage"
+    before: int
+
+
 class Script(msgspec.Struct, frozen=True, tag_field="kind", tag="script", kw_only=True):
     """Its cast, and the legs that come."""
 

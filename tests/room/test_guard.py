@@ -11,6 +11,7 @@ from mitm.room.app import MAX_BODY, Room
 from mitm.room.choices import Choices
 from mitm.room.guard import Guard
 from mitm.room.seat import Seat
+from mitm.room.turns import Turns
 from tests.room.asking import Answer, Header, ask
 
 HERE = ("Host", "127.0.0.1:8000")
@@ -31,7 +32,7 @@ def guard(choices: Choices, tmp_path: Path) -> Guard:
 
 
 def _room(choices: Choices, folder: Path, class_token: str = LEARNERS) -> Room:
-    turns = asyncio.Semaphore(1)
+    turns = Turns(1)
     seats = [Seat(n + 1, token, folder, turns) for n, token in enumerate((FIRST, SECOND))]
     return Room(seats, choices, class_token)
 

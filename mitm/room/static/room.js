@@ -17,6 +17,23 @@ function make(tag, text, ...classes) {
 const mooded = (mood) => (MOODS.has(mood) ? mood : "");
 const isBelow = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 80;
 
+// What is new is in sight, unless somebody has gone back; seen to once a picture, however much comes.
+const below = new Set();
+let scrolling = false;
+
+function follow(id) {
+  below.add(id);
+  if (scrolling) return;
+  scrolling = true;
+  requestAnimationFrame(() => {
+    scrolling = false;
+    for (const each of below) $(each).scrollTop = $(each).scrollHeight;
+    below.clear();
+  });
+}
+
+let following = true;
+
 function say(text) {
   $("trouble").textContent = text;
   $("trouble").hidden = !text;
@@ -93,6 +110,9 @@ function apply(record) {
     case "begun":
       busy(true);
       $("told").textContent = `${record.title}, ${record.client}: it begins …`;
+      return;
+    case "waiting":
+      $("told").textContent = `It waits for its turn: ${count(record.before, "other comes", "others come")} before it.`;
       return;
     case "script":
       stage.cast = record.cast;
@@ -229,6 +249,7 @@ function drawLegs() {
 
 function view(number) {
   stage.viewed = number;
+  following = true;
   const current = leg(number);
   $("legs").querySelectorAll("button").forEach((button, place) => {
     button.setAttribute("aria-pressed", String(place === number));
@@ -278,9 +299,8 @@ function drawRow(current, record) {
   } else {
     row.classList.add("note");
   }
-  const follow = isBelow($("diagram"));
   $("rows").append(row);
-  if (follow) $("diagram").scrollTop = $("diagram").scrollHeight;
+  if (following) follow("diagram");
 }
 
 function list(box, said, nothing) {
@@ -293,8 +313,12 @@ function drawColumns(current) {
   const nobody = current.attacker === null;
   list($("reads"), current.reads, nobody ? "nobody stands in between" : "nothing yet");
   // What has just been read is in sight; of the whole, the beginning.
-  $("reads-box").scrollTop = current.picture ? 0 : $("reads-box").scrollHeight;
-  if (current.picture) $("believes-box").scrollTop = 0;
+  if (!current.picture) {
+    follow("reads-box");
+    return;
+  }
+  below.delete("reads-box");
+  $("reads-box").scrollTop = $("believes-box").scrollTop = 0;
 }
 
 function drawChains(current) {
@@ -571,6 +595,10 @@ $("reset").addEventListener("click", () => send("reset"));
 $("client").addEventListener("change", showPlay);
 $("scenario").addEventListener("change", showPlay);
 $("next").addEventListener("click", step);
+// By hand alone: what scrolls there by itself is in sight.
+for (const way of ["wheel", "touchmove", "keyup", "pointerup"]) {
+  $("diagram").addEventListener(way, () => { following = isBelow($("diagram")); }, { passive: true });
+}
 $("stepping").addEventListener("change", () => {
   if (!$("stepping").checked) while (queue.length) apply(queue.shift());
   // The next press of space is for the next step.
