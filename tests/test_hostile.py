@@ -181,7 +181,7 @@ def test_every_scenario_is_shown_and_told(data: st.DataObject) -> None:
     attack = msgspec.structs.replace(control, number=1, leg="intercepted", verdict="compromised")
     seen = [hostile(e, texts) for e in SAMPLES if e.connection]
     console, out = _console()
-    view = ScenarioView(console)
+    view = ScenarioView(console, details=True)
     started = LegStarted(
         time=AT, scenario="", number=0, leg="genuine", path=(next(texts),), target=next(texts)
     )

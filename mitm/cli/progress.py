@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from mitm.audit import Finding
 
@@ -38,3 +39,14 @@ def progress(what: str, total: int) -> Iterator[Callable[[Finding], None]]:
     with bar:
         task = bar.add_task(what, total=total)
         yield lambda finding: bar.advance(task)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say on a terminal what goes on, as long as it does, and leave nothing of it there."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(Text(f"{what} …")):
+        yield

@@ -47,7 +47,7 @@ def _show(events: Iterator[Event], *, verbose: bool) -> None:
         return
     # What `run` records begins with a scenario.
     if isinstance(first, ScenarioStarted):
-        show = ScenarioView(console, frames=verbose)
+        show = ScenarioView(console, details=True, frames=verbose)
         see: Callable[[Event], None] = show
         end = show.close
     else:

@@ -31,6 +31,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="SECONDS",
     help="Time that the client is given for each leg.",
 )
+@click.option("--details", is_flag=True, help="Show events, evidence and lesson as well.")
+@click.option("--step", is_flag=True, help="Show one part after the other, at a key.")
 @click.option("--json", "json_", is_flag=True, help="One JSON object a scenario, one a line.")
 @click.option("--html", type=_FILE, metavar="FILE", help="Write a page, for any browser.")
 @recording_options
@@ -39,6 +41,8 @@ def run(
     client: str,
     clients: tuple[Path, ...],
     timeout: float,
+    details: bool,
+    step: bool,
     json_: bool,
     html: Path | None,
     events: Path | None,
@@ -48,8 +52,10 @@ def run(
     """Play scenarios against a real client and server, and judge them.
 
     \b
-    mitm-demo run                    all of them, in order, then a summary
-    mitm-demo run skip-verify        one
+    mitm-demo run                    all of them, in order, a line for each
+    mitm-demo run skip-verify        one, on one screen
+    mitm-demo run pinned --details   with everything that happened
+    mitm-demo run pinned --step      for a speaker: goes on at a key
     mitm-demo run ./mine.md          your own
     mitm-demo run --json             for programs
     mitm-demo run pinned --html pinned.html
@@ -68,11 +74,10 @@ def run(
     # Completion, `--help` and mistakes do without.
     with loading():
         from mitm.cli.again import Invocation
-        from mitm.cli.playing import play_scenarios
+        from mitm.cli.playing import Shown, play_scenarios
         from mitm.cli.run_page import RunPage
 
     must_differ({"--html": html, "--events": events, "--pcap": pcap, "--keylog": keylog})
     page = RunPage(html, Invocation(click.get_current_context()).whole) if html else None
-    return play_scenarios(
-        scenario, client, clients, timeout, (events, pcap, keylog), as_lines=json_, page=page
-    )
+    how = Shown(as_lines=json_, details=details, step=step, page=page)
+    return play_scenarios(scenario, client, clients, timeout, (events, pcap, keylog), how=how)

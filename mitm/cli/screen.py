@@ -8,15 +8,16 @@ from rich.text import Text
 
 from mitm.capture.console import STYLES
 from mitm.capture.wording import Mood
+from mitm.cli.large_letters import in_large_letters
 from mitm.lab.picture import LegPicture, Picture, Said
 
 # A verdict has its own ground, so that the terminal's does not matter.
 _BLOCKS: dict[Mood, str] = {
-    "harm": "bold bright_white on red",
-    "good": "bold black on green",
-    "caution": "bold black on yellow",
+    "harm": "bold bright_white on color(160)",
+    "good": "bold bright_white on color(28)",
+    "caution": "bold black on color(214)",
 }
-_BLOCK = "bold black on white"
+_BLOCK = "bold black on color(252)"
 
 # Columns of a wide screen that are used: longer lines are not read.
 _WIDEST = 110
@@ -96,10 +97,10 @@ class _Screen:
         longest = max(map(len, paths))
         lines = []
         for leg, path in zip(legs, paths, strict=True):
-            line = Text("control   " if leg.leg == "genuine" else "attack    ")
+            line = Text("control  " if leg.leg == "genuine" else "attack   ")
             line.append(path.ljust(longest), "bold")
-            line.append("   ").append(*_verdict_of(leg))
-            lines += self._hanging(line, 10)
+            line.append("  ").append(*_verdict_of(leg))
+            lines += self._hanging(line, 9)
         return lines
 
     def _columns(self, room: int) -> list[list[Text]]:
@@ -131,14 +132,14 @@ class _Screen:
 
     def _verdict(self, *, large: bool) -> list[Text]:
         picture = self._picture
-        word = " ".join(picture.verdict.upper()).center(self._width)
+        word = picture.verdict.upper()
         if self._console.color_system and not self._console.no_color:
             style = _BLOCKS.get(picture.mood, _BLOCK)
-            edges = [Text(" " * self._width, style)] * large
+            said = in_large_letters(word) if large else [" ".join(word)]
+            lines = [Text(line.center(self._width), style) for line in said]
         else:
-            style = "bold"
             edges = [Text("═" * self._width)] * large
-        lines = [*edges, Text(word, style), *edges]
+            lines = [*edges, Text(" ".join(word).center(self._width), "bold"), *edges]
         if not self._leg.proved:
             what = "The control did not do what the scenario says, so the attack proves nothing: "
             return lines + self._wrapped(what + self._leg.reason, "bold")
@@ -153,7 +154,7 @@ class _Screen:
         if picture.point:
             lines += self._wrapped(picture.point, "bold")
         if picture.fix:
-            lines += self._hanging(Text.assemble(("Fix: ", "bold green"), picture.fix), 5)
+            lines += self._hanging(Text.assemble(("Fix: ", "bold"), picture.fix), 5)
         if picture.as_scripted:
             said, style = "As scripted.", ""
         else:

@@ -273,9 +273,9 @@ def _read(evidence: Evidence) -> Iterator[Said]:
     if len(evidence.calls) > _CALLS:
         yield _said(f"… and {len(evidence.calls) - _CALLS} calls more", "harm")
     if shown := evidence.client_certificate:
-        yield _said(
-            f"the client's certificate: {shown.subject}", "harm" if shown.proved else "caution"
-        )
+        names = f" ({', '.join(shown.names)})" if shown.names else ""
+        what = f"the client's own certificate: {shown.subject}{names}, issued by {shown.issuer}"
+        yield _said(what, "harm" if shown.proved else "caution")
     if evidence.calls:
         return
     if evidence.reached == "nothing":

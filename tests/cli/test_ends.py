@@ -158,7 +158,7 @@ import sys
 import mitm.cli.contents
 def broken():
     raise {error}
-mitm.cli.contents.scenarios = broken
+mitm.cli.contents.in_order = broken
 from mitm.cli import main
 sys.argv = ["mitm-demo", "list", "scenarios"]
 main()
@@ -370,7 +370,7 @@ def test_a_client_that_repeats_its_token_is_masked(tmp_path: Path) -> None:
         "sys.exit(f'refused: {token} CERTIFICATE_VERIFY_FAILED')\n"
     )
     folder = client_folder(tmp_path / "repeats", program)
-    for more in ([], ["--json"]):
-        result = mitm_demo("run", "insecure", "--client", folder, *more)
+    for more in ("--details", "--json"):
+        result = mitm_demo("run", "insecure", "--client", folder, more)
         assert "opens-" not in result.out
-        assert ("not with … here" if not more else r"not with \u2026 here") in result.out
+        assert ("not with … here" if more == "--details" else r"not with \u2026 here") in result.out

@@ -159,7 +159,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said:
 
 
 def test_tampered_shows_both_versions_side_by_side() -> None:
-    result = mitm_demo("run", "tampered")
+    result = mitm_demo("run", "tampered", "--details")
     assert result.code == 0, result.err
     rows = [line.split() for line in result.out.splitlines()]
     assert ["User", "the", "server", "sent", "the", "client", "was", "given"] in rows
