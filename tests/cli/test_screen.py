@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from fcntl import ioctl
 from io import StringIO
 from struct import pack
-from termios import TIOCSWINSZ
+from termios import ICANON, TIOCSWINSZ, tcgetattr
 from typing import cast
 
 import msgspec
@@ -190,13 +190,13 @@ def test_a_speaker_goes_on_at_a_key() -> None:
     with _on_a_terminal((100, 30), "run", "skip-verify", "--step") as (terminal, process):
         said = _until(terminal, "attacker ──▶ server")
         assert "THE ATTACKER READ" not in said
-        os.write(terminal, b" ")
+        _press(terminal, b" ")
         said += _until(terminal, "Nicolas")
         assert verdict not in said
-        os.write(terminal, b" ")
+        _press(terminal, b" ")
         said += _until(terminal, verdict)
         assert "Fix:" not in said
-        os.write(terminal, b" ")
+        _press(terminal, b" ")
         assert "Fix:" in _until_it_ends(terminal)
         assert process.wait(LIMIT) == 0
 
@@ -204,7 +204,7 @@ def test_a_speaker_goes_on_at_a_key() -> None:
 def test_a_speaker_can_leave() -> None:
     with _on_a_terminal((100, 30), "run", "skip-verify", "--step") as (terminal, process):
         _until(terminal, "attacker ──▶ server")
-        os.write(terminal, b"\x03")
+        _press(terminal, b"\x03")
         assert "Traceback" not in _until_it_ends(terminal)
         assert process.wait(LIMIT) in (130, -signal.SIGINT)
 
@@ -245,6 +245,14 @@ def _on_a_terminal(
             process.kill()
         process.wait()
         os.close(leader)
+
+
+def _press(terminal: int, key: bytes) -> None:
+    """Press a key, once one is waited for: what is typed before that is thrown away."""
+    end = time.monotonic() + LIMIT
+    while tcgetattr(terminal)[3] & ICANON and time.monotonic() < end:
+        os.sched_yield()
+    os.write(terminal, key)
 
 
 def _until(terminal: int, words: str) -> str:
