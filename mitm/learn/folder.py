@@ -141,6 +141,19 @@ class Folder:
         except OSError as error:
             raise _unwritable(error, self.place(exercise)) from None
 
+    def copy_of(self, other: "Folder", exercise: Exercise, stack: Stack) -> None:
+        """Make this a copy of another, of one exercise alone.
+
+        Raises:
+            UserError: it cannot be written, or the other not be read.
+        """
+        try:
+            self.kept.mkdir()
+            _copy(stack.files, self.path)
+            _copy(other.place(exercise), self.place(exercise))
+        except OSError as error:
+            raise _unwritable(error, self.path) from None
+
     def digest(self, exercise: Exercise) -> str:
         """What stands in an exercise's files, in short; "" if there are none."""
         place, digest = self.place(exercise), hashlib.sha256()

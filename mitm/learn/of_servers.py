@@ -1,10 +1,37 @@
 """Servers graded: by whom they let in."""
 
+import asyncio
+import socket
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from mitm.learn.exercise import Exercise, ServerRules
-from mitm.learn.grade import Grade
-from mitm.learn.program import LearnersProgram
+from msgspec.structs import replace
+
+from mitm import pki
+from mitm.address import LOCALHOST, Address
+from mitm.audit import Finding
+from mitm.audit.case import names_under_test
+from mitm.audit.servers.credentials import Credentials, credentials_from_files
+from mitm.audit.servers.probe import run_probe
+from mitm.audit.servers.target import Target
+from mitm.errors import UserError
+from mitm.lab.clients import filled
+from mitm.last_words import last_line, last_lines
+from mitm.learn.exercise import Exercise, ServerRules, ways
+from mitm.learn.grade import Grade, Tried
+from mitm.learn.program import LearnersProgram, braced
+from mitm.masking import plain, shortened
+from mitm.programs import Program, started
+
+# Who may call.
+ALLOWED = pki.CLIENT_IDENTITY
+
+_METHOD = "/users.v1.UserService/GetUser"
+_REQUEST = b"\x08\x01"  # of user 1
+
+_LOOPBACK = "127.0.0.1"
+_POLL_SECONDS = 0.05
 
 
 async def grade_server(
@@ -13,5 +40,102 @@ async def grade_server(
     program: LearnersProgram,
     on_step: Callable[[str], None],
 ) -> Grade:
-    """Grade a server."""
-    raise NotImplementedError
+    """Grade a server: whoever may call must get an answer, and nobody else.
+
+    Args:
+        exercise: which.
+        rules: how it is graded.
+        program: ready to be run.
+        on_step: told what is being done.
+
+    Raises:
+        UserError: it cannot be started.
+    """
+    with TemporaryDirectory(prefix="mitm-demo-") as name:
+        files, credentials, ca_pem = _credentials(Path(name))
+        address = Address(_LOOPBACK, _free_port())
+        told = files | {"listen": str(address), "allowed": ALLOWED}
+        command = filled(program.command, braced(told))
+        on_step("starting your server, and calling it as those who may, and as those who may not")
+        async with started(command, program.environment, folder=program.folder) as server:
+            if problem := await _comes_up(server, address, exercise.seconds):
+                words = server.stderr.take(), server.stdout.take()
+                said = last_line(*words)
+                reason = f"{problem}: {said}" if said else problem
+                return Grade("unproved", _line(reason), said=last_lines(*words))
+            target = Target(address, LOCALHOST, LOCALHOST, _METHOD, _REQUEST, ca_pem=ca_pem)
+            try:
+                report = await run_probe(target, credentials, ways(rules))
+                graded = _judged(report.controls, report.findings)
+            except UserError as error:
+                graded = Grade("unproved", _line(str(error)))
+            if graded.outcome != "unproved":
+                return graded
+            return replace(graded, said=last_lines(server.stderr.take(), server.stdout.take()))
+
+
+def _credentials(folder: Path) -> tuple[dict[str, str], Credentials, str]:
+    """The files that a server is told, what its callers have, and who has signed for it."""
+    lab = pki.Authorities(names_under_test(LOCALHOST))
+    served = pki.forge(pki.load_recipe("genuine"), LOCALHOST, lab)
+    caller = pki.forge(pki.load_recipe("genuine"), ALLOWED, lab, purpose="client")
+    files = {"cert": served.pem, "key": served.key_pem, "clients": lab.lab.pem}
+    ours = {"caller.pem": caller.pem, "caller.key": caller.key_pem}
+    for name, pem in (files | ours).items():
+        pki.write_private(folder / name, pem)
+    credentials = credentials_from_files(folder / "caller.pem", folder / "caller.key")
+    told = {name: str(folder / name) for name in files}
+    return told, credentials._replace(authority=lab.lab), lab.lab.pem.decode()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((_LOOPBACK, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def _comes_up(server: Program, address: Address, seconds: float) -> str:
+    """Wait until a server takes connections; why it does not, "" if it does."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while loop.time() < until:
+        try:
+            _, writer = await asyncio.open_connection(*address)
+        except OSError:
+            if server.code is not None:
+                return f"it ends with exit code {server.code} before it listens on {address}"
+            await asyncio.sleep(_POLL_SECONDS)
+        else:
+            writer.transport.abort()
+            return ""
+    return f"it does not listen on {address} within {seconds:g} s"
+
+
+def _judged(controls: tuple[Finding, ...], findings: tuple[Finding, ...]) -> Grade:
+    first = controls[0]
+    if first.outcome != "pass" or not first.answer or first.answer.status != "OK":
+        return Grade("unproved", _line(f"whoever may call is not served: {first.reason}"))
+    tried = tuple(
+        Tried(f.case.name, f.case.title, f.outcome in _GOOD, _line(f.reason)) for f in findings
+    )
+    for finding in findings:
+        if finding.outcome == "vulnerable":
+            reason = f"it let in {finding.case.name} ({finding.case.title}): {finding.reason}"
+            return Grade("red", _line(reason), (), tried)
+    for finding in findings:
+        if finding.outcome not in _GOOD:
+            reason = f"nothing is proved of {finding.case.name}: {finding.reason}"
+            return Grade("unproved", _line(reason), (), tried)
+    if controls[-1].outcome != "pass" or len(controls) < len(("first", "last")):
+        reason = f"whoever may call is not served at the end: {controls[-1].reason}"
+        return Grade("unproved", _line(reason), (), tried)
+    return Grade("green", "whoever may call is served, and nobody else is", (), tried)
+
+
+# What cannot be played here proves nothing, and is nobody's fault.
+_GOOD = ("pass", "unsupported")
+
+
+def _line(text: str) -> str:
+    return plain(shortened(text))

@@ -14,7 +14,7 @@ from mitm.errors import UserError
 from mitm.lab.builds import ready
 from mitm.lab.clients import filled, load_client, surroundings
 from mitm.lab.tools import all_missing, look_for
-from mitm.learn.exercise import Exercise
+from mitm.learn.exercise import Exercise, ServerRules
 from mitm.learn.folder import Folder
 from mitm.learn.stack import Stack
 from mitm.programs import Ended, run
@@ -123,6 +123,7 @@ async def made_ready(
         "python": sys.executable,
         "folder": str(folder.place(exercise)),
         "exercise": exercise.name,
+        "program": "server" if isinstance(exercise.grade, ServerRules) else "client",
         "build": str(kept),
         "proto": str(content.PROTO),
     }

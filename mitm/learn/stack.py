@@ -23,9 +23,10 @@ class Stack(msgspec.Struct, frozen=True):
     """A stack, as its file in exercises/stacks/ describes it.
 
     In its commands `{python}` stands for the interpreter of this program, `{folder}` for the
-    learner's folder of the exercise and `{exercise}` for its name, `{build}` for a folder that is
-    kept for it, `{client}` for where the lab's client of that stack is built, and `{proto}` for the
-    definition of the messages. They are run in the learner's folder, above those of the exercises.
+    learner's folder of the exercise and `{exercise}` for its name, `{program}` for `server` or
+    `client`, whichever is to be mended, `{build}` for a folder that is kept for it, `{client}` for
+    where the lab's client of that stack is built, and `{proto}` for the definition of the messages.
+    They are run in the learner's folder, above those of the exercises.
 
     Attributes:
         title: `Go`.
