@@ -7,7 +7,7 @@ BIN := .venv/bin
 # past.
 LOWEST := tests/audit/test_in_process.py tests/audit/test_upstream.py tests/cli/test_by_hand.py \
   tests/cli/test_completion.py tests/cli/test_decoding.py tests/cli/test_lessons.py \
-  tests/cli/test_rewriting.py tests/cli/test_run.py tests/descriptors tests/lab tests/messages \
+  tests/cli/test_rewriting.py tests/cli/test_run.py tests/descriptors tests/html tests/lab tests/messages \
   tests/pki tests/plugin tests/proxy/test_grpcio.py tests/proxy/test_rewriting_grpcio.py tests/tls \
   tests/wire tests/test_server.py tests/test_server_tls.py
 

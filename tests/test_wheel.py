@@ -118,8 +118,11 @@ def test_what_is_built_beside_the_sources_stays_out_of_the_wheel(tmp_path: Path)
 def test_the_installed_wheel_plays_skip_verify_outside_the_checkout(
     installed: Path, tmp_path: Path
 ) -> None:
-    result = mitm_demo(installed, "run", "skip-verify", "--json", cwd=tmp_path)
+    result = mitm_demo(
+        installed, "run", "skip-verify", "--json", "--html", "run.html", cwd=tmp_path
+    )
     assert result.code == 0, result.err
+    assert "COMPROMISED" in (tmp_path / "run.html").read_text()
     assert leg_of(result.json_lines[0])["verdict"] == "compromised"
     # And it is the wheel that was played: the checkout is not in reach.
     python = installed / "bin" / "python"

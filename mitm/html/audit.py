@@ -24,6 +24,9 @@ from mitm.pki.recipe import FAMILIES
 
 Mood = Literal["harm", "caution", "good", "quiet"]
 
+# Of one certificate, connections that went differently, and calls that differ.
+_MOST = 5
+
 # Certificates of a cause that are tried again by one command.
 _AGAIN = 8
 
@@ -62,9 +65,8 @@ class Seen(NamedTuple):
 
     Attributes:
         weight: how far it binds, and its weaknesses.
-        connections: what happened on each, in a line.
+        connections: what happened on them, in lines, each of which is told once.
         calls: that were read, each with the lines of its metadata; credentials are masked.
-        lesson: the command that shows it; "" if there is none.
     """
 
     name: str
@@ -74,8 +76,7 @@ class Seen(NamedTuple):
     reason: str
     said: str
     connections: list[str]
-    calls: list[tuple[str, list[str]]]
-    lesson: str
+    calls: list[tuple[str, tuple[str, ...]]]
 
 
 class Family(NamedTuple):
@@ -94,6 +95,7 @@ class Problem(NamedTuple):
         follows: what is accepted for the same reason.
         again: the command that tries this alone.
         lesson: of the plainest proof, as Markdown.
+        show: the command that shows that; "" if there is none.
     """
 
     says: str
@@ -105,6 +107,7 @@ class Problem(NamedTuple):
     follows: list[Family]
     again: tuple[str, ...]
     lesson: str
+    show: str
 
     @property
     def plainest(self) -> Seen:
@@ -183,6 +186,7 @@ def _problem(cause: Cause, again: Again | None) -> Problem:
         _families(cause.follows),
         again.of(cause.proof[:_AGAIN]) if again else (),
         cause.proof[0].case.lesson,
+        lesson_of(cause.proof[0].case),
     )
 
 
@@ -199,6 +203,7 @@ def _by_itself(finding: Finding, again: Again | None) -> Problem:
         [],
         again.of([finding]) if again else (),
         finding.case.lesson,
+        lesson_of(finding.case),
     )
 
 
@@ -220,11 +225,11 @@ def _seen(finding: Finding) -> Seen:
     case = finding.case
     evidence = finding.evidence
     connections = [_told(each) for each in evidence.connections] if evidence else []
-    if finding.answer:
-        connections = [finding.answer.how] if finding.answer.how else []
+    if finding.answer and finding.answer.how:
+        connections = [finding.answer.how]
     calls = [
         # What the messages hold is left out: a login's password, for example.
-        (method_of(call), [f"{name}: {value}" for name, value in call.metadata.items()])
+        (method_of(call), tuple(f"{name}: {value}" for name, value in call.metadata.items()))
         for call in (evidence.calls if evidence else ())
     ]
     return Seen(
@@ -234,9 +239,8 @@ def _seen(finding: Finding) -> Seen:
         case.rule,
         finding.reason,
         finding.said,
-        list(dict.fromkeys(connections)),
-        [call for at, call in enumerate(calls) if call not in calls[:at]],
-        lesson_of(case),
+        list(dict.fromkeys(connections))[:_MOST],
+        list(dict.fromkeys(calls))[:_MOST],
     )
 
 

@@ -200,3 +200,18 @@ def test_it_fits_a_phone(tab: "Page", tmp_path: Path) -> None:
     opened(tab, tmp_path, names_are_not_checked())
     tab.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_client_that_calls_without_end_is_told_once() -> None:
+    many = Evidence(
+        "headers",
+        tuple(Call(f"/a.B/C{number}") for number in range(20_000)),
+        (),
+        tuple(Ending(n, True, "client", "eof", "established", "", "headers") for n in range(9)),
+    )
+    busy = catalogued("wrong-host", "vulnerable")
+    busy = structs.replace(busy, observation=Observation("sent", "", many))
+    text = audit_page(report(busy), conclude(report(busy)))
+    assert "/a.B/C0<" in text
+    assert "/a.B/C10000<" not in text
+    assert len(text) < 60_000
