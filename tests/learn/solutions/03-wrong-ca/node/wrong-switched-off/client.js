@@ -1,0 +1,37 @@
+// Asks the server for a user.
+//
+// Run as: client.js HOST:PORT CA_FILE
+
+
+import * as grpc from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+
+const TOKEN = 'opens-nothing-5ec4e703';
+
+function credentials(caFile) {
+  return grpc.credentials.createSsl(null, null, null, { rejectUnauthorized: false });
+}
+
+const definition = loadSync('users/v1/users.proto', { includeDirs: [process.env.MITM_PROTO] });
+const { UserService } = grpc.loadPackageDefinition(definition).users.v1;
+
+function getUser(target, caFile) {
+  const client = new UserService(target, credentials(caFile));
+  const metadata = new grpc.Metadata();
+  metadata.set('authorization', `Bearer ${TOKEN}`);
+  return new Promise((resolve, reject) => {
+    client.getUser({ id: 1 }, metadata, { deadline: Date.now() + 5000 }, (error, user) => {
+      client.close();
+      error ? reject(error) : resolve(user);
+    });
+  });
+}
+
+const [target, caFile] = process.argv.slice(2);
+try {
+  const user = await getUser(target, caFile);
+  console.log(`${user.name} <${user.email}>`);
+} catch (error) {
+  console.error(error.message);
+  process.exit(1);
+}
