@@ -17,7 +17,7 @@ import pytest
 from mitm.events import AnyEvent, LegEnded
 from mitm.room.needs import missing
 from mitm.room.seat import PAGES
-from tests.programs import MITM_DEMO, gone, mitm_demo, refused, run, running
+from tests.programs import gone, mitm_demo, refused, run
 from tests.room.asking import Page, Running, room
 
 needed = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -384,10 +384,3 @@ def test_help_does_without(tmp_path: Path) -> None:
         "from mitm.cli import main; main()"
     )
     assert run(sys.executable, "-c", program).code == 0
-
-
-@needed
-def test_a_reader_of_its_output_that_leaves_is_no_traceback() -> None:
-    with running("bash", "-c", f"{MITM_DEMO} room --seats 20 | head -n 1") as process:
-        _, err = process.communicate(timeout=60)
-    assert "Traceback" not in err

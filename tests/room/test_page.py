@@ -38,19 +38,26 @@ def one_room() -> Iterator[Running]:
 
 
 @pytest.fixture
-def stage(tab: "Tab", one_room: Running) -> "Iterator[tuple[Tab, Seen]]":
-    """The page, with an empty stage; it complains of nothing, and asks nobody else."""
+def seen(one_room: Running) -> Iterator[list[Seen]]:
+    """What the pages of a test have done: they complain of nothing, and ask nobody else."""
     page = one_room.pages[0]
     page.post("reset")
     page.post("own/stop")
-    seen = watch(tab)
-    yield tab, seen
-    assert seen.errors == []
-    assert seen.dialogs == []
-    assert {urlsplit(each).netloc for each in seen.requests if "://" in each} <= {page.host}
+    seen: list[Seen] = []
+    yield seen
+    assert seen
+    for each in seen:
+        assert each.errors == []
+        assert each.dialogs == []
+        asked = {urlsplit(address).netloc for address in each.requests if "://" in address}
+        assert asked <= {page.host}
 
 
-def opened(tab: "Tab", one_room: Running, width: int = 1920, height: int = 1080) -> None:
+def opened(
+    tab: "Tab", one_room: Running, seen: list[Seen], width: int = 1920, height: int = 1080
+) -> None:
+    """Open the page, and see what it does."""
+    seen.append(watch(tab))
     tab.set_viewport_size({"width": width, "height": height})
     tab.goto(one_room.pages[0].url)
     expect(tab.locator("#listen")).to_be_enabled(timeout=PLAYED)
@@ -63,10 +70,9 @@ def play(tab: "Tab", scenario: str) -> None:
 
 
 def test_a_theft_is_played_and_all_of_it_is_in_sight(
-    stage: "tuple[Tab, Seen]", one_room: Running
+    tab: "Tab", one_room: Running, seen: list[Seen]
 ) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+    opened(tab, one_room, seen)
     play(tab, "skip-verify")
     expect(tab.locator("#word")).to_have_text("compromised")
     expect(tab.locator("#fix")).to_contain_text("Fix: ")
@@ -91,10 +97,9 @@ def _bottom(tab: "Tab", selector: str) -> float:
 
 
 def test_a_defence_is_played_and_nothing_is_read(
-    stage: "tuple[Tab, Seen]", one_room: Running
+    tab: "Tab", one_room: Running, seen: list[Seen]
 ) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+    opened(tab, one_room, seen)
     play(tab, "ca-file")
     expect(tab.locator("#word")).to_have_text("aborted")
     expect(tab.locator("#verdict")).to_have_class(re.compile(r"\bgood\b"))
@@ -102,19 +107,17 @@ def test_a_defence_is_played_and_nothing_is_read(
     expect(tab.locator("body")).not_to_contain_text("opens-nothing-")
 
 
-def test_the_lesson_leads_on_to_the_next(stage: "tuple[Tab, Seen]", one_room: Running) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+def test_the_lesson_leads_on_to_the_next(tab: "Tab", one_room: Running, seen: list[Seen]) -> None:
+    opened(tab, one_room, seen)
     play(tab, "insecure")
     tab.click("#go-on")
     assert tab.input_value("#scenario") == "skip-verify"
 
 
 def test_space_goes_one_step_on_and_the_verdict_comes_last(
-    stage: "tuple[Tab, Seen]", one_room: Running
+    tab: "Tab", one_room: Running, seen: list[Seen]
 ) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+    opened(tab, one_room, seen)
     tab.check("#stepping")
     tab.select_option("#scenario", "insecure")
     tab.click("#play")
@@ -138,9 +141,8 @@ def test_space_goes_one_step_on_and_the_verdict_comes_last(
     assert most > 5
 
 
-def test_without_steps_space_is_none(stage: "tuple[Tab, Seen]", one_room: Running) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+def test_without_steps_space_is_none(tab: "Tab", one_room: Running, seen: list[Seen]) -> None:
+    opened(tab, one_room, seen)
     play(tab, "insecure")
     rows = tab.locator("#rows li").count()
     tab.keyboard.press("Space")
@@ -149,10 +151,9 @@ def test_without_steps_space_is_none(stage: "tuple[Tab, Seen]", one_room: Runnin
 
 
 def test_a_page_that_is_opened_later_shows_the_same(
-    stage: "tuple[Tab, Seen]", one_room: Running
+    tab: "Tab", one_room: Running, seen: list[Seen]
 ) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+    opened(tab, one_room, seen)
     play(tab, "insecure")
     rows = tab.locator("#rows li").all_inner_texts()
     tab.reload()
@@ -161,10 +162,9 @@ def test_a_page_that_is_opened_later_shows_the_same(
 
 
 def test_a_reset_empties_the_stage_within_a_second(
-    stage: "tuple[Tab, Seen]", one_room: Running
+    tab: "Tab", one_room: Running, seen: list[Seen]
 ) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+    opened(tab, one_room, seen)
     tab.select_option("#scenario", "skip-verify")
     tab.click("#play")
     expect(tab.locator("#scene")).to_be_visible(timeout=PLAYED)
@@ -174,9 +174,10 @@ def test_a_reset_empties_the_stage_within_a_second(
     expect(tab.locator("#play")).to_be_enabled(timeout=1000)
 
 
-def test_what_was_recorded_can_be_taken_away(stage: "tuple[Tab, Seen]", one_room: Running) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+def test_what_was_recorded_can_be_taken_away(
+    tab: "Tab", one_room: Running, seen: list[Seen]
+) -> None:
+    opened(tab, one_room, seen)
     play(tab, "insecure")
     for name, begin in (("pcapng", b"\x0a\x0d\x0d\x0a"), ("events", b'{"event":')):
         with tab.expect_download() as download:
@@ -186,11 +187,10 @@ def test_what_was_recorded_can_be_taken_away(stage: "tuple[Tab, Seen]", one_room
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720)])
 def test_the_back_row_can_read_it(
-    stage: "tuple[Tab, Seen]", one_room: Running, width: int, height: int
+    tab: "Tab", one_room: Running, seen: list[Seen], width: int, height: int
 ) -> None:
     """24 pt are 32 pixels of 1920, and the same part of a picture with fewer of them."""
-    tab, _ = stage
-    opened(tab, one_room, width, height)
+    opened(tab, one_room, seen, width, height)
     play(tab, "insecure")
     wanted = 32 * width / 1920
     for selector in ("#rows p", "#reads li", "#believes li", "#point"):
@@ -205,11 +205,10 @@ def _font(tab: "Tab", selector: str) -> float:
 
 @pytest.mark.parametrize("view", ["stage", "own", "class"])
 def test_on_a_phone_nothing_is_beside_the_screen(
-    stage: "tuple[Tab, Seen]", one_room: Running, view: str
+    tab: "Tab", one_room: Running, seen: list[Seen], view: str
 ) -> None:
-    tab, _ = stage
     _report(one_room, "Ada")
-    opened(tab, one_room, 390, 844)
+    opened(tab, one_room, seen, 390, 844)
     if view == "stage":
         play(tab, "insecure")
     tab.click(f"[data-view={view}]")
@@ -228,9 +227,8 @@ def _paste(tab: "Tab", which: int, *more: str) -> None:
     subprocess.run(words, capture_output=True, check=False, timeout=60)
 
 
-def test_ones_own_client_is_watched(stage: "tuple[Tab, Seen]", one_room: Running) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+def test_ones_own_client_is_watched(tab: "Tab", one_room: Running, seen: list[Seen]) -> None:
+    opened(tab, one_room, seen)
     tab.click("[data-view=own]")
     expect(tab.locator("#certificate")).to_have_value("attacker-ca")
     tab.click("#listen")
@@ -269,10 +267,9 @@ with grpc.insecure_channel(target) as channel:
 
 
 def test_what_a_client_says_is_no_markup_and_its_secrets_are_masked(
-    stage: "tuple[Tab, Seen]", one_room: Running
+    tab: "Tab", one_room: Running, seen: list[Seen]
 ) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+    opened(tab, one_room, seen)
     tab.click("[data-view=own]")
     tab.click("#listen")
     expect(tab.locator("#target")).to_be_visible()
@@ -296,10 +293,9 @@ def _report(one_room: Running, seat: str, **more: object) -> None:
 
 
 def test_the_trainer_sees_who_is_stuck_as_it_happens(
-    stage: "tuple[Tab, Seen]", one_room: Running
+    tab: "Tab", one_room: Running, seen: list[Seen]
 ) -> None:
-    tab, _ = stage
-    opened(tab, one_room)
+    opened(tab, one_room, seen)
     tab.click("[data-view=class]")
     _report(one_room, "Ben")
     expect(tab.locator("#grid")).to_contain_text("Ben")
@@ -315,7 +311,7 @@ def test_the_trainer_sees_who_is_stuck_as_it_happens(
 
 def test_without_a_class_there_is_no_view_of_it(tab: "Tab") -> None:
     with room() as running_room:
-        opened(tab, running_room)
+        opened(tab, running_room, [])
         expect(tab.locator("[data-view=own]")).to_be_visible()
         expect(tab.locator("[data-view=class]")).to_be_hidden()
 
