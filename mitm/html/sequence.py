@@ -71,14 +71,21 @@ def diagram(leg: PlayedLeg, attackers: Sequence[str], events: Sequence[Event]) -
     """
     path = leg.script.path
     attacker = next((place for place, name in enumerate(path) if name in attackers), None)
-    steps = [*(_genuine(leg, events) if attacker is None else _Seen(path, attacker)(events))]
+    steps: list[Step] = []
+    if attacker is None:
+        steps += _genuine(leg, events)
+    else:
+        if attacker > 1:
+            # What it sends to somebody before the attacker nobody has seen.
+            steps.append(_connects(leg))
+        steps += _Seen(path, attacker)(events)
     return Diagram(path, tuple(steps[:_STEPS]), len(steps[_STEPS:]))
 
 
 def _genuine(leg: PlayedLeg, events: Sequence[Event]) -> Iterator[Step]:
     """A leg with nobody in between, in which nobody listens: by what the server has recorded."""
     last = len(leg.script.path) - 1
-    yield Step(0, 1, f"connects; its policy is {leg.script.policy}")
+    yield _connects(leg)
     for event in events:
         if isinstance(event, ServerCertificate):
             whose = f"{event.subjects[0]}, issued by {event.issuer}" if event.subjects else ""
@@ -90,6 +97,10 @@ def _genuine(leg: PlayedLeg, events: Sequence[Event]) -> Iterator[Step]:
         yield Step(last, 0, f"answers {status_name(call.status)}")
     if leg.result.verdict != "connected":
         yield Step(0, 0, leg.result.reason, mood="caution")
+
+
+def _connects(leg: PlayedLeg) -> Step:
+    return Step(0, 1, f"connects; its policy is {leg.script.policy}")
 
 
 class _Seen:

@@ -145,6 +145,16 @@ def test_the_diagram_says_who_told_whom_what_and_who_read_it() -> None:
     assert [step.connection for step in steps] == [1, None, None, None]
 
 
+def test_whoever_stands_before_the_attacker_is_dialled_first() -> None:
+    alert = events.Alert(time=0, connection=1, by="client", name="unknown_ca", number=48)
+    path = ("client", "ingress", "attacker", "server")
+    leg = structs.replace(played().legs[1], script=ScriptedLeg(path, "intercepted", "x", "aborted"))
+    first, second = diagram(leg, ["attacker"], [alert]).steps
+    assert (first.start, first.end) == (0, 1)
+    # Who dials the attacker is the ingress.
+    assert (second.start, second.end) == (1, 2)
+
+
 def test_bytes_that_are_no_http_are_told_and_http_is_told_by_its_calls() -> None:
     def data(connection: int) -> Event:
         return events.ApplicationData(
