@@ -85,7 +85,7 @@ reports: .venv/ready-dev  ## take the pictures of docs/reports.md, of real repor
 
 .venv/ready: pyproject.toml | python
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[server]'
+	$(BIN)/pip install --quiet --editable '.[room,server]'
 	touch $@
 
 # What was tried is what is installed, to the byte. What a user's pip finds today is tried by .ci/run.
