@@ -1,7 +1,9 @@
 """`mitm-demo learn`: exercises in a folder of the learner's own, graded by what they do."""
 
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -20,6 +22,8 @@ with loading():
 _NO_FOLDER = (
     "there are no exercises here: go to an empty folder, or make one: mitm-demo learn start FOLDER"
 )
+
+T = TypeVar("T")
 
 _exercise = click.argument("exercise", required=False)
 
@@ -59,7 +63,7 @@ def _learn(sender: Sender | None) -> int:
             raise UserError(_NO_FOLDER)
         folder = begin(Folder(Path.cwd()), FALLBACK).folder
         click.echo("Laid out the exercises here.")
-    course = Course(folder, sender)
+    course = _opened(folder, sender)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         exercise = course.current()
         if exercise is None:
@@ -81,7 +85,13 @@ def _course(sender: Sender | None) -> Course:
     folder = Folder.find(Path.cwd())
     if folder is None:
         raise UserError(_NO_FOLDER)
-    return Course(folder, sender)
+    return _opened(folder, sender)
+
+
+def _opened(folder: Folder, sender: Sender | None) -> Course:
+    course = Course(folder, sender)
+    course.on_problem = LearnView(course).word
+    return course
 
 
 def _meant(course: Course, word: str | None) -> Exercise:
@@ -100,13 +110,22 @@ def _check(course: Course, exercise: Exercise) -> int:
 
     async def check() -> int:
         graded = await course.check(exercise)
-        problem = await course.remember(exercise, graded, digest)
+        await course.remember(exercise, graded, digest)
         view.graded(exercise, graded)
-        if problem:
-            view.word(problem)
         return graded.exit_code
 
-    return in_loop(check())
+    return _done(course, check())
+
+
+def _done(course: Course, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Do something, and see that the class was told."""
+
+    async def do() -> T:
+        result = await coroutine
+        await course.sent()
+        return result
+
+    return in_loop(do())
 
 
 @learn.command()
@@ -157,7 +176,7 @@ def hint(sender: Sender | None, exercise: str | None) -> int:
     """
     course = _course(sender)
     meant = _meant(course, exercise)
-    LearnView(course).hints(meant, in_loop(course.hint(meant)))
+    LearnView(course).hints(meant, _done(course, course.hint(meant)))
     return 0
 
 
@@ -202,9 +221,13 @@ def reset(sender: Sender | None, exercise: str) -> int:
     """
     course = _course(sender)
     meant = course.exercises if exercise == "all" else [course.find(exercise)]
-    for each in meant:
-        in_loop(course.reset(each))
-        click.echo(f"  {each.name} is as it was at first")
+
+    async def lay_out() -> None:
+        for each in meant:
+            await course.reset(each)
+            click.echo(f"  {each.name} is as it was at first")
+
+    _done(course, lay_out())
     return 0
 
 

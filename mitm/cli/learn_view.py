@@ -141,7 +141,7 @@ class LearnView:
 
     def word(self, text: str) -> None:
         """One line."""
-        self._console.print(Text(f"\n  {plain(text)}", style="yellow"), soft_wrap=True)
+        self._console.print(Padding(Text(plain(text), style="yellow"), (1, 0, 0, 2)))
 
     def done(self) -> None:
         """All is solved."""

@@ -1,5 +1,6 @@
 """A learner's way through the exercises: which one is meant, checked, and remembered."""
 
+import asyncio
 from collections.abc import Callable
 
 from mitm.errors import UserError
@@ -19,6 +20,7 @@ class Course:
 
     Attributes:
         exercises: all that there are, in their order.
+        on_problem: told, in a line, why a class could not be told.
 
     Raises:
         UserError: what comes with the project is not well-formed.
@@ -26,9 +28,13 @@ class Course:
 
     def __init__(self, folder: Folder, sender: Sender | None = None) -> None:
         self.folder = folder
+        self.on_problem: Callable[[str], None] = lambda text: None
         self.exercises = load_exercises()
         self._stacks = stacks()
         self._sender = sender
+        self._sending: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        self._problem = ""
 
     def find(self, word: str) -> Exercise:
         """The exercise that a learner means: `2`, `02-skip-verify` or `skip-verify`.
@@ -91,16 +97,13 @@ class Course:
 
         return await grade(exercise, self.stack(exercise), self.folder, on_step)
 
-    async def remember(self, exercise: Exercise, graded: Grade, digest: str) -> str:
+    async def remember(self, exercise: Exercise, graded: Grade, digest: str) -> None:
         """Remember what a check came to, and tell the class.
 
         Args:
             exercise: which.
             graded: what it came to.
             digest: of what was checked; the same twice is one try.
-
-        Returns:
-            Why the class was not told, "" if it was, or is not to be.
 
         Raises:
             UserError: it cannot be written.
@@ -109,7 +112,7 @@ class Course:
         with self.folder.remembering(exercise) as progress:
             progress.tries += progress.checked != digest
             progress.state, progress.checked = state, digest
-        return await self._tell(exercise, progress)
+        self._tell(exercise, progress)
 
     async def predict(self, exercise: Exercise, choice: int) -> None:
         """Remember what a learner expects; the first word counts.
@@ -119,7 +122,7 @@ class Course:
         """
         with self.folder.remembering(exercise) as progress:
             progress.predicted = progress.predicted or choice
-        await self._tell(exercise, progress)
+        self._tell(exercise, progress)
 
     async def hint(self, exercise: Exercise) -> tuple[str, ...]:
         """The hints up to the next one.
@@ -129,7 +132,7 @@ class Course:
         """
         with self.folder.remembering(exercise) as progress:
             progress.hints = min(progress.hints + 1, len(STEPS))
-        await self._tell(exercise, progress)
+        self._tell(exercise, progress)
         stack = self.stack(exercise).name
         return tuple(exercise.hint(step, stack) for step in range(progress.hints))
 
@@ -143,10 +146,34 @@ class Course:
         with self.folder.remembering(exercise) as progress:
             progress.state, progress.tries, progress.hints = "open", 0, 0
             progress.predicted, progress.checked = 0, ""
-        await self._tell(exercise, progress)
+        self._tell(exercise, progress)
 
-    async def _tell(self, exercise: Exercise, progress: Progress) -> str:
-        return await self._sender.send(exercise, progress) if self._sender else ""
+    async def arrive(self, exercise: Exercise) -> None:
+        """Tell the class that an exercise is begun.
+
+        Raises:
+            UserError: what is remembered cannot be read.
+        """
+        self._tell(exercise, self.progress(exercise))
+
+    async def sent(self) -> None:
+        """Wait until the class was told all that it is to be told, or it cannot be."""
+        await asyncio.gather(*self._sending)
+
+    def _tell(self, exercise: Exercise, progress: Progress) -> None:
+        """Tell the class, while the learner goes on."""
+        if self._sender:
+            task = asyncio.create_task(self._send(self._sender, exercise, progress))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, sender: Sender, exercise: Exercise, progress: Progress) -> None:
+        # One after the other: what was sent last is what holds.
+        async with self._turn:
+            problem = await sender.send(exercise, progress)
+        if problem and problem != self._problem:
+            self.on_problem(problem)
+        self._problem = problem
 
 
 def begin(folder: Folder, stack: str) -> Course:

@@ -80,10 +80,12 @@ class Watch:
             while exercise:
                 exercise = await self._take(exercise)
             self._view.done()
+        await self._course.sent()
         return 0 if self._course.current() is None else 1
 
     async def _take(self, exercise: Exercise) -> Exercise | None:
         """Take an exercise until the learner goes on to the next one, which this is."""
+        await self._course.arrive(exercise)
         self._view.scene(exercise)
         if not self._course.progress(exercise).predicted:
             await self._predict(exercise)
@@ -129,10 +131,8 @@ class Watch:
             except UserError as error:
                 self._view.word(str(error))
                 return digest
-            problem = await self._course.remember(exercise, graded, digest)
+            await self._course.remember(exercise, graded, digest)
             self._view.graded(exercise, graded)
-            if problem:
-                self._view.word(problem)
             return digest
 
     def _gone(self) -> bool:
