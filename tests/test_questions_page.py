@@ -9,10 +9,12 @@ import signal
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from mitm import content
+from mitm.explain import load, read
 from mitm.lab.clients import surroundings
 from tests.client.conftest import asking, built
 from tests.programs import LIMIT, MITM_DEMO, NOWHERE, Result, free_port, mitm_demo, run, running
@@ -55,7 +57,7 @@ def table(name: str) -> dict[str, list[str]]:
 TABLES = {name: table(name) for name, _ in _TABLE.findall(PAGE)}
 
 
-def rows(name: str) -> list[object]:
+def rows(name: str) -> list[Any]:
     return [pytest.param(stack, cells, id=stack) for stack, cells in TABLES[name].items()]
 
 
@@ -69,6 +71,24 @@ def test_ten_questions_are_asked_in_peoples_words_and_each_is_answered_by_a_comm
         assert "**" in rest, f"question {number} has no short answer"
         # Each command but an example has its output beside it.
         assert text.count("```bash") == len(_PROOF.findall(text)) >= 1, number
+
+
+# Said of what is no certificate's fault, or only of what a server has refused.
+UNEXPLAINED = {
+    "the trustAnchors parameter must be non-empty",
+    "no native certs found",
+    "error reading server preface: EOF",
+    "Socket closed",
+    "PERMISSION_DENIED",
+}
+
+
+def test_the_errors_that_lead_to_a_question_are_ones_that_explain_knows() -> None:
+    dictionary = load(content.ERRORS)
+    blocks = re.findall(r"^Errors: (.*?)\n\n", PAGE, re.MULTILINE | re.DOTALL)
+    errors = {error for block in blocks for error in re.findall(r"`([^`]+)`", block)}
+    assert len(errors) > 35
+    assert {error for error in errors if not read([error], dictionary).errors} == UNEXPLAINED
 
 
 def bash(line: str, folder: Path) -> Result:
@@ -225,6 +245,40 @@ def test_the_default_roots_are_changed_by_these_variables_and_no_others(
             assert code in (0, 1)
             heard |= {variable} if code == 0 else set()
     assert {*re.findall(r"`(\w+_\w+)`", cells[1])} == heard
+
+
+# What a distribution keeps its certificates in.
+_STORES = ("/etc/ssl", "/etc/pki", "/usr/lib/ssl")
+
+
+@pytest.mark.parametrize(
+    ("stack", "cells"), [row for row in rows("default roots") if "`" in row.values[1][2]]
+)
+def test_without_any_roots_on_the_machine_it_says_so(
+    stack: str, cells: list[str], own: Path
+) -> None:
+    client = built(stack)
+    hidden = " && ".join(f"(! test -d {each} || mount -t tmpfs none {each})" for each in _STORES)
+    if subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hidden], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("a mount namespace takes root: sudo, or a container with --privileged")
+    listen = ("--listen", "127.0.0.1:0", "--cert", own / "server.pem", "--key", own / "server.key")
+    with running(MITM_DEMO, "serve", *listen) as process:
+        assert process.stdout
+        address = json.loads(process.stdout.readline())["listening"]
+        target = f"localhost:{address.rpartition(':')[2]}"
+        given = surroundings(os.environ) | dict.fromkeys(ROOTS, "")
+        said = ""
+        for policy in ("no-ca", "system-roots"):
+            asked = shlex.join([*client.command, "--policy", policy, "--target", target])
+            result = run("unshare", "--mount", "sh", "-c", f"{hidden} && {asked}", **given)
+            assert result.code
+            said += result.out + result.err
+    errors = [each for each in re.findall(r"`([^`]+)`", cells[2]) if " " in each]
+    assert errors
+    for error in errors:
+        assert error in said or (stack == "java" and "PKIX path building failed" in said)
 
 
 @pytest.mark.parametrize(("stack", "cells"), rows("alpn"))
