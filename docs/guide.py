@@ -30,7 +30,7 @@ _SECTION = re.compile(r"<!-- (\w+) -->\n(.*?)\n<!-- end -->", re.DOTALL)
 
 
 def output(name: str) -> str | None:
-    """What `run` says of a scenario from its verdicts on, without the lesson.
+    """What `run` says of a scenario, without the lesson.
 
     Returns:
         A block of Markdown; None if the scenario cannot be played here.
@@ -50,9 +50,8 @@ def output(name: str) -> str | None:
         return None
     if ended.returncode != 0:
         raise UserError(f"{name} has not come out as it should: exit code {ended.returncode}")
-    _, _, told = ended.stdout.partition("\nVerdict\n")
-    # The lesson begins with its point.
-    told, _, _ = told.partition(f"\n  {load_scenario(name).point[:_POINT]}")
+    # The lesson, which the page tells at length, begins with its point.
+    told, _, _ = ended.stdout.partition(f"\n{load_scenario(name).point[:_POINT]}")
     shown = [line.rstrip() for line in told.rstrip().split("\n")]
     return "\n".join(["```text", "$ " + " ".join(command), *shown, "```"])
 

@@ -32,7 +32,7 @@ STYLES: dict[Mood, str] = {
     "strong": "bold",
     "good": "bold color(28)",
     "caution": "color(166)",
-    "harm": "bold color(160)",
+    "harm": "bold color(196)",
 }
 
 # Columns of who it is that says something.

@@ -13,8 +13,8 @@ from mitm.lab.picture import LegPicture, Picture, Said
 
 # A verdict has its own ground, so that the terminal's does not matter.
 _BLOCKS: dict[Mood, str] = {
-    "harm": "bold bright_white on color(160)",
-    "good": "bold bright_white on color(28)",
+    "harm": "bold color(231) on color(160)",
+    "good": "bold color(231) on color(28)",
     "caution": "bold black on color(214)",
 }
 _BLOCK = "bold black on color(252)"

@@ -139,7 +139,7 @@ def test_without_colours_the_verdict_stands_between_lines() -> None:
 
 def test_what_a_control_does_not_bear_out_is_nothing_good() -> None:
     picture = scripted("ca-file")
-    assert "\x1b[1;97;48;5;28m" in _coloured(picture)
+    assert "\x1b[1;38;5;231;48;5;28m" in _coloured(picture)
     legs = (
         picture.legs[0],
         msgspec.structs.replace(picture.legs[1], proved=False, mood="caution"),
