@@ -20,10 +20,10 @@ from mitm.masking import plain
 
 # The worst first. Passes are named in one line: there are many of them, and little to say.
 _SECTIONS: dict[Outcome, tuple[str, str]] = {
-    "vulnerable": ("", "bold red"),
-    "crashed": ("Crashed: it ended the program, or hung it", "bold yellow"),
-    "inconclusive": ("Inconclusive: nothing can be said", "bold yellow"),
-    "too-strict": ("", "bold yellow"),
+    "vulnerable": ("", "harm"),
+    "crashed": ("Crashed: it ended the program, or hung it", "caution"),
+    "inconclusive": ("Inconclusive: nothing can be said", "caution"),
+    "too-strict": ("", "caution"),
 }
 _MEANING = {0: "a build passes", 1: "a build fails", 3: "nothing is proved"}
 
@@ -56,12 +56,12 @@ def show(console: Console, report: Report, conclusion: Conclusion) -> None:
         console.print()
         console.print(Text(f"Not exercised ({count})", style="bold"))
         for line in lines:
-            _show(console, line, "dim", 2)
+            _show(console, line, "quiet", 2)
     passed = [finding.case.name for finding in report.findings if finding.outcome == "pass"]
     if passed:
         console.print()
-        console.print(Text(f"Passed ({len(passed)})", style="bold green"))
-        console.print(Text(plain(listed(passed, _NAMES)), style="dim"))
+        console.print(Text(f"Passed ({len(passed)})", style="good"))
+        console.print(Text(plain(listed(passed, _NAMES)), style="quiet"))
     _show_end(console, report, conclusion)
 
 
@@ -77,13 +77,13 @@ def _show_head(console: Console, report: Report, conclusion: Conclusion) -> None
         rows.add_column(no_wrap=True)
     rows.add_column(overflow="fold")
     for control, when in zip(report.controls, ("first", "last"), strict=False):
-        style = "green" if control.outcome == "pass" else "bold red"
+        style = "good" if control.outcome == "pass" else "harm"
         told = Text(plain(control.reason))
         if control.outcome != "pass" and control.said not in control.reason:
             told.append(f"\nthe {control.noun} said: {plain(control.said)}")
         rows.add_row("", when, Text(control.outcome, style=style), told)
         for line in further_lines(control):
-            rows.add_row("", "", "", Text(plain(line), style="dim"))
+            rows.add_row("", "", "", Text(plain(line), style="quiet"))
     console.print(rows)
     for advice in conclusion.advice:
         _show(console, advice, "bold", 2)
@@ -93,9 +93,9 @@ def _show_cause(console: Console, cause: Cause, conclusion: Conclusion) -> None:
     console.print()
     says = f"{cause.says[:1].upper()}{cause.says[1:]}"
     known = all(each.case.name in conclusion.known for each in cause.findings)
-    heading = Text(plain(f"{says} ({proved_by(cause)})"), style="bold red")
+    heading = Text(plain(f"{says} ({proved_by(cause)})"), style="harm")
     if known:
-        heading.append("; known from the baseline", style="dim")
+        heading.append("; known from the baseline", style="quiet")
     console.print(heading)
     rows = Table.grid(padding=(0, 2, 0, 0))
     rows.add_column(no_wrap=True)
@@ -120,7 +120,7 @@ def _show_stricter(console: Console, causes: list[Cause], words: Words) -> None:
         _show(console, f"{about} ({cause.severity})", "", 2)
         if cause.name == "offer":
             _show(console, "; ".join(finding.reason for finding in cause.findings), "", 6)
-        _show(console, cause.fix, "dim", 6)
+        _show(console, cause.fix, "quiet", 6)
 
 
 def _show_outcome(
@@ -161,7 +161,7 @@ def _show_end(console: Console, report: Report, conclusion: Conclusion) -> None:
         console.print(Text("What is behind each of them: mitm-demo show NAME"))
     line = Text(
         f"Exit code {conclusion.exit_code}, {_MEANING[conclusion.exit_code]}: ",
-        style="bold green" if conclusion.exit_code == 0 else "bold red",
+        style="good" if conclusion.exit_code == 0 else "harm",
     )
     console.print(line.append(plain(conclusion.reason), style="not bold"))
 

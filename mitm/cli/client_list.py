@@ -76,7 +76,7 @@ async def _known(client: Client) -> _Known:
 
 def _needs(each: _Known) -> Text:
     lines = [
-        Text(plain(tool.missing), style="yellow")
+        Text(plain(tool.missing), style="caution")
         if tool.missing
         else Text(plain(f"{tool.needed.program} {tool.found}"))
         for tool in each.tools
@@ -86,11 +86,11 @@ def _needs(each: _Known) -> Text:
 
 def _here(each: _Known) -> Text:
     if each.state == "ready":
-        return Text(plain(each.version or "ready"), style="green")
+        return Text(plain(each.version or "ready"), style="good")
     if each.state == "not built":
         build = f"not built: mitm-demo clients build {each.client.name}"
-        return Text(plain(build), style="yellow")
-    return Text(plain(each.version or "something is missing"), style="yellow")
+        return Text(plain(build), style="caution")
+    return Text(plain(each.version or "something is missing"), style="caution")
 
 
 def _as_json(each: _Known) -> str:

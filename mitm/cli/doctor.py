@@ -58,23 +58,23 @@ def doctor() -> int:
     """
     _tell("Python", platform.python_version(), "everything")
     _tell("TLS library", " ".join(ssl.OPENSSL_VERSION.split()[:2]), "the interceptor")
-    found = [_package(name, purpose, "red") for name, purpose in _NEEDED.items()]
+    found = [_package(name, purpose, "harm") for name, purpose in _NEEDED.items()]
     for name, purpose in _OPTIONAL.items():
-        _package(name, purpose, "yellow")
+        _package(name, purpose, "caution")
     for name, purpose in _PROGRAMS.items():
         path = shutil.which(name)
-        _tell(name, path or "missing", purpose, "" if path else "yellow")
+        _tell(name, path or "missing", purpose, "" if path else "caution")
     for client in all_clients():
         for tool in in_loop(tools_of(client)):
             purpose = f"the client {client.name}" + (f": {tool.missing}" if tool.missing else "")
-            style = "yellow" if tool.missing else ""
+            style = "caution" if tool.missing else ""
             _tell(tool.needed.program, tool.found or "missing", purpose, style)
     if named := proxies(os.environ):
-        _tell("proxy", ", ".join(named), "clients under test dial past it", "yellow")
+        _tell("proxy", ", ".join(named), "clients under test dial past it", "caution")
     others = sorted({*packages_distributions().get("mitm", ())} - {_NAME})
     for other in others:
         beside = f"import mitm is its name, too: pip uninstall {other}, or {_NAME} elsewhere"
-        _tell(other, version(other), beside, "red")
+        _tell(other, version(other), beside, "harm")
     return 0 if all(found) and not others else 1
 
 

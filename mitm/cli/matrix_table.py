@@ -13,14 +13,14 @@ from mitm.matrix.conclusion import Conclusion
 from mitm.matrix.record import Cell, Kept, Matrix, Row
 
 _COLUMNS: dict[Kept, tuple[str, str]] = {
-    "kept": ("kept", "green"),
-    "open": ("open", "dim"),
-    "broken": ("broken", "bold red"),
-    "crashed": ("crashed", "bold yellow"),
-    "undecided": ("undecided", "bold yellow"),
-    "untried": ("untried", "dim"),
+    "kept": ("kept", "good"),
+    "open": ("open", "quiet"),
+    "broken": ("broken", "harm"),
+    "crashed": ("crashed", "caution"),
+    "undecided": ("undecided", "caution"),
+    "untried": ("untried", "quiet"),
 }
-_STYLES = {"worse": "bold red", "unproved": "bold yellow", "better": "green"}
+_STYLES = {"worse": "harm", "unproved": "caution", "better": "good"}
 
 _KEY = (
     "kept: as the policy promises; open: it promises nothing of that, or sound clients differ; "
@@ -36,7 +36,7 @@ def show(console: Console, matrix: Matrix, conclusion: Conclusion) -> None:
     _show_counts(console, matrix.rows)
     _show_differing(console, matrix.rows)
     console.print()
-    style = "bold green" if conclusion.exit_code == 0 else "bold red"
+    style = "good" if conclusion.exit_code == 0 else "harm"
     line = Text(f"Exit code {conclusion.exit_code}: ", style=style)
     console.print(line.append(plain(conclusion.reason), style="not bold"))
 
@@ -55,15 +55,15 @@ def _show_counts(console: Console, rows: Iterable[Row]) -> None:
         if row.state in ("tried", "no-control") and row.cells:
             for kept, (_, style) in _COLUMNS.items():
                 count = row.count(kept)
-                words.append(Text(str(count) if count else "·", style=style if count else "dim"))
+                words.append(Text(str(count) if count else "·", style=style if count else "quiet"))
         table.add_row(*words)
     console.print(table)
-    console.print(Text(_KEY, style="dim"))
+    console.print(Text(_KEY, style="quiet"))
     for (state, reason), alike in _by_state(rows).items():
         whom = "; ".join(f"{client}: {', '.join(each)}" for client, each in alike.items())
         console.print()
         console.print(Text(_told(state), style="bold").append(f": {plain(whom)}", "not bold"))
-        console.print(Text(f"  {plain(reason)}", style="dim"))
+        console.print(Text(f"  {plain(reason)}", style="quiet"))
 
 
 def _told(state: str) -> str:
@@ -86,10 +86,10 @@ def _by_state(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, list[str]]
 
 
 _DIFFERING: tuple[tuple[str, str, Callable[[Cell], bool]], ...] = (
-    ("Not as the policy promises", "bold red", lambda c: c.kept == "broken" and c.binding),
-    ("Crashed or hung", "bold yellow", lambda c: c.kept == "crashed"),
+    ("Not as the policy promises", "harm", lambda c: c.kept == "broken" and c.binding),
+    ("Crashed or hung", "caution", lambda c: c.kept == "crashed"),
     ("Not as good clients do", "bold", lambda c: c.kept == "broken" and not c.binding),
-    ("Undecided", "bold yellow", lambda c: c.kept == "undecided"),
+    ("Undecided", "caution", lambda c: c.kept == "undecided"),
 )
 
 
@@ -127,7 +127,7 @@ def show_changes(console: Console, comparison: Comparison) -> None:
     for client, (before, after) in comparison.versions.items():
         console.print(Text(plain(f"{client}: {before} → {after}"), style="bold"))
     if not comparison.changes:
-        console.print(Text("Nothing has changed.", style="bold green"))
+        console.print(Text("Nothing has changed.", style="good"))
         return
     kinds = ("worse", "unproved", "better", "other", "appeared", "vanished")
     for kind in kinds:

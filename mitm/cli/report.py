@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.rule import Rule
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
@@ -24,9 +25,10 @@ from mitm.verdict import LegResult, told
 
 def console() -> Console:
     """A console on stdout: coloured on a terminal, plain in a pipe; rich honours NO_COLOR."""
+    moods: dict[str, str | Style] = {mood: style for mood, style in STYLES.items() if mood}
     # Brackets in foreign text are no markup of ours, nor :words: emoji.
     # Nor has code a black ground, which a projector's white screen shows as a box.
-    theme = Theme({"markdown.code": "bold", "markdown.code_block": ""})
+    theme = Theme({"markdown.code": "bold", "markdown.code_block": "", **moods})
     return Console(highlight=False, markup=False, emoji=False, theme=theme)
 
 
