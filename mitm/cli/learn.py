@@ -43,6 +43,7 @@ def learn(context: click.Context, send: str | None, seat: str | None) -> int:
     mitm-demo learn reset 2            or all
     mitm-demo learn quiz               eight questions, before and after
     mitm-demo learn doctor             ten minutes before
+    mitm-demo learn gather STICK       for a room without a network
 
     Each exercise is a small program in a file of yours. Change it and save: it is played against a
     genuine server, which must get its call, and against attackers, who must not.
@@ -246,3 +247,26 @@ def doctor() -> int:
 
 
 learn.add_command(quiz)
+
+
+@learn.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def gather(folder: Path) -> int:
+    """Gather in a folder what a room without a network installs from, by its install.sh.
+
+    \b
+    mitm-demo learn gather /media/stick
+
+    Wheels, for machines of this kind and this Python, and what the clients of the exercises are
+    built of, for each stack whose tools are here.
+    """
+    from mitm.learn.stack import stacks
+    from mitm.learn.stick import INSTALL
+    from mitm.learn.stick import gather as gathered
+
+    known = list(stacks().values())
+    left_out = in_loop(gathered(folder, known, lambda step: click.echo(f"  {step} …")))
+    for title, reason in left_out.items():
+        click.echo(f"  left out: {title}: {reason}")
+    click.echo(f"\n  Gathered. In the room: sh {folder / INSTALL}")
+    return 0

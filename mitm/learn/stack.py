@@ -8,6 +8,20 @@ from mitm import content, front_matter
 from mitm.lab.clients import Requirement
 
 
+class Gathering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How all that a stack fetches is put on a stick, `{stick}`, and taken from there.
+
+    Attributes:
+        run: commands that fetch it, in a copy of the folder of the lab's client.
+        environment: variables that are set for them.
+        there: variables that are set where there is no network, while that client is built.
+    """
+
+    run: tuple[tuple[str, ...], ...]
+    environment: dict[str, str] = {}
+    there: dict[str, str] = {}
+
+
 class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     command: tuple[str, ...] = ()
@@ -17,6 +31,7 @@ class _FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     suffixes: tuple[str, ...] = ()
+    gather: Gathering | None = None
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -40,6 +55,7 @@ class Stack(msgspec.Struct, frozen=True):
             one fails; () if there is no exercise with tests.
         environment: variables that are set for all of these.
         suffixes: of the files that are a learner's own to change, `.py`.
+        gather: how what its client is built of is put on a stick; None if it needs nothing.
     """
 
     name: str
@@ -52,6 +68,7 @@ class Stack(msgspec.Struct, frozen=True):
     test: tuple[str, ...]
     environment: dict[str, str]
     suffixes: tuple[str, ...]
+    gather: Gathering | None
 
 
 def stacks() -> dict[str, Stack]:
