@@ -17,7 +17,7 @@ PYTHONS := tests/audit/test_in_process.py tests/cli/test_completion.py tests/cli
   tests/plugin tests/test_ingress.py tests/test_programs.py tests/test_server_tls.py tests/tls \
   tests/wire
 
-.PHONY: demo test programs lowest pythons constraints lint lint-clients bench proto catalogue guide limits matrix picture reports versions zoo
+.PHONY: demo test programs lowest pythons constraints lint lint-clients bench proto catalogue guide limits matrix picture reports stage versions zoo
 
 demo: .venv/ready  ## play the skip-verify scenario
 	$(BIN)/mitm-demo run skip-verify
@@ -82,6 +82,9 @@ picture: .venv/ready-dev  ## export the README's picture from a real run
 
 reports: .venv/ready-dev  ## take the pictures of docs/reports.md, of real reports (needs a Chromium)
 	$(BIN)/python -m docs.report_pictures
+
+stage: .venv/ready-dev  ## take the picture of docs/room.md, of a real playing (needs a Chromium)
+	$(BIN)/python -m docs.room_picture
 
 .venv/ready: pyproject.toml | python
 	$(PYTHON) -m venv .venv

@@ -36,7 +36,7 @@ _LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 _EXIT_CODE = re.compile(r"exit code (\d)")
 
 # These go on until they are told to end.
-_SERVICES = ("serve", "proxy", "present")
+_SERVICES = ("serve", "proxy", "present", "room")
 
 
 BLOCKS = [
@@ -87,7 +87,7 @@ def test_the_commands_of_a_block_work_one_after_the_other(
                 _assert_target(words[1])
             elif words[0] == "mitm-demo" and words[1] in _SERVICES:
                 listen = ["--listen", f"127.0.0.1:{free['50051']}"]
-                if "--listen" in words or words[1] == "present":
+                if "--listen" in words or words[1] in ("present", "room"):
                     listen = []
                 service = running(
                     MITM_DEMO, *words[1:], *listen, PYTHONUNBUFFERED="1", COLUMNS="250"

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ pytest.importorskip("starlette", reason="no starlette here: pip install '.[room]
 from playwright.sync_api import expect
 
 from tests.browser import Seen, watch
-from tests.programs import MITM_DEMO
+from tests.programs import MITM_DEMO, run
 from tests.room.asking import Page, Running, room
 
 if TYPE_CHECKING:
@@ -370,3 +371,13 @@ def test_a_page_of_somebody_elses_can_neither_frame_nor_ask_nor_send(
     assert tab.frame_locator("#frame").locator("#stage").count() == 0
     page.post("reset")
     assert "begun" not in [each["kind"] for each in page.until("cleared")]
+
+
+@pytest.mark.usefixtures("chromium")
+def test_the_picture_is_made_of_a_real_playing(tmp_path: Path) -> None:
+    file = tmp_path / "room.png"
+    result = run(sys.executable, "-m", "docs.room_picture", file)
+    assert result.code == 0, result.err
+    shown = Path(__file__).parents[2] / "docs" / "room.png"
+    # Width and height of a PNG (RFC 2083 section 4.1.1).
+    assert file.read_bytes()[16:24] == shown.read_bytes()[16:24]
