@@ -33,7 +33,7 @@ def merge(reports: tuple[Path, ...], reporting: Reporting) -> int:
     mitm-demo audit --shard 2/2 --json -- ./my-client {target} {ca} > 2.json    on another
     mitm-demo merge --junit audit.xml 1.json 2.json
 
-    Those of mitm-demo matrix are merged in the same way, in a table or with --json.
+    Those of mitm-demo matrix are merged in the same way, in a table, with --json, or --html.
 
     Exit code: that of the whole audit; 3, inconclusive, also where a shard is missing. Reports
     that do not belong together are wrong input, 2.
@@ -60,11 +60,15 @@ def _is_matrix(path: Path) -> bool:
 
 
 def _merge_matrices(reports: Sequence[Path], reporting: Reporting) -> int:
-    reporting.must_be_json_or_table()
+    page = reporting.of_matrix()
     merged = merge_matrices([(path, load_matrix("merge", path)) for path in reports])
     conclusion = conclude(merged, whole=True)
     if reporting.in_json:
         click.echo(merged.as_json(), nl=False)
     else:
         matrix_table.show(console(), merged, conclusion)
+    if page:
+        from mitm.html import matrix_page
+
+        page.write(matrix_page(merged))
     return conclusion.exit_code

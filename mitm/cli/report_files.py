@@ -152,17 +152,19 @@ class Reporting:
         self._html_file = ReportFile("--html", self._html) if self._html else None
         self._summary_file = AddedTo("--summary", self._summary) if self._summary else None
 
-    def must_be_json_or_table(self) -> None:
+    def of_matrix(self) -> ReportFile | None:
         """Insist that nothing was asked for that is of an audit alone.
 
+        Returns:
+            The file for the page; None if none was asked for.
+
         Raises:
-            UserError: it was.
+            UserError: it was; or the page cannot be written.
         """
         asked = {
             "--strict": self._strict,
             "--junit": self._junit,
             "--sarif": self._sarif,
-            "--html": self._html,
             "--summary": self._summary,
             "--source": self._source,
             "--baseline": self._baseline,
@@ -170,6 +172,8 @@ class Reporting:
         for option, value in asked.items():
             if value:
                 raise UserError(f"{option} is for the reports of an audit, and this is of a matrix")
+        must_differ({"--html": self._html})
+        return ReportFile("--html", self._html) if self._html else None
 
     def counts(self, finding: Finding) -> bool:
         """Whether a finding is one that a build fails for, and new."""

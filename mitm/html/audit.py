@@ -134,6 +134,9 @@ def audit_page(report: Report, conclusion: Conclusion, again: Again | None = Non
     counted = {*conclusion.failing, *conclusion.known}
     words = words_for(report.subject)
     verdict, mood = _VERDICTS[conclusion.exit_code]
+    if conclusion.exit_code == 0 and conclusion.known:
+        # A build passes; what is known is wrong all the same.
+        verdict, mood = "Nothing new fails", "caution"
     told = [(outcome, report.count(outcome)) for outcome in OUTCOMES if report.count(outcome)]
     return page(
         "audit.html",

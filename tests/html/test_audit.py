@@ -117,6 +117,8 @@ def test_what_a_baseline_knows_does_not_stand_among_what_fails(tab: "Page", tmp_
     file.write_text(audit_page(told, conclusion))
     tab.goto(file.as_uri())
     assert tab.query_selector("#fails") is None
+    assert tab.inner_text(".verdict strong") == "Nothing new fails"
+    assert tab.get_attribute(".verdict", "class") == "verdict caution"
     assert "does not check the name" in tab.inner_text("section:has(#known)")
 
 

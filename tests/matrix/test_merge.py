@@ -96,7 +96,10 @@ def test_two_hosts_share_a_matrix(tmp_path: Path) -> None:
     for number, path in enumerate(paths, 1):
         mitm_demo(*words, "--shard", f"{number}/2", "--json", path)
         assert len(load_matrix("--json", path).rows) == 1
-    both = mitm_demo("merge", "--json", *paths)
+    page = tmp_path / "matrix.html"
+    both = mitm_demo("merge", "--json", "--html", page, *paths)
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert '"client": "b"' in page.read_text()
     assert len(json.loads(both.out)["rows"]) == 2
     assert json.loads(both.out)["share"] is None
     assert "missing: shard 2 of 2" in mitm_demo("merge", paths[0]).out
