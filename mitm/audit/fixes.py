@@ -196,6 +196,14 @@ _FIXES: dict[tuple[str, Stack], str] = {
         "success as failure"
     ),
     ("no-possession", ""): "Update the TLS library; nothing in an application can make up for this",
+    ("no-possession", "tonic"): (
+        "Have a ServerCertVerifier of your own call verify_tls12_signature and "
+        "verify_tls13_signature of rustls::crypto, or do without one: ca_certificate(ca)"
+    ),
+    ("no-possession", "rust"): (
+        "Have a ServerCertVerifier of your own call verify_tls12_signature and "
+        "verify_tls13_signature of rustls::crypto, or do without one"
+    ),
     ("lenient-names", ""): (
         "Use the TLS library's own host name check, on subject alternative names alone, in place "
         "of a comparison by hand"
