@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.text import Text
@@ -17,7 +18,7 @@ from mitm.errors import UserError
 from mitm.lab.builds import NotBuilt, ToolMissing, ready
 from mitm.lab.clients import load_client
 from mitm.learn.course import begin
-from mitm.learn.exercise import Exercise
+from mitm.learn.exercise import Exercise, TestsRules
 from mitm.learn.folder import FALLBACK, Folder
 from mitm.learn.program import unavailable
 from mitm.learn.stack import Stack, stacks
@@ -106,7 +107,10 @@ async def _stack(stack: Stack, there: list[Exercise]) -> None:
         except (ToolMissing, UserError) as error:
             _tell(stack.title, "", str(error))
             return
-    _tell(stack.title, f"exercises {numbers}")
+    tests = [str(e.order) for e in there if isinstance(e.grade, TestsRules)]
+    needs_pytest = stack.name == FALLBACK and tests and not find_spec("pytest")
+    missing = f"{', '.join(tests)} takes pytest: pip install pytest" if needs_pytest else ""
+    _tell(stack.title, f"exercises {numbers}", missing)
 
 
 def _tell(what: str, found: str, missing: str = "", *, bad: bool = False) -> None:

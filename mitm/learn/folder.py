@@ -26,6 +26,9 @@ FALLBACK = "python"
 # What tools leave beside the files of a learner.
 _PRODUCTS = {"__pycache__", ".pytest_cache", "node_modules", "target"}
 
+# Bytes of a file that is no source. Files are looked at several times a second.
+_LARGE = 1024 * 1024
+
 State = Literal["open", "red", "green"]
 
 
@@ -160,7 +163,7 @@ class Folder:
         files = _files(place)
         for path in files:
             with contextlib.suppress(OSError):
-                digest.update(bytes(path.relative_to(place)) + b"\0" + path.read_bytes() + b"\0")
+                digest.update(bytes(path.relative_to(place)) + b"\0" + _contents(path) + b"\0")
         return digest.hexdigest()[:16] if files else ""
 
     def memory(self) -> Memory:
@@ -250,12 +253,20 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files below a folder, but for what tools leave there."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not _PRODUCTS & {*path.relative_to(folder).parts}
-    )
+    """The files below a folder, but for what tools leave there; what vanishes meanwhile is left."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _PRODUCTS]
+        found += [path for name in files if (path := Path(root, name)).is_file()]
+    return sorted(found)
+
+
+def _contents(path: Path) -> bytes:
+    """What stands in a file; of a large one, when it was changed."""
+    about = path.stat()
+    if about.st_size > _LARGE:
+        return f"{about.st_size} {about.st_mtime_ns}".encode()
+    return path.read_bytes()
 
 
 def _unwritable(error: OSError, path: Path) -> UserError:

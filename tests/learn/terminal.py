@@ -62,6 +62,11 @@ class Terminal:
             self.seen += part
         return read
 
+    @property
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed, as a shell wants it."""
+        return bool(termios.tcgetattr(self._terminal)[3] & termios.ECHO)
+
     def end(self) -> int:
         """Wait for its end; its exit code."""
         while part := self._read():

@@ -85,11 +85,13 @@ def test_whoever_leaves_in_the_middle_of_a_check_leaves_nothing_running(
     (folder / NAME / "client.py").write_text(WAITING.format(fifo=str(fifo)))
     terminal.press("3")
     waiting = int(fifo.read_text())
+    assert not terminal.echoes
     if how == "terminated":
         os.kill(terminal.pid, signal.SIGTERM)
     else:
         terminal.press(how)
     assert terminal.end() == (1 if how == "q" else 130)
+    assert terminal.echoes
     assert gone(waiting)
     assert "Traceback" not in terminal.seen
     assert learn(folder, "list").code == 0
