@@ -37,7 +37,7 @@ def learn(context: click.Context, send: str | None, seat: str | None) -> int:
 
     \b
     mitm-demo learn                    in an empty folder: lays it out, and watches it
-    mitm-demo learn start mitm --stack go
+    mitm-demo learn start lessons --stack go
     mitm-demo learn check 2            once, without a terminal as well
     mitm-demo learn hint
     mitm-demo learn reset 2            or all
@@ -137,7 +137,7 @@ def start(folder: Path | None, stack: str) -> int:
 
     \b
     mitm-demo learn start
-    mitm-demo learn start mitm --stack go
+    mitm-demo learn start lessons --stack go
 
     What there is not in that language is laid out in Python.
     """
