@@ -49,17 +49,21 @@ def run_page(
         left_out: those that were not.
         again: the command that plays them again, in words of a shell; () if it is not known.
     """
+    missed = [each for each in scenes if not any(leg.result for leg in each.outcome.legs)]
     shown = [
         _Shown(picture(scene.outcome), _diagrams(scene), scene.lesson)
         for scene in scenes
-        if any(leg.result for leg in scene.outcome.legs)
+        if scene not in missed
     ]
     return page(
         "run.html",
         "report.css",
         "run.css",
         scenes=shown,
-        left_out=left_out,
+        left_out=[
+            *left_out,
+            *(LeftOut(e.outcome.script.scenario, e.outcome.legs[0].left_out) for e in missed),
+        ],
         matched=sum(each.picture.as_scripted for each in shown),
         again=again,
     )

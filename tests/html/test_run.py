@@ -227,6 +227,18 @@ def test_a_leg_that_was_not_played_is_told(tab: "Page", tmp_path: Path) -> None:
     assert "so this proves nothing" in tab.inner_text("main")
 
 
+def test_a_page_of_nothing_that_could_be_played_says_why(tab: "Page", tmp_path: Path) -> None:
+    outcome = played()
+    legs = tuple(structs.replace(leg, result=None, left_out="no such tool") for leg in outcome.legs)
+    nothing = Scene(structs.replace(outcome, legs=legs), [], "")
+    opened(tab, tmp_path, nothing, left_out=(LeftOut("acme", "pebble is not installed"),))
+    head = tab.inner_text("header")
+    assert "0 scenarios" in head
+    assert "no such tool" in head
+    assert "pebble is not installed" in head
+    assert tab.query_selector("table, article") is None
+
+
 def hostile(text: str) -> list[Event]:
     """What a client and a server could say on the wire."""
     return seen(
