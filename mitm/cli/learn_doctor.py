@@ -18,7 +18,7 @@ from mitm.errors import UserError
 from mitm.lab.builds import NotBuilt, ToolMissing, ready
 from mitm.lab.clients import load_client
 from mitm.learn.course import begin
-from mitm.learn.exercise import Exercise, TestsRules
+from mitm.learn.exercise import Exercise, SuiteRules
 from mitm.learn.folder import FALLBACK, Folder
 from mitm.learn.program import unavailable
 from mitm.learn.stack import Stack, stacks
@@ -107,7 +107,7 @@ async def _stack(stack: Stack, there: list[Exercise]) -> None:
         except (ToolMissing, UserError) as error:
             _tell(stack.title, "", str(error))
             return
-    tests = [str(e.order) for e in there if isinstance(e.grade, TestsRules)]
+    tests = [str(e.order) for e in there if isinstance(e.grade, SuiteRules)]
     needs_pytest = stack.name == FALLBACK and tests and not find_spec("pytest")
     missing = f"{', '.join(tests)} takes pytest: pip install pytest" if needs_pytest else ""
     _tell(stack.title, f"exercises {numbers}", missing)

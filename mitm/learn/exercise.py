@@ -81,7 +81,7 @@ class ServerRules(_Strict, frozen=True, tag_field="kind", tag="server"):
     turn_away: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
-class TestsRules(_Strict, frozen=True, tag_field="kind", tag="tests"):
+class SuiteRules(_Strict, frozen=True, tag_field="kind", tag="tests"):
     """How tests are graded: run on clients, of which they must tell the flawed from the sound.
 
     The clients are folders below `subjects/STACK/`, whose files take the place of the learner's.
@@ -95,7 +95,7 @@ class TestsRules(_Strict, frozen=True, tag_field="kind", tag="tests"):
     sound: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
-Rules = ClientRules | ServerRules | TestsRules
+Rules = ClientRules | ServerRules | SuiteRules
 
 
 class _FrontMatter(_Strict, frozen=True):

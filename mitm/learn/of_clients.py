@@ -71,7 +71,7 @@ async def grade_client(
                 jobs=_cores(),
                 waiting=WAITING,
             )
-    return _judged(rules, shown, report, client)
+    return judged(rules, shown, report, client)
 
 
 def _cores() -> int:
@@ -122,10 +122,15 @@ def _files(
     return told
 
 
-def _judged(
-    rules: ClientRules, shown: Mapping[str, Entry], report: Report, client: Client
-) -> Grade:
-    """What the findings come to. The control first: without it, nothing is proved."""
+def judged(rules: ClientRules, shown: Mapping[str, Entry], report: Report, client: Client) -> Grade:
+    """What the findings come to. The control first: without it, nothing is proved.
+
+    Args:
+        rules: how it is graded.
+        shown: what stands behind the words of the rules.
+        report: of the audit.
+        client: has been run for it; the control first.
+    """
     first = report.controls[0]
     if first.outcome != "pass":
         return Grade("unproved", _not_through(first), said=first.last_lines)

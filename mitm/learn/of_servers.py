@@ -66,7 +66,7 @@ async def grade_server(
             target = Target(address, LOCALHOST, LOCALHOST, _METHOD, _REQUEST, ca_pem=ca_pem)
             try:
                 report = await run_probe(target, credentials, ways(rules))
-                graded = _judged(report.controls, report.findings)
+                graded = judged(report.controls, report.findings)
             except UserError as error:
                 graded = Grade("unproved", _line(str(error)))
             if graded.outcome != "unproved":
@@ -112,7 +112,13 @@ async def _comes_up(server: Program, address: Address, seconds: float) -> str:
     return f"it does not listen on {address} within {seconds:g} s"
 
 
-def _judged(controls: tuple[Finding, ...], findings: tuple[Finding, ...]) -> Grade:
+def judged(controls: tuple[Finding, ...], findings: tuple[Finding, ...]) -> Grade:
+    """What the findings come to. The controls first: without them, nothing is proved.
+
+    Args:
+        controls: of the one who may call, first and last.
+        findings: of those who may not.
+    """
     first = controls[0]
     if first.outcome != "pass" or not first.answer or first.answer.status != "OK":
         return Grade("unproved", _line(f"whoever may call is not served: {first.reason}"))

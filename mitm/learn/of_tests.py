@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mitm.errors import UserError
-from mitm.learn.exercise import Exercise, TestsRules
+from mitm.learn.exercise import Exercise, SuiteRules
 from mitm.learn.folder import Folder
 from mitm.learn.grade import Grade, Tried
 from mitm.learn.program import made_ready
@@ -24,7 +24,7 @@ _PASSED, _FAILED = 0, 1
 
 async def grade_tests(
     exercise: Exercise,
-    rules: TestsRules,
+    rules: SuiteRules,
     stack: Stack,
     folder: Folder,
     on_step: Callable[[str], None],
@@ -54,7 +54,7 @@ async def grade_tests(
     # Nothing is proved by tests that fail anyway.
     if ended[first].code == _PASSED:
         ended |= zip(names, await asyncio.gather(*map(tested, names)), strict=True)
-    return _judged(rules, ended)
+    return judged(rules, ended)
 
 
 async def _run_on(name: str, exercise: Exercise, stack: Stack, folder: Folder) -> Ended:
@@ -75,7 +75,13 @@ async def _run_on(name: str, exercise: Exercise, stack: Stack, folder: Folder) -
         return await run(program.test, program.environment, exercise.seconds, folder=copy.path)
 
 
-def _judged(rules: TestsRules, ended: dict[str, Ended]) -> Grade:
+def judged(rules: SuiteRules, ended: dict[str, Ended]) -> Grade:
+    """What it comes to that tests have passed on some clients, and failed on others.
+
+    Args:
+        rules: how they are graded.
+        ended: what came of them on each client, by its name.
+    """
     tried = tuple(
         Tried(name, name, each.code == _due(rules, name), plain(shortened(each.said)))
         for name, each in ended.items()
@@ -94,7 +100,7 @@ def _judged(rules: TestsRules, ended: dict[str, Ended]) -> Grade:
     return Grade("green", "your tests pass on sound clients, and fail on all others", (), tried)
 
 
-def _due(rules: TestsRules, name: str) -> int:
+def _due(rules: SuiteRules, name: str) -> int:
     return _PASSED if name in rules.sound else _FAILED
 
 
