@@ -1,0 +1,44 @@
+// Package client asks the server for a user.
+package client
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	users "client/users/v1"
+)
+
+func getUser(target, caFile string) (*users.User, error) {
+	type answer struct {
+		user *users.User
+		err  error
+	}
+	answers := make(chan answer)
+	go func() {
+		trust, err := credentials.NewClientTLSFromFile(caFile, "")
+		if err != nil {
+			answers <- answer{err: err}
+			return
+		}
+		user, err := call(target, trust)
+		answers <- answer{user, err}
+	}()
+	got := <-answers
+	return got.user, got.err
+}
+
+func call(target string, trust credentials.TransportCredentials) (*users.User, error) {
+	channel, err := grpc.NewClient(
+		target, grpc.WithTransportCredentials(trust), grpc.WithDisableServiceConfig(),
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer channel.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return users.NewUserServiceClient(channel).GetUser(ctx, &users.GetUserRequest{Id: 1})
+}

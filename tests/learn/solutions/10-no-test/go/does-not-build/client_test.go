@@ -1,0 +1,5 @@
+package client
+
+import "testing"
+
+func TestVerifies(t *testing.T) { getUser("localhost:1") }
