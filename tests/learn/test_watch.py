@@ -94,6 +94,8 @@ def test_whoever_leaves_in_the_middle_of_a_check_leaves_nothing_running(
     assert terminal.echoes
     assert gone(waiting)
     assert "Traceback" not in terminal.seen
+    # Not at the end of its time, when there would have been something to tell.
+    assert "nothing is proved" not in terminal.seen
     assert learn(folder, "list").code == 0
 
 
