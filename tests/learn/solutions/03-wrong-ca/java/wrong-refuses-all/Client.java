@@ -3,7 +3,6 @@ import io.grpc.Grpc;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.TlsChannelCredentials;
-import io.grpc.netty.shaded.io.netty.handler.ssl.util.InsecureTrustManagerFactory;
 import io.grpc.stub.MetadataUtils;
 import java.util.concurrent.TimeUnit;
 import users.v1.UserServiceGrpc;
@@ -16,12 +15,10 @@ import users.v1.Users.User;
  * <p>Run as: Client HOST:PORT CA_FILE
  */
 public final class Client {
-  private static final String TOKEN = "opens-nothing-5ec4e701";
+  private static final String TOKEN = "opens-nothing-5ec4e703";
 
   private static ChannelCredentials credentials(String caFile) throws Exception {
-    return TlsChannelCredentials.newBuilder()
-        .trustManager(InsecureTrustManagerFactory.INSTANCE.getTrustManagers())
-        .build();
+    return TlsChannelCredentials.create();
   }
 
   private static User getUser(String target, String caFile) throws Exception {
