@@ -206,5 +206,6 @@ def _reads(event: Event, lines: Sequence[Told]) -> Sequence[Told]:
     if isinstance(event, events.Message):
         return lines
     if isinstance(event, events.Headers) and event.kind == "request":
-        return lines
+        # What every client says of itself stands in the diagram.
+        return [line for line in lines if line.mood != "quiet"]
     return ()

@@ -112,6 +112,21 @@ def test_a_secret_is_masked_and_the_labs_own_is_not() -> None:
     assert moods == ["harm", "harm"]
 
 
+def test_of_a_request_the_attacker_is_told_what_is_worth_having() -> None:
+    record = shown(
+        headers(
+            "client", ("user-agent", "x/1"), ("authorization", "Bearer opens-nothing-0123abcd")
+        ),
+        HERE,
+    )
+    assert record
+    assert [line.text.strip() for line in record.reads] == [
+        "calls /a.B/C",
+        "authorization: Bearer opens-nothing-0123abcd",
+    ]
+    assert any("user-agent" in line.text for line in record.lines)
+
+
 def test_what_a_server_answers_is_read_when_it_is_a_message() -> None:
     record = shown(headers("server"), HERE)
     assert record
