@@ -223,7 +223,7 @@ async def _all_play(robots: list[Robot]) -> None:
 async def _all_reset(robots: list[Robot]) -> None:
     """All press play, and then reset in the middle of that."""
     await asyncio.gather(*(robot.ask("POST", "play", {"scenario": SCENARIO}) for robot in robots))
-    await asyncio.sleep(3)
+    await robots[0].until("leg")
     pressed = time.time()
     await asyncio.gather(*(robot.ask("POST", "reset", {}) for robot in robots))
     cleared = [(await robot.until("cleared")).at - pressed for robot in robots]

@@ -84,7 +84,10 @@ class Guard:
         """Why a request is turned away; "" if it is not."""
         host = headers.only("host")
         if not self._is_ours(host):
-            return "no such host here: take the address that mitm-demo room has printed"
+            return (
+                "no such host here: take the address that mitm-demo room has printed, or have this "
+                "one allowed with --allow-host"
+            )
         origin = headers.only("origin")
         if origin is not None and origin != f"http://{host}":
             return "this was asked for by a page of somebody else's"

@@ -356,6 +356,17 @@ def test_with_the_option_it_listens_there_and_answers_by_that_name_alone() -> No
 
 
 @needed
+@pytest.mark.parametrize("listen", ["[::1]:0", "localhost:0", "127.0.0.2:0"])
+def test_it_listens_on_whatever_address_is_this_machines_own(listen: str) -> None:
+    if listen.startswith("[") and not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    with room("--listen", listen) as running_room:
+        page = running_room.pages[0]
+        assert page.request("GET", "").status == 200
+        assert page.request("GET", "", headers={"Host": "evil.example"}).status == 403
+
+
+@needed
 def test_a_port_that_is_taken_is_told_in_a_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
