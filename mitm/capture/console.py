@@ -1,6 +1,8 @@
 """Events as lines for a person: time, connection, stream, who to whom, and what."""
 
+from rich.color import ColorSystem
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 from mitm import events
@@ -33,6 +35,13 @@ STYLES: dict[Mood, str] = {
     "good": "bold color(28)",
     "caution": "color(166)",
     "harm": "bold color(196)",
+}
+
+_SYSTEMS = {
+    "standard": ColorSystem.STANDARD,
+    "256": ColorSystem.EIGHT_BIT,
+    "truecolor": ColorSystem.TRUECOLOR,
+    "windows": ColorSystem.WINDOWS,
 }
 
 # Columns of who it is that says something.
@@ -134,9 +143,11 @@ class EventLines:
         """What stands before and behind a text in a mood, here."""
         codes = self._codes.get(mood)
         if codes is None:
-            with self._console.capture() as captured:
-                self._console.print(Text(".", STYLES[mood]), end="")
-            before, _, after = captured.get().partition(".")
+            style = Style.parse(STYLES[mood])
+            if self._console.no_color:
+                style = style.without_color
+            system = _SYSTEMS.get(self._console.color_system or "")
+            before, _, after = style.render(".", color_system=system).partition(".")
             codes = self._codes[mood] = before, after
         return codes
 
