@@ -84,6 +84,11 @@ def session_files() -> dict[str, Path]:
     return {f"session/{path.parent.name}": path for path in sorted(SESSION.glob("*/[mM]itm.*"))}
 
 
+def exercise_folders() -> dict[str, Path]:
+    """The folders of all exercises, by name."""
+    return {readme.parent.name: readme.parent for readme in sorted(EXERCISES.glob("*/README.md"))}
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()

@@ -96,6 +96,8 @@ def files(
 scenario_names = _names(_scenarios, "file")
 certificate_names = _names(_certificates, "file")
 policy_names = _names(lambda: POLICIES)
+exercise_names = _names(content.exercise_folders)
+stack_names = _names(lambda: content.markdown_files(content.STACKS))
 words = _in_list(_names(_selectors))
 ways = _in_list(_names(_way_selectors))
 list_of_policies = _in_list(policy_names)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mitm.cli import completion
 from mitm.cli.loading import loading
 from mitm.errors import UserError
 
@@ -25,7 +26,7 @@ _NO_FOLDER = (
 
 T = TypeVar("T")
 
-_exercise = click.argument("exercise", required=False)
+_exercise = click.argument("exercise", required=False, shell_complete=completion.exercise_names)
 
 
 @click.group(invoke_without_command=True)
@@ -131,7 +132,13 @@ def _done(course: Course, coroutine: Coroutine[Any, Any, T]) -> T:
 
 @learn.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--stack", default=FALLBACK, show_default=True, help="The language of the files.")
+@click.option(
+    "--stack",
+    default=FALLBACK,
+    show_default=True,
+    help="The language of the files.",
+    shell_complete=completion.stack_names,
+)
 def start(folder: Path | None, stack: str) -> int:
     """Lay the exercises out in a folder, by default this one, which is to be empty.
 
@@ -209,7 +216,7 @@ def list_exercises(sender: Sender | None) -> int:
 
 
 @learn.command()
-@click.argument("exercise")
+@click.argument("exercise", shell_complete=completion.exercise_names)
 @click.pass_obj
 def reset(sender: Sender | None, exercise: str) -> int:
     """Lay an exercise out as it was at first, or all of them.

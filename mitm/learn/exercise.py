@@ -155,18 +155,13 @@ class Exercise(msgspec.Struct, frozen=True):
         return "\n\n".join(filter(None, (self.explanation, self.in_stacks.get(stack, ""))))
 
 
-def exercise_folders() -> dict[str, Path]:
-    """The folders of all exercises, by name."""
-    return {readme.parent.name: readme.parent for readme in content.EXERCISES.glob("*/README.md")}
-
-
 def load_exercises() -> list[Exercise]:
     """Load all exercises, in their order.
 
     Raises:
         UserError: one of them is not well-formed; file, key and reason are named.
     """
-    loaded = [load_exercise(folder) for folder in exercise_folders().values()]
+    loaded = [load_exercise(folder) for folder in content.exercise_folders().values()]
     return sorted(loaded, key=lambda exercise: exercise.order)
 
 

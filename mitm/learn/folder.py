@@ -160,7 +160,7 @@ class Folder:
     def digest(self, exercise: Exercise) -> str:
         """What stands in an exercise's files, in short; "" if there are none."""
         place, digest = self.place(exercise), hashlib.sha256()
-        files = _files(place)
+        files = [path for path in _files(place) if _is_source(path.relative_to(place))]
         for path in files:
             with contextlib.suppress(OSError):
                 digest.update(bytes(path.relative_to(place)) + b"\0" + _contents(path) + b"\0")
@@ -259,6 +259,17 @@ def _files(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if name not in _PRODUCTS]
         found += [path for name in files if (path := Path(root, name)).is_file()]
     return sorted(found)
+
+
+def _is_source(path: Path) -> bool:
+    """Whether a file is a learner's, and not one that an editor keeps beside it for a moment.
+
+    Args:
+        path: within the exercise.
+    """
+    # Vim tries by a file called 4913 whether it may write.
+    kept = any(part.startswith((".", "#")) for part in path.parts) or not path.suffix
+    return not kept and not path.name.endswith("~")
 
 
 def _contents(path: Path) -> bytes:

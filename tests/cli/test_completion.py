@@ -43,6 +43,8 @@ CERTS = {*content.markdown_files(content.CERTS)}
         ("mitm-demo call --policy ", {*POLICIES}),
         ("mitm-demo proxy --cert ", CERTS),
         ("mitm-demo certs --only ", CERTS),
+        ("mitm-demo learn check ", {*content.exercise_folders()}),
+        ("mitm-demo learn start --stack ", {*content.markdown_files(content.STACKS)}),
         (
             "mitm-demo show ",
             {*content.to_try(), *content.ways(), *scenarios(), *content.session_files()},

@@ -26,6 +26,8 @@ def test_a_change_is_one_of_contents_and_not_of_what_tools_leave(folder: Folder)
     file.write_text(file.read_text())
     (file.parent / "__pycache__").mkdir()
     (file.parent / "__pycache__" / "client.pyc").write_text("compiled")
+    for name in (".client.py.swp", "client.py~", "#client.py#", "4913"):
+        (file.parent / name).write_text("an editor's")
     assert folder.digest(EXERCISE) == before
     file.write_text(file.read_text() + "#")
     changed = folder.digest(EXERCISE)
@@ -35,7 +37,7 @@ def test_a_change_is_one_of_contents_and_not_of_what_tools_leave(folder: Folder)
 
 
 def test_a_large_file_is_looked_at_from_outside(folder: Folder) -> None:
-    large = folder.place(EXERCISE) / "core"
+    large = folder.place(EXERCISE) / "core.dump"
     with large.open("wb") as file:
         file.truncate(10 * 1024**3)
     before = folder.digest(EXERCISE)
