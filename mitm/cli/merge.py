@@ -54,7 +54,7 @@ def _is_matrix(path: Path) -> bool:
     """Whether it is the JSON of a matrix; whatever else it is, is told by who reads it."""
     try:
         msgspec.json.decode(path.read_bytes(), type=_Rows)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
         return False
     return True
 
