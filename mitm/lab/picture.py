@@ -3,7 +3,7 @@
 It is made once, of plain data. A console, a page and a report show the same, each in its own way.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -205,22 +205,32 @@ def leg_picture(outcome: Played, number: int) -> LegPicture:
         )
     proved = script.leg == "genuine" or outcome.control_held(number)
     mood = mood_of(result.verdict)
+    if not proved and mood != "harm":
+        mood = "caution"
     evidence = result.evidence
+    believed = _believed(played, result, _dials(script.path, outcome.script.cast))
+    read = _read(evidence) if evidence else ()
     return LegPicture(
         leg=script.leg,
         path=path,
         policy=plain(script.policy),
         verdict=result.verdict,
-        mood=mood if proved or mood == "harm" else "caution",
+        mood=mood,
         reason=plain(result.reason),
         expected=plain(script.expected),
         proved=proved,
-        believed=tuple(_believed(played, result, _dials(script.path, outcome.script.cast))),
-        read=tuple(_read(evidence)) if evidence else (),
+        believed=tuple(_borne_out(believed, mood)),
+        read=tuple(_borne_out(read, mood)),
         server=tuple(_recorded(result)),
         connections=tuple(_connections(evidence, script.policy)) if evidence else (),
         changed=tuple(map(_changed, evidence.altered)) if evidence else (),
     )
+
+
+def _borne_out(said: Iterable[Said], mood: Mood) -> Iterator[Said]:
+    """What was said of a leg; nothing of it is good where its verdict is not."""
+    for each in said:
+        yield each if mood == "good" or each.mood != "good" else Said(each.text)
 
 
 def _dials(path: Sequence[str], cast: Sequence[Member]) -> str:
