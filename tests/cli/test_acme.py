@@ -37,7 +37,7 @@ def test_a_public_ca_issues_the_server_renews_and_no_call_is_dropped(tmp_path: P
 @here
 def test_whoever_answers_the_challenge_is_the_server_to_all_but_a_pin(tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
-    result = mitm_demo("run", "acme-hijack", "--events", log)
+    result = mitm_demo("run", "acme-hijack", "--details", "--events", log)
     assert result.code == 0, result
     assert _ISSUER in result.out
     issued = [(e["member"], e["address"]) for e in _events(log) if e["event"] == "issued"]

@@ -296,7 +296,7 @@ def test_a_pipe_with_a_reader_gets_all(tmp_path: Path) -> None:
 def test_a_client_that_says_hostile_things_is_quoted_harmlessly(tmp_path: Path) -> None:
     program = "import sys\nsys.stderr.write('a\\x1b[2J\\u202e\\n::error::boo\\n')\nsys.exit(3)\n"
     folder = client_folder(tmp_path / "hostile", program)
-    for more in ([], ["--json"]):
+    for more in ([], ["--details"], ["--json"]):
         result = mitm_demo("run", "insecure", "--client", folder, *more)
         assert result.code == 1
         for line in result.out.splitlines():

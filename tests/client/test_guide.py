@@ -106,11 +106,11 @@ TO_TOUCH = {
 
 
 def test_the_fix_is_told_in_the_words_of_the_stack(client: Client) -> None:
-    told = mitm_demo("run", "skip-verify", "--client", client.name, "--timeout", "30").out
-    fix = told.partition("How to fix it")[2]
-    assert TO_TOUCH[client.name] in fix
+    words = ("run", "skip-verify", "--details", "--client", client.name, "--timeout", "30")
+    lesson, screen = mitm_demo(*words).out.partition("How to fix it")[2].split("\nFix: ")
+    assert TO_TOUCH[client.name] in screen
     # The lesson is in grpcio already.
-    assert ("This client is made with" in fix) == (client.name != "python")
+    assert ("In this client: " in lesson) == (client.name != "python")
 
 
 # Of each kind of mistake one or two, and what must be looked at to see it; "" is no mistake.
