@@ -70,7 +70,8 @@ class EventLines:
         self._codes: dict[Mood, tuple[str, str]] = {}
         self._who: dict[str, str] = {}  # of the few that there are
         self._start: float | None = None
-        self._terminal = console.is_terminal
+        # Of one that is dumb nobody knows the width.
+        self._wraps = console.is_terminal and not console.is_dumb_terminal
 
     @property
     def wanted(self) -> Wanted:
@@ -101,7 +102,7 @@ class EventLines:
             before, after = self._codes.get(mood) or self._codes_of(mood)
             # Here, for all of them: in a recording, anything can be anybody's.
             shown = one_line(what)
-            if self._terminal:
+            if self._wraps:
                 shown = self._hanging(shown, len(begin) + max(len(who), _WHO) + 1)
             text += f"{begin}{self._whose(who)}{before}{shown}{after}\n"
         return text

@@ -86,7 +86,7 @@ class LiveView:
 
     def _tell(self) -> None:
         newest = "".join(map(self._lines.of, self._newest))
-        count = self._left_out - newest.count("\n")
+        count = self._left_out - sum(map(self._lines.count, self._newest))
         self._left_out = 0
         self._newest.clear()
         if count:

@@ -157,7 +157,7 @@ def test_a_full_disk_is_told_once_and_changes_no_verdict(option: str) -> None:
     result = mitm_demo("run", "skip-verify", option, "/dev/full")
     # Not 0: whoever wanted the file has not got it.
     assert result.code == 2
-    assert "compromised, as expected" in result.out
+    assert "C O M P R O M I S E D" in result.out
     (line,) = result.err.splitlines()
     assert line.startswith("mitm-demo: ")
     assert line.endswith("could not be written to /dev/full: No space left on device")

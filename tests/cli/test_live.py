@@ -499,7 +499,7 @@ def test_ctrl_c_ends_it_although_the_terminal_is_paused() -> None:
 @pytest.mark.parametrize(
     ("environment", "shown"),
     [
-        ({}, "\x1b[1;31m#1 EXPOSED  no TLS; read: /a.B/C\x1b[0m\n"),
+        ({}, "\x1b[1;38;5;196m#1 EXPOSED  no TLS; read: /a.B/C\x1b[0m\n"),
         ({"NO_COLOR": "1"}, "\x1b[1m#1 EXPOSED  no TLS; read: /a.B/C\x1b[0m\n"),
         ({"TERM": "dumb"}, "\n#1 EXPOSED  no TLS; read: /a.B/C\n"),
     ],
