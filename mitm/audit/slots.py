@@ -1,6 +1,8 @@
 """How many runs of a client there are at once."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -8,6 +10,13 @@ from contextlib import asynccontextmanager
 # tries again, and longer each time (gRPC's connection back-off): a core that waits with it is idle.
 # No more, since some are at work again soon: a JVM takes seconds of two cores to start.
 WAITING = 6
+
+
+def cores() -> int:
+    """The cores that this process may use, which in a container are not all that there are."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Slots:

@@ -31,7 +31,7 @@ from mitm.audit.program import program_of
 from mitm.audit.reports import source_of_command
 from mitm.audit.session import INTERRUPTED, run_session
 from mitm.audit.setting import LONG_NAME, NAME_BEHIND_PROXY, ROOTS, WAYS, Roots, Setting, Way
-from mitm.audit.slots import WAITING
+from mitm.audit.slots import WAITING, cores
 from mitm.audit.stack import stack_of_command
 from mitm.audit.trial import RunClient
 from mitm.audit.upstream import own_server, plaintext_server
@@ -41,7 +41,7 @@ from mitm.cli.building import made_ready
 from mitm.cli.client_options import clients_option
 from mitm.cli.identity import client_certificate_options, own_identity
 from mitm.cli.loop import in_loop
-from mitm.cli.progress import cores, progress
+from mitm.cli.progress import progress
 from mitm.cli.recording import Recording, capture_options
 from mitm.cli.report_files import Reporting, report_options
 from mitm.cli.seconds import Seconds

@@ -14,10 +14,10 @@ from mitm.audit import catalogue, forge_suite, select, with_own
 from mitm.audit.reports import ReportFile, write_all
 from mitm.audit.scope import digest_of
 from mitm.audit.setting import LONG_NAME
-from mitm.audit.slots import WAITING
+from mitm.audit.slots import WAITING, cores
 from mitm.cli import building, matrix_table, streams
 from mitm.cli.loop import in_loop
-from mitm.cli.progress import cores, progress
+from mitm.cli.progress import progress
 from mitm.cli.recording import must_differ
 from mitm.cli.report import console
 from mitm.errors import UserError

@@ -1,6 +1,5 @@
-"""What takes a while: how much at once, and how it goes."""
+"""What takes a while, and how it goes."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,13 +9,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from mitm.audit import Finding
-
-
-def cores() -> int:
-    """The cores that this process may use, which in a container are not all that there are."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

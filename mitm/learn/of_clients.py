@@ -1,7 +1,5 @@
 """Clients graded: by what they do with a genuine certificate, and with forged ones."""
 
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ from mitm import pki
 from mitm.address import LOCALHOST
 from mitm.audit import Entry, Finding, Report, Subject, Suite, Upstream, forge_suite, run_audit
 from mitm.audit.case import names_under_test
-from mitm.audit.slots import WAITING
+from mitm.audit.slots import WAITING, cores
 from mitm.evidence import Call, Evidence
 from mitm.lab.server import running_server
 from mitm.learn.exercise import ClientRules, Exercise, entries
@@ -68,16 +66,10 @@ async def grade_client(
                 client,
                 upstream,
                 subject=Subject(exercise.name),
-                jobs=_cores(),
+                jobs=cores(),
                 waiting=WAITING,
             )
     return judged(rules, shown, report, client)
-
-
-def _cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @asynccontextmanager
