@@ -86,7 +86,8 @@ class Attack(msgspec.Struct, frozen=True):
         forgeries: recipes; with each of them in the place of `forged`, all is played once.
         plays: the steps of each.
         each_position: plays are made from what the control has shown: of the connections that the
-            client makes, each is shown each forgery, and the others the genuine certificate.
+            client makes, each is shown each forgery, and the others the genuine certificate; then
+            each with all that come after it.
         resume: sessions may be resumed, by the keys of the genuine server.
         ca: what is wrong with the files that tell the client whom to trust; None for nothing.
     """

@@ -134,12 +134,25 @@ def _stages(case: Case, steps: tuple[Step, ...], forgery: str) -> tuple[Stage, .
 
 
 def _at_positions(case: Case, attack: Attack, control: Observation | None) -> Iterator[Play]:
+    """Each connection attacked by itself, and then together with all that come after it.
+
+    A client may fetch a certificate on one connection, and trust it on the next: alone, neither of
+    the two gives it away.
+    """
     genuine = Stage(Step(CONTROL), case.chains[CONTROL])
-    for group, position in enumerate(positions(control)):
-        for name in attack.forgeries:
-            if name in case.chains:
-                forged = Stage(Step(name), case.chains[name])
-                yield Play((forged, genuine), name, position, group)
+    found = positions(control)
+    # From the first on is played without an attack, from the second on as `second-connection`.
+    earlier = sorted({position.number - 1 for position in found} - {0, 1})
+    forged = [
+        Stage(Step(name), case.chains[name]) for name in attack.forgeries if name in case.chains
+    ]
+    for group, position in enumerate(found):
+        for stage in forged:
+            yield Play((stage, genuine), stage.step.present, position, group)
+    for group, count in enumerate(earlier, start=len(found)):
+        before = Stage(Step(CONTROL, connections=count), genuine.chain)
+        for stage in forged:
+            yield Play((before, stage), stage.step.present, group=group)
 
 
 def positions(control: Observation | None) -> list[Position]:

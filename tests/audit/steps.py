@@ -97,6 +97,21 @@ def fetches_checks_talks(server: Server, verify: Verify) -> None:
     talk(server, context)
 
 
+def checks_twice_fetches_talks(server: Server, verify: Verify) -> None:
+    """A token and a look at the service; then it trusts what it fetches on its third connection."""
+    talk(server, verifying(server))
+    talk(server, verifying(server))
+    with connected(server, unverifying()) as connection:
+        fetched = connection.tls.getpeercert(binary_form=True)
+        connection.notify()
+    context = verify(server)
+    if context.verify_mode == ssl.CERT_NONE:
+        context = ssl.create_default_context(cadata=fetched)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.set_alpn_protocols(["h2"])
+    talk(server, context)
+
+
 def reconnects(server: Server, verify: Verify) -> None:
     """Keeps one connection for its calls, and makes it anew when it is gone."""
     with connected(server, verifying(server)) as connection:

@@ -44,6 +44,7 @@ FOUND_BY: dict[Flawed, set[str]] = {
     steps.checks_then_talks: {"second-connection", "at-position"},
     steps.third_of_three: {"at-position"},
     steps.fetches_checks_talks: {"first-connection"},
+    steps.checks_twice_fetches_talks: {"at-position"},
     steps.reconnects: {"reconnect"},
     steps.reconnects_twice: {"reconnect"},
     steps.retries(2): {"handshake-reset"},
