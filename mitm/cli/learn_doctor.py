@@ -114,7 +114,7 @@ async def _stack(stack: Stack, there: list[Exercise]) -> None:
 
 
 def _tell(what: str, found: str, missing: str = "", *, bad: bool = False) -> None:
-    style = ("red" if bad else "yellow") if missing else ""
+    style = ("harm" if bad else "caution") if missing else ""
     text = found + (f"{'; ' if found else ''}{missing}" if missing else "")
     line = Text.assemble(f"{plain(what):<12}  ", (plain(text) or "ok", style))
     report.console().print(line, soft_wrap=True)

@@ -106,7 +106,7 @@ def _show(questions: Sequence[Question], answered: Answered, *, explain: bool) -
 def _explain(number: int, question: Question, answers: Answers) -> None:
     console = report.console()
     right = is_right(question, answers)
-    mark, style = ("✓", "green") if right else ("✗", "red")
+    mark, style = ("✓", "good") if right else ("✗", "harm")
     console.print(Text(f"\n{mark} {number}  {question.choices[question.answer - 1]}", style=style))
     console.print(Padding(Text(question.because), (0, 0, 0, 4)))
     if not right:

@@ -13,12 +13,12 @@ from mitm.learn.folder import State
 from mitm.learn.grade import Grade
 from mitm.masking import plain
 
-_STYLES = {"green": "bold green", "red": "bold red", "unproved": "bold yellow"}
+_STYLES = {"green": "good", "red": "harm", "unproved": "caution"}
 _WORDS = {"green": "green", "red": "red", "unproved": "red: nothing is proved"}
 _MARKS: dict[State, tuple[str, str]] = {
     "open": ("·", ""),
-    "red": ("✗", "red"),
-    "green": ("✓", "green"),
+    "red": ("✗", "harm"),
+    "green": ("✓", "good"),
 }
 _MARGIN = (0, 0, 0, 2)
 
@@ -68,7 +68,7 @@ class LearnView:
         if graded.read:
             self._console.print(Text("\n  What the attacker read", style="bold"))
             for line in graded.read:
-                self._console.print(Padding(Text(line, style="red"), (0, 0, 0, 4)))
+                self._console.print(Padding(Text(line, style="harm"), (0, 0, 0, 4)))
         if graded.said:
             self._console.print(Text("\n  What your program said", style="bold"))
             for line in graded.said:
@@ -88,7 +88,7 @@ class LearnView:
             return
         marks = []
         for tried in graded.tried:
-            mark, style = ("✓", "green") if tried.good else ("✗", "red")
+            mark, style = ("✓", "good") if tried.good else ("✗", "harm")
             marks.append(Text(f"{mark} {plain(tried.name)}", style=style))
         self._console.print()
         self._console.print(Padding(Columns(marks, padding=(0, 3)), _MARGIN))
@@ -141,12 +141,12 @@ class LearnView:
 
     def word(self, text: str) -> None:
         """One line."""
-        self._console.print(Padding(Text(plain(text), style="yellow"), (1, 0, 0, 2)))
+        self._console.print(Padding(Text(plain(text), style="caution"), (1, 0, 0, 2)))
 
     def done(self) -> None:
         """All is solved."""
         self.progress()
-        self._console.print(Text("\nAll exercises are green.", style="bold green"))
+        self._console.print(Text("\nAll exercises are green.", style="good"))
 
     def _files(self, exercise: Exercise) -> str:
         place = self._course.folder.place(exercise)
