@@ -1,6 +1,7 @@
 """Servers graded: by whom they let in."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +18,11 @@ from mitm.audit.servers.probe import run_probe
 from mitm.audit.servers.target import Target
 from mitm.errors import UserError
 from mitm.lab.clients import filled
-from mitm.last_words import last_line, last_lines
 from mitm.learn.exercise import Exercise, ServerRules, ways
 from mitm.learn.grade import Grade, Tried
 from mitm.learn.program import LearnersProgram, braced
 from mitm.masking import plain, shortened
-from mitm.programs import Program, started
+from mitm.programs import Ended, Program, started
 
 # Who may call.
 ALLOWED = pki.CLIENT_IDENTITY
@@ -58,20 +58,33 @@ async def grade_server(
         command = filled(program.command, braced(told))
         on_step("starting your server, and calling it as those who may, and as those who may not")
         async with started(command, program.environment, folder=program.folder) as server:
-            if problem := await _comes_up(server, address, exercise.seconds):
-                words = server.stderr.take(), server.stdout.take()
-                said = last_line(*words)
-                reason = f"{problem}: {said}" if said else problem
-                return Grade("unproved", _line(reason), said=last_lines(*words))
-            target = Target(address, LOCALHOST, LOCALHOST, _METHOD, _REQUEST, ca_pem=ca_pem)
-            try:
-                report = await run_probe(target, credentials, ways(rules))
-                graded = judged(report.controls, report.findings)
-            except UserError as error:
-                graded = Grade("unproved", _line(str(error)))
+            problem = await _comes_up(server, address, exercise.seconds)
+            if problem:
+                graded = Grade("unproved", problem)
+            else:
+                target = Target(address, LOCALHOST, LOCALHOST, _METHOD, _REQUEST, ca_pem=ca_pem)
+                graded = await _called(target, credentials, rules)
             if graded.outcome != "unproved":
                 return graded
-            return replace(graded, said=last_lines(server.stderr.take(), server.stdout.take()))
+            # How a call fails depends on how far a server has come with its end.
+            problem = problem or await _gone(server, address, exercise.seconds)
+            ended = Ended(
+                "still-running" if server.code is None else "ended",
+                server.code,
+                server.stdout.take(),
+                server.stderr.take(),
+            )
+            if problem:
+                graded = replace(graded, reason=_line(f"{problem}: {ended.said}"))
+            return replace(graded, said=ended.last_lines)
+
+
+async def _called(target: Target, credentials: Credentials, rules: ServerRules) -> Grade:
+    try:
+        report = await run_probe(target, credentials, ways(rules))
+    except UserError as error:
+        return Grade("unproved", _line(str(error)))
+    return judged(report.controls, report.findings)
 
 
 def _credentials(folder: Path) -> tuple[dict[str, str], Credentials, str]:
@@ -100,16 +113,32 @@ async def _comes_up(server: Program, address: Address, seconds: float) -> str:
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while loop.time() < until:
-        try:
-            _, writer = await asyncio.open_connection(*address)
-        except OSError:
-            if server.code is not None:
-                return f"it ends with exit code {server.code} before it listens on {address}"
-            await asyncio.sleep(_POLL_SECONDS)
-        else:
-            writer.transport.abort()
+        if await _listens(address):
             return ""
+        if server.code is not None:
+            return "it ends before it is called"
+        await asyncio.sleep(_POLL_SECONDS)
     return f"it does not listen on {address} within {seconds:g} s"
+
+
+async def _gone(server: Program, address: Address, seconds: float) -> str:
+    """What has become of a server that took connections; "" if it still does."""
+    if await _listens(address):
+        return ""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(server.wait(), seconds)
+    if server.code is None:
+        return f"it does not listen on {address} any more"
+    return "it ends while it is called"
+
+
+async def _listens(address: Address) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(*address)
+    except OSError:
+        return False
+    writer.transport.abort()
+    return True
 
 
 def judged(controls: tuple[Finding, ...], findings: tuple[Finding, ...]) -> Grade:
