@@ -109,15 +109,15 @@ class Page:
         finally:
             connection.close()
 
-    def until(self, kind: str) -> list[dict[str, Any]]:
-        """What the page is told up to a record of a kind."""
+    def until(self, *kinds: str) -> list[dict[str, Any]]:
+        """What the page is told up to a record of one of these kinds."""
         told = []
         with self.events() as events:
             for record in events:
                 told.append(record)
-                if record["kind"] == kind:
+                if record["kind"] in kinds:
                     return told
-        raise AssertionError(f"no {kind} has come: {told}")
+        raise AssertionError(f"no {' or '.join(kinds)} has come: {told}")
 
 
 class Running(NamedTuple):

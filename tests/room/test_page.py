@@ -18,6 +18,7 @@ pytest.importorskip("starlette", reason="no starlette here: pip install '.[room]
 
 from playwright.sync_api import expect
 
+from mitm import content
 from tests.browser import Seen, watch
 from tests.programs import MITM_DEMO, run
 from tests.room.asking import Page, Running, room
@@ -197,6 +198,67 @@ def test_the_back_row_can_read_it(
     for selector in ("#rows p", "#reads li", "#believes li", "#point"):
         assert _font(tab, selector) >= wanted - 0.1, selector
     assert _font(tab, "#word") >= 2.5 * wanted
+
+
+# Where each part of the stage is at the end, and what lies over something else: those below each
+# other first, then those of the scene. Of the columns the beginning is in sight.
+_LAID_OUT = """() => {
+  const box = (each) => each.getBoundingClientRect();
+  const shown = (...ids) => ids.map((id) => document.getElementById(id)).filter((each) => !each.hidden);
+  const faults = [];
+  const column = [document.querySelector("header"), ...shown("controls", "legs", "verdict", "scene", "point")];
+  const scene = shown("scene").flatMap((each) => [...each.children]);
+  for (const group of [column, scene]) {
+    for (const one of group) {
+      const { left, top, right, bottom } = box(one);
+      const name = one.id || one.className || one.tagName;
+      if (top < 0 || left < 0 || bottom > innerHeight || right > innerWidth) faults.push(`${name} is not in the window`);
+      if (one.scrollWidth > one.clientWidth + 1) faults.push(`${name} is cut at its side`);
+      for (const other of group) {
+        const o = box(other);
+        if (one !== other && left < o.right - 1 && o.left < right - 1 && top < o.bottom - 1 && o.top < bottom - 1) {
+          faults.push(`${name} lies over ${other.id || other.className || other.tagName}`);
+        }
+      }
+    }
+  }
+  const word = box(document.getElementById("word"));
+  const said = box(document.getElementById("reason"));
+  if (word.right > said.left && word.bottom > said.top) faults.push("the verdict lies over its reason");
+  for (const [list, within] of [["believes", "believes-box"], ["reads", "reads-box"]]) {
+    const most = box(document.getElementById(within)).bottom;
+    const items = [...document.getElementById(list).children];
+    const wanted = [items[0], ...items.filter((each) => each.textContent.startsWith("authorization"))];
+    if (wanted.some((each) => box(each).bottom > most)) faults.push(`${list} is not in sight`);
+  }
+  return faults;
+}"""
+
+
+def test_at_the_end_of_each_scenario_verdict_and_point_are_in_sight(tab: "Tab") -> None:
+    """Each in a seat of its own, so that none waits to be looked at before the next is played."""
+    names = sorted(path.stem for path in content.SCENARIOS.glob("*.md"))
+    faults: dict[str, list[str]] = {}
+    with room("--seats", str(len(names))) as running_room:
+        for name, page in zip(names, running_room.pages, strict=True):
+            assert page.post("play", {"scenario": name}).status == 204
+        tab.set_viewport_size({"width": 1280, "height": 720})
+        played = []
+        for name, page in zip(names, running_room.pages, strict=True):
+            if page.until("over", "failed")[-1]["kind"] == "failed":
+                continue
+            played.append(name)
+            tab.goto(page.url)
+            expect(tab.locator("#verdict")).to_be_visible()
+            expect(tab.locator("#point")).to_be_visible()
+            if found := tab.evaluate(_LAID_OUT):
+                faults[name] = found
+            for selector in ("#fix", "#reason", "#point", "#believes li", ".chain li"):
+                if tab.locator(selector).first.is_visible():
+                    assert _font(tab, selector) >= 32 * 1280 / 1920 - 0.1, (name, selector)
+    assert faults == {}
+    # Some need what is not on every machine: a public CA of their own.
+    assert {*names} - {*played} <= {"acme", "acme-hijack"}
 
 
 def _font(tab: "Tab", selector: str) -> float:

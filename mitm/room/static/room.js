@@ -14,6 +14,13 @@ function make(tag, text, ...classes) {
   return element;
 }
 
+// The name of a method goes on in the next line where its service ends, rather than in mid-word.
+function breakable(element) {
+  const parts = element.textContent.split(/(?<=\S\/)/);
+  element.replaceChildren(...parts.flatMap((part, place) => (place ? [make("wbr"), part] : [part])));
+  return element;
+}
+
 const mooded = (mood) => (MOODS.has(mood) ? mood : "");
 const isBelow = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 80;
 
@@ -268,8 +275,7 @@ function view(number) {
 function lines(record) {
   return record.lines.map(([, text, mood], place) => {
     const more = text.startsWith("  ");
-    const line = make("p", text.trim(), mooded(mood), more && place && "more");
-    return line;
+    return breakable(make("p", text.trim(), mooded(mood), more && place && "more"));
   });
 }
 
@@ -304,7 +310,7 @@ function drawRow(current, record) {
 }
 
 function list(box, said, nothing) {
-  const items = said.map(([, text, mood]) => make("li", text.trim(), mooded(mood)));
+  const items = said.map(([, text, mood]) => breakable(make("li", text.trim(), mooded(mood))));
   box.replaceChildren(...(items.length ? items : [make("li", nothing, "quiet")]));
 }
 
@@ -322,19 +328,35 @@ function drawColumns(current) {
 }
 
 function drawChains(current) {
-  drawChain($("genuine"), current.genuine ?? stage.genuine, null, "none: the server speaks no TLS, or has not been called yet");
+  const genuine = current.genuine ?? stage.genuine;
+  const forged = current.chain;
+  const differing = forged && genuine ? differences(forged, genuine) : null;
+  drawChain($("genuine"), genuine, null, differing, "none: the server speaks no TLS, or has not been called yet");
   const nobody = current.attacker === null;
-  drawChain($("forged"), current.chain, current.genuine ?? stage.genuine, nobody ? "nobody stands in between" : "none was presented");
+  drawChain($("forged"), forged, genuine, differing, nobody ? "nobody stands in between" : "none was presented");
 }
 
-// A chain, and what of it differs from another one.
-function drawChain(box, chain, other, nothing) {
+const FACTS = [
+  ["for", (chain) => chain.names || "no name"],
+  ["from", (chain) => span(chain)[0]],
+  ["until", (chain) => span(chain)[1]],
+  ["key", (chain) => chain.key],
+  ["SHA-256", (chain) => `${chain.sha256.slice(0, 12)}…`],
+];
+
+// The facts in which two chains differ. Each is made a moment after the other.
+function differences(one, two) {
+  const alike = near(one, two) ? new Set(["from", "until"]) : new Set();
+  return new Set(FACTS.filter(([label, of]) => !alike.has(label) && of(one) !== of(two)).map(([label]) => label));
+}
+
+// A chain, and what of it differs from another one: what both have in common is left out.
+function drawChain(box, chain, other, differing, nothing) {
   box.previousElementSibling.querySelector("span").textContent = chain ? `“${chain.certificate}”` : "";
   if (!chain) {
     box.replaceChildren(make("p", nothing, "quiet"));
     return;
   }
-  const differs = (key) => other && String(chain[key]) !== String(other[key]);
   const named = chain.subjects.length === 1 && chain.issuer ? [...chain.subjects, chain.issuer] : chain.subjects;
   const others = other ? (other.subjects.length === 1 ? [...other.subjects, other.issuer] : other.subjects) : named;
   const links = make("ol");
@@ -346,20 +368,12 @@ function drawChain(box, chain, other, nothing) {
     link.title = name;
     links.append(link);
   });
-  const [from, until] = span(chain);
-  // Each is made a moment after the other.
-  const otherTime = other && near(chain, other) ? null : other && span(other);
-  const facts = [
-    ["for", chain.names || "no name", differs("names")],
-    ["from", from, otherTime && from !== otherTime[0], otherTime === null || !other],
-    ["until", until, otherTime && until !== otherTime[1]],
-    ["key", chain.key, differs("key"), !differs("key")],
-    ["SHA-256", `${chain.sha256.slice(0, 12)}…`, differs("sha256")],
-  ].flatMap(([label, value, differing, minor]) =>
-    value && !minor ? [make("dt", label), make("dd", value, differing && "differs")] : [],
-  );
   const told = make("dl");
-  told.append(...facts);
+  for (const [label, of] of FACTS) {
+    if (of(chain) && (differing?.has(label) ?? true)) {
+      told.append(make("dt", label), make("dd", of(chain), other && "differs"));
+    }
+  }
   box.replaceChildren(links, told);
 }
 
