@@ -203,33 +203,37 @@ def test_the_back_row_can_read_it(
 # Where each part of the stage is at the end, and what lies over something else: those below each
 # other first, then those of the scene. Of the columns the beginning is in sight.
 _LAID_OUT = """() => {
+  const at = (id) => document.getElementById(id);
   const box = (each) => each.getBoundingClientRect();
-  const shown = (...ids) => ids.map((id) => document.getElementById(id)).filter((each) => !each.hidden);
   const faults = [];
-  const column = [document.querySelector("header"), ...shown("controls", "legs", "verdict", "scene", "point")];
-  const scene = shown("scene").flatMap((each) => [...each.children]);
-  for (const group of [column, scene]) {
+  const column = ["controls", "legs", "verdict", "scene", "point"].map(at);
+  const scene = [...at("scene").children];
+  for (const group of [[document.querySelector("header"), ...column], scene]) {
     for (const one of group) {
       const { left, top, right, bottom } = box(one);
       const name = one.id || one.className || one.tagName;
-      if (top < 0 || left < 0 || bottom > innerHeight || right > innerWidth) faults.push(`${name} is not in the window`);
+      if (top < 0 || left < 0 || bottom > innerHeight || right > innerWidth) {
+        faults.push(`${name} is not in the window`);
+      }
       if (one.scrollWidth > one.clientWidth + 1) faults.push(`${name} is cut at its side`);
       for (const other of group) {
         const o = box(other);
-        if (one !== other && left < o.right - 1 && o.left < right - 1 && top < o.bottom - 1 && o.top < bottom - 1) {
+        const beside = left > o.right - 1 || o.left > right - 1;
+        if (one !== other && !beside && top < o.bottom - 1 && o.top < bottom - 1) {
           faults.push(`${name} lies over ${other.id || other.className || other.tagName}`);
         }
       }
     }
   }
-  const word = box(document.getElementById("word"));
-  const said = box(document.getElementById("reason"));
-  if (word.right > said.left && word.bottom > said.top) faults.push("the verdict lies over its reason");
-  for (const [list, within] of [["believes", "believes-box"], ["reads", "reads-box"]]) {
-    const most = box(document.getElementById(within)).bottom;
-    const items = [...document.getElementById(list).children];
-    const wanted = [items[0], ...items.filter((each) => each.textContent.startsWith("authorization"))];
-    if (wanted.some((each) => box(each).bottom > most)) faults.push(`${list} is not in sight`);
+  const [word, said] = [box(at("word")), box(at("reason"))];
+  if (word.right > said.left && word.bottom > said.top) faults.push("the verdict is lain over");
+  for (const list of ["believes", "reads"]) {
+    const most = box(at(`${list}-box`)).bottom;
+    const [first, ...others] = at(list).children;
+    const stolen = others.filter((each) => each.textContent.startsWith("authorization"));
+    if ([first, ...stolen].some((each) => box(each).bottom > most)) {
+      faults.push(`${list} is not in sight`);
+    }
   }
   return faults;
 }"""

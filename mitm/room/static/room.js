@@ -292,6 +292,8 @@ function drawRow(current, record) {
     const span = Math.abs(to - from);
     row.style.setProperty("--from", low);
     row.style.setProperty("--span", span);
+    // Where little room is left beside it, it stands before the end of its arrow.
+    row.classList.toggle("last", low > (current.path.length - 1) / 2);
     const said = `${current.path[from]} to ${current.path[to]}: `;
     words.firstChild?.prepend(make("span", said, "unseen"));
     const mood = record.lines.map(([, , mood]) => mood).find((each) => each === "harm") ?? record.lines[0]?.[2];
