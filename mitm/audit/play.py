@@ -141,8 +141,8 @@ def _at_positions(case: Case, attack: Attack, control: Observation | None) -> It
     """
     genuine = Stage(Step(CONTROL), case.chains[CONTROL])
     found = positions(control)
-    # From the first on is played without an attack, from the second on as `second-connection`.
-    earlier = sorted({position.number - 1 for position in found} - {0, 1})
+    # From the first on: that is what each certificate is presented for by itself.
+    earlier = sorted({position.number - 1 for position in found} - {0})
     forged = [
         Stage(Step(name), case.chains[name]) for name in attack.forgeries if name in case.chains
     ]

@@ -97,19 +97,24 @@ def fetches_checks_talks(server: Server, verify: Verify) -> None:
     talk(server, context)
 
 
-def checks_twice_fetches_talks(server: Server, verify: Verify) -> None:
-    """A token and a look at the service; then it trusts what it fetches on its third connection."""
-    talk(server, verifying(server))
-    talk(server, verifying(server))
-    with connected(server, unverifying()) as connection:
-        fetched = connection.tls.getpeercert(binary_form=True)
-        connection.notify()
-    context = verify(server)
-    if context.verify_mode == ssl.CERT_NONE:
-        context = ssl.create_default_context(cadata=fetched)
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.set_alpn_protocols(["h2"])
-    talk(server, context)
+def trusts_what_it_fetches_after(verified: int) -> Callable[[Server, Verify], None]:
+    """A token and a look at the service, verified; then it fetches a certificate, and trusts it."""
+
+    def client(server: Server, verify: Verify) -> None:
+        for _ in range(verified):
+            talk(server, verifying(server))
+        with connected(server, unverifying()) as connection:
+            fetched = connection.tls.getpeercert(binary_form=True)
+            connection.notify()
+        context = verify(server)
+        if context.verify_mode == ssl.CERT_NONE:
+            context = ssl.create_default_context(cadata=fetched)
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            context.set_alpn_protocols(["h2"])
+        talk(server, context)
+
+    client.__name__ = f"trusts_what_it_fetches_after_{verified}"
+    return client
 
 
 def reconnects(server: Server, verify: Verify) -> None:
