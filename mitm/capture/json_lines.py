@@ -21,13 +21,14 @@ class JsonLines(PrivateFile):
 
     Args:
         path: of the file, which is written anew.
+        limit: bytes that it may have; None for any number.
 
     Raises:
         UserError: the file cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "events")
+    def __init__(self, path: Path, limit: int | None = None) -> None:
+        super().__init__(path, "events", limit)
         self._encode = msgspec.json.Encoder().encode_into
         self._lines = bytearray()
         self._gathered = 0

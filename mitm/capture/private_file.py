@@ -29,6 +29,7 @@ class PrivateFile:
     Args:
         path: of the file, which is written anew.
         records: what the records are, in the words of messages: `events`.
+        limit: bytes that it may have; None for any number.
 
     Raises:
         UserError: the file cannot be made, or is a pipe that nobody reads.
@@ -38,7 +39,7 @@ class PrivateFile:
         loss: how many and why, in a line; "" if none were lost.
     """
 
-    def __init__(self, path: Path, records: str) -> None:
+    def __init__(self, path: Path, records: str, limit: int | None = None) -> None:
         try:
             # Without O_NONBLOCK a pipe waits for its reader; with it, it says that there is none.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o600)
@@ -53,6 +54,7 @@ class PrivateFile:
             raise UserError(f"cannot write {records} to {path}: {reason}") from None
         self._path = path
         self._records = records
+        self._limit = limit
         self._descriptor = descriptor
         self._length = 0
         self._written = 0
@@ -75,6 +77,10 @@ class PrivateFile:
             Whether they were. If not, they were counted.
         """
         self._write_waiting()
+        if self._limit is not None and self._length + len(data) > self._limit:
+            self._reason = f"it may have {self._limit} bytes"
+            # What is short enough would not be what comes next.
+            self._spoilt = True
         if self._spoilt:
             return self._lose(records)
         begun = 0

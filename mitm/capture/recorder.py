@@ -36,6 +36,7 @@ class Recorder:
     Args:
         pcap: the capture to be written, in pcapng with the secrets of the TLS in it.
         key_log: the key log to be written, in the format of NSS (SSLKEYLOGFILE).
+        limit: bytes that each of them may have; None for any number.
 
     Raises:
         UserError: a file cannot be made.
@@ -44,9 +45,9 @@ class Recorder:
         key_log: where `ssl` is to append secrets.
     """
 
-    def __init__(self, pcap: Path | None, key_log: Path | None) -> None:
-        self._pcap = PrivateFile(pcap, "blocks of the capture") if pcap else None
-        self._log = PrivateFile(key_log, "TLS secrets") if key_log else None
+    def __init__(self, pcap: Path | None, key_log: Path | None, limit: int | None = None) -> None:
+        self._pcap = PrivateFile(pcap, "blocks of the capture", limit) if pcap else None
+        self._log = PrivateFile(key_log, "TLS secrets", limit) if key_log else None
         self._pipe = KeyLogPipe()
         self.key_log = self._pipe.path
         self._header = _HEADER

@@ -11,7 +11,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mitm.errors import UserError
@@ -80,6 +80,7 @@ class Room:
                 Route(f"{seat}/reset", self._reset, methods=["POST"]),
                 Route(f"{seat}/own", self._own, methods=["POST"]),
                 Route(f"{seat}/own/stop", self._own_stop, methods=["POST"]),
+                Route(f"{seat}/own/captures/{{name}}", self._own_capture),
                 Route(f"{seat}/captures/{{name}}", self._capture),
                 Route(f"{seat}/{{name}}", self._static),
             ],
@@ -210,11 +211,11 @@ class Room:
 
     async def _capture(self, request: Request) -> Response:
         path = self._seat(request).capture(request.path_params["name"])
-        if path is None:
-            raise HTTPException(
-                HTTPStatus.NOT_FOUND, "nothing was recorded: play a scenario to its end first"
-            )
-        return FileResponse(path, filename=path.name, media_type="application/octet-stream")
+        return _taken_away(path, "play a scenario to its end first")
+
+    async def _own_capture(self, request: Request) -> Response:
+        path = self._seat(request).own.capture(request.path_params["name"])
+        return _taken_away(path, "listen for your client first")
 
     async def _report(self, request: Request) -> Response:
         _must_be(request, "POST")
@@ -286,6 +287,22 @@ def _must_be(request: Request, method: str) -> None:
         raise HTTPException(
             HTTPStatus.METHOD_NOT_ALLOWED, f"it takes {method}", headers={"Allow": method}
         )
+
+
+def _taken_away(path: Path | None, before: str) -> Response:
+    """A file of what was recorded.
+
+    Raises:
+        HTTPException: there is none.
+    """
+    if path is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"nothing was recorded: {before}")
+    # All that is there at this moment: it may grow, and does so in this thread, by whole records.
+    return Response(
+        path.read_bytes(),
+        media_type="application/octet-stream",
+        headers={"Content-Disposition": f'attachment; filename="{path.name}"'},
+    )
 
 
 def _done() -> Response:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import Literal
 
-Part = Literal["stage", "own", "class"]
+Part = Literal["stage", "listening", "own", "class"]
 
 # Records of a part that are kept. A leg has some fifty; a client in a loop has any number, of which
-# the latest are worth a look.
-_KEPT: dict[Part, int] = {"stage": 3000, "own": 600, "class": 1}
+# the latest are worth a look, and where it is listened for as well.
+_KEPT: dict[Part, int] = {"stage": 3000, "listening": 1, "own": 600, "class": 1}
 
 
 class Feed:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import shutil
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from mitm.masking import token_for_show
 from mitm.messages import Schema
 from mitm.pki import Presentation
 from mitm.proxy import Interceptor
+from mitm.room.captures import NAMES, Captures, file_in
 from mitm.room.feed import Feed
 from mitm.room.shown import ShownChain, Where, encoded, shown
 
@@ -52,6 +54,7 @@ class Listening(msgspec.Struct, frozen=True, tag_field="kind", tag="listening", 
         ca: the file that it is to trust.
         commands: that may be pasted.
         genuine: what its server would show it.
+        captures: files of what is recorded, of all since it is listened.
     """
 
     part: str = "own"
@@ -62,6 +65,7 @@ class Listening(msgspec.Struct, frozen=True, tag_field="kind", tag="listening", 
     ca: str
     commands: tuple[Command, ...]
     genuine: ShownChain
+    captures: tuple[str, ...] = NAMES
 
 
 class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", kw_only=True):
@@ -71,6 +75,7 @@ class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", kw_onl
         so_far: the worst that was seen since this certificate is shown.
         so_far_mood: what that means.
         worst: the connection that it was seen on.
+        lost: what could not be recorded.
     """
 
     part: str = "own"
@@ -81,12 +86,20 @@ class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", kw_onl
     so_far: str
     so_far_mood: Mood
     worst: int
+    lost: tuple[str, ...] = ()
 
 
 class Stopped(msgspec.Struct, frozen=True, tag_field="kind", tag="stopped", kw_only=True):
-    """Nobody listens any more."""
+    """Nobody listens any more.
+
+    Attributes:
+        captures: files of what was recorded.
+        lost: what of that could not be written.
+    """
 
     part: str = "own"
+    captures: tuple[str, ...] = NAMES
+    lost: tuple[str, ...] = ()
 
 
 class OwnClient:
@@ -94,7 +107,8 @@ class OwnClient:
 
     Args:
         feed: of the seat.
-        folder: for the CA that the client is to trust.
+        folder: for the CA that the client is to trust, and what is recorded; readable by its owner
+            alone.
     """
 
     def __init__(self, feed: Feed, folder: Path) -> None:
@@ -103,6 +117,8 @@ class OwnClient:
         self._running: AsyncExitStack | None = None
         self._changing = asyncio.Lock()
         self._worst: SingleVerdict | None = None
+        self._recorded: Path | None = None
+        self._count = 0
 
     async def present(self, name: str) -> None:
         """Show clients a certificate from now on; begin to listen, if that was not done before.
@@ -142,7 +158,7 @@ class OwnClient:
                 commands=_commands(target, str(ca)),
                 genuine=self._genuine,
             )
-            self._feed.append("own", encoded(listening))
+            self._feed.append("listening", encoded(listening))
 
     async def _start(self) -> None:
         self._authorities = pki.Authorities([LOCALHOST, "127.0.0.1", "::1"])
@@ -152,6 +168,8 @@ class OwnClient:
         self._genuine = ShownChain.of(genuine)
         self._accepted: set[str] = set()
         self._verdicts = SingleVerdicts(self._accepted.__contains__)
+        captures = Captures(self._new_folder())
+        self._captures = captures
         self._interceptor = Interceptor(
             listen=Address(LOCALHOST, 0),
             upstream=None,
@@ -160,11 +178,26 @@ class OwnClient:
             on_event=self._see,
             wanted=Wanted(frames_left_out=FRAME_TYPES),
             impersonate=True,
+            tap=captures.tap,
         )
         async with AsyncExitStack() as running:
+            running.callback(captures.close)
             await running.enter_async_context(self._interceptor)
             self._running = running.pop_all()
         self._port = self._interceptor.address.port
+
+    def _new_folder(self) -> Path:
+        """A folder for what is recorded from now on; what was before is forgotten."""
+        if self._recorded:
+            shutil.rmtree(self._recorded, ignore_errors=True)
+        self._count += 1
+        self._recorded = self._folder / f"own-{self._count}"
+        self._recorded.mkdir(mode=0o700)
+        return self._recorded
+
+    def capture(self, name: str) -> Path | None:
+        """A file of what was recorded since it was last listened; None if there is none."""
+        return file_in(self._recorded, name)
 
     async def stop(self) -> None:
         """Listen no longer."""
@@ -174,9 +207,10 @@ class OwnClient:
             running, self._running = self._running, None
             await running.aclose()
             self._feed.begin("own")
-            self._feed.append("own", encoded(Stopped()))
+            self._feed.append("listening", encoded(Stopped(lost=self._captures.losses)))
 
     def _see(self, event: Event) -> None:
+        self._captures(event)
         if record := shown(event, _WHERE):
             self._feed.append("own", encoded(record))
         if verdict := self._verdicts(event):
@@ -193,6 +227,7 @@ class OwnClient:
             so_far=worst.verdict,
             so_far_mood=mood_of(worst.verdict),
             worst=worst.connection,
+            lost=self._captures.losses,
         )
 
     _presented: Presentation

@@ -14,7 +14,7 @@ from mitm.lab.picture import picture
 from mitm.lab.play import play
 from mitm.lab.scenario import Scenario
 from mitm.masking import without_secrets
-from mitm.room.captures import NAMES, Captures
+from mitm.room.captures import NAMES, Captures, file_in
 from mitm.room.feed import Feed
 from mitm.room.own import OwnClient
 from mitm.room.shown import encoded
@@ -144,14 +144,11 @@ class Seat:
                 on_event=see,
                 tap=captures.tap,
             )
-        lost = tuple(map(one_line, captures.losses))
-        return Over(picture=picture(outcome), captures=NAMES, lost=lost)
+        return Over(picture=picture(outcome), captures=NAMES, lost=captures.losses)
 
     def capture(self, name: str) -> Path | None:
         """A file of what was played last; None if there is none."""
-        if self._recorded is None or name not in NAMES:
-            return None
-        return self._recorded / name
+        return file_in(self._recorded, name)
 
     async def close(self) -> None:
         """End everything, in order: no process stays behind."""

@@ -32,6 +32,18 @@ def test_a_full_disk_is_told_once_with_number_file_and_reason() -> None:
     assert file.loss == f"2 records could not be written to /dev/full: {full}"
 
 
+def test_beyond_its_limit_there_are_whole_records_without_a_gap(tmp_path: Path) -> None:
+    file = PrivateFile(tmp_path / "a", "records", limit=6)
+    assert file.append(b"one")
+    assert file.append(b"two")
+    assert not file.append(b"three")
+    assert not file.append(b"")
+    file.close()
+    assert (tmp_path / "a").read_bytes() == b"onetwo"
+    told = f"2 records could not be written to {tmp_path / 'a'}: it may have 6 bytes"
+    assert file.loss == told
+
+
 @pytest.mark.parametrize("whole_directory", [False, True])
 def test_what_went_into_a_file_that_was_removed_is_lost(
     tmp_path: Path, whole_directory: bool

@@ -18,7 +18,7 @@ from mitm.events import AnyEvent, LegEnded
 from mitm.room.needs import missing
 from mitm.room.seat import PAGES
 from tests.programs import gone, mitm_demo, refused, run
-from tests.room.asking import Page, Running, room
+from tests.room.asking import Answer, Page, Running, room
 
 needed = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -73,12 +73,13 @@ def test_of_a_client_that_verifies_nothing_is_read(shared: Running) -> None:
 
 
 @needed
+@pytest.mark.parametrize("below", ["captures", "own/captures"])
 @pytest.mark.parametrize(
     "name",
     ["../../../etc/passwd", "..%2f..%2fsecrets.keys", "ca.pem", "play-1", "", "events.jsonl/"],
 )
-def test_no_other_file_is_given(shared: Running, name: str) -> None:
-    assert shared.pages[0].request("GET", f"captures/{name}").status in (404, 307)
+def test_no_other_file_is_given(shared: Running, below: str, name: str) -> None:
+    assert shared.pages[0].request("GET", f"{below}/{name}").status in (404, 307)
 
 
 @needed
@@ -258,6 +259,44 @@ def test_nobody_listens_before_it_is_asked_for_or_after_it_was_stopped() -> None
         assert page.post("own/stop").status == 204
         with pytest.raises(OSError, match="refused"):
             socket.create_connection((host, int(port)))
+
+
+@needed
+def test_what_ones_own_client_said_can_be_taken_away_and_by_nobody_else(tmp_path: Path) -> None:
+    with room("--class", "--seats", "2", TMPDIR=str(tmp_path)) as running_room:
+        page, other = running_room.pages
+        names = ("packets.pcapng", "secrets.keys", "events.jsonl")
+
+        def taken(by: Page = page) -> dict[str, Answer]:
+            return {name: by.request("GET", f"own/captures/{name}") for name in names}
+
+        assert {answer.status for answer in taken().values()} == {404}
+        page.post("own", {"certificate": "attacker-ca"})
+        assert _called(page, 1) == 0
+        with page.events() as events:
+            assert any(record.get("so_far") == "compromised" for record in events)
+        # While it is listened, and when that is over.
+        for _ in range(2):
+            given = taken()
+            assert {answer.status for answer in given.values()} == {200}
+            assert "attachment" in given["events.jsonl"].headers["content-disposition"]
+            assert given["packets.pcapng"].body.startswith(b"\x0a\x0d\x0d\x0a")
+            assert b"CLIENT_TRAFFIC_SECRET_0" in given["secrets.keys"].body
+            assert b"CLIENT_TRAFFIC_SECRET_0" in given["packets.pcapng"].body
+            recorded = tmp_path / "own.jsonl"
+            recorded.write_bytes(given["events.jsonl"].body)
+            replayed = mitm_demo("replay", recorded)
+            assert "authorization: Bearer opens-nothing-" in replayed.out
+            for stranger in (other, Page(f"{running_room.learners}/")):
+                assert {answer.status for answer in taken(stranger).values()} == {404}
+            page.post("own/stop")
+        kept = [each for each in tmp_path.rglob("*") if each.name in names]
+        assert len(kept) == 3
+        assert {each.stat().st_mode & 0o077 for each in kept} == {0}
+        assert {each.parent.stat().st_mode & 0o077 for each in kept} == {0}
+        # Of another time to listen nothing is left.
+        page.post("own", {"certificate": "genuine"})
+        assert taken()["events.jsonl"].body == b""
 
 
 # ---- the class

@@ -41,6 +41,15 @@ def test_a_client_in_a_loop_fills_no_memory_and_drives_out_no_stage() -> None:
     assert len(records) < 1000
 
 
+def test_where_it_is_listened_is_told_however_much_a_client_has_said() -> None:
+    feed = Feed()
+    feed.append("listening", b"elsewhere")
+    feed.append("listening", b"here")
+    for number in range(10_000):
+        feed.append("own", b"%d" % number)
+    assert feed.after(0)[0][1] == b"here"
+
+
 def test_of_the_class_the_latest_is_enough() -> None:
     feed = Feed()
     feed.append("class", b"old")

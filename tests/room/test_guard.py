@@ -152,6 +152,7 @@ def test_whoever_knows_a_token_is_answered(guard: Guard, path: str) -> None:
         f"/{'d' * 32}/choices",
         f"/{'d' * 32}/events",
         f"/{'d' * 32}/captures/events.jsonl",
+        f"/{'d' * 32}/own/captures/events.jsonl",
         "/ä/",
     ],
 )
@@ -213,7 +214,8 @@ def test_a_learner_may_send_where_they_are_and_see_nothing(guard: Guard) -> None
     for path in (f"/{LEARNERS}", f"/{LEARNERS}/"):
         assert asyncio.run(ask(guard, "POST", path, [HERE, JSON], REPORT)).status == 204
         assert get(guard, HERE, path=path).status == 405
-    for what in ("choices", "events", "room.js", "captures/events.jsonl"):
+    files = ("room.js", "captures/events.jsonl", "own/captures/events.jsonl")
+    for what in ("choices", "events", *files):
         assert get(guard, HERE, path=f"/{LEARNERS}/{what}").status == 404
     for what in ("play", "reset", "own"):
         assert post(guard, what, b"{}", token=LEARNERS).status == 404

@@ -310,6 +310,10 @@ def test_ones_own_client_is_watched(tab: "Tab", one_room: Running, seen: list[Se
     expect(latest).to_contain_text("ClientHello: for localhost")
     expect(latest).to_contain_text("presents attacker-ca")
     expect(latest).to_contain_text("opens-nothing-")
+    for name, begin in (("pcapng", b"\x0a\x0d\x0d\x0a"), ("events", b'{"event":')):
+        with tab.expect_download() as download:
+            tab.click(f"#own-captures a:text-is('{name}')")
+        assert download.value.path().read_bytes().startswith(begin)
     # That the next one is refused takes nothing back.
     _paste(tab, 0)
     expect(tab.locator("#connections > li").first).to_contain_text("aborted")
@@ -317,6 +321,8 @@ def test_ones_own_client_is_watched(tab: "Tab", one_room: Running, seen: list[Se
     tab.click("#stop")
     expect(tab.locator("#own-verdict")).to_be_hidden()
     expect(tab.locator("#connections > li")).to_have_count(0)
+    # What was recorded is there until the next time.
+    expect(tab.locator("#own-captures a")).to_have_count(3)
 
 
 # Has what it is given in its metadata and its message.

@@ -203,19 +203,24 @@ function over(record) {
   box.hidden = false;
   $("point").textContent = picture.point;
   $("point").hidden = !picture.point;
-  const files = record.captures.map((name) => {
-    const link = make("a", FILES[name] ?? name, "as-button");
-    link.href = `captures/${encodeURIComponent(name)}`;
-    link.download = name;
-    return link;
-  });
-  const lost = (record.lost ?? []).map((line) => make("span", line, "harm"));
+  drawCaptures($("captures"), "captures/", record);
   const next = known.scenarios.find((each) => each.name === picture.next);
-  $("captures").replaceChildren(make("span", "Recorded:"), ...files, ...lost, ...(next ? [goOn(next)] : []));
-  $("captures").hidden = false;
+  if (next) $("captures").append(goOn(next));
   // The leg that the verdict is of is the one to look at.
   drawLegs();
   view(picture.shown);
+}
+
+// Buttons for what is recorded below an address, and what could not be.
+function drawCaptures(box, where, { captures, lost = [] }) {
+  const files = captures.map((name) => {
+    const link = make("a", FILES[name] ?? name, "as-button");
+    link.href = where + encodeURIComponent(name);
+    link.download = name;
+    return link;
+  });
+  box.replaceChildren(make("span", "Recorded:"), ...files, ...lost.map((line) => make("span", line, "harm")));
+  box.hidden = false;
 }
 
 function goOn(next) {
@@ -445,6 +450,7 @@ async function choose() {
 // ---- one's own client
 
 const connections = new Map();
+const own = { captures: [] };
 const OFFERED = new Set(["connected", "destination", "client-hello", "plaintext"]);
 const SHOWN = new Set(["certificate-presented", "upstream-connected", "upstream-failed", "interrupted"]);
 
@@ -461,6 +467,8 @@ function takeOwn(record) {
       $("ca").textContent = record.ca;
       $("commands").replaceChildren(...record.commands.map(command));
       $("certificate").value = record.certificate;
+      own.captures = record.captures;
+      drawCaptures($("own-captures"), "own/captures/", own);
       return;
     case "stopped":
       connections.clear();
@@ -470,8 +478,10 @@ function takeOwn(record) {
       $("own-told").textContent = "Nobody listens.";
       $("own-told").hidden = false;
       $("own-verdict").hidden = true;
+      drawCaptures($("own-captures"), "own/captures/", record);
       return;
     case "judged": {
+      if (record.lost.length) drawCaptures($("own-captures"), "own/captures/", { ...own, lost: record.lost });
       const card = connectionCard(record.connection);
       card.item.classList.add(mooded(record.mood) || "quiet");
       card.verdict.textContent = record.verdict;
