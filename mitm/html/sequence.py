@@ -3,16 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from mitm.capture.way import way
 from mitm.capture.wording import Line, Mood, describe
 from mitm.events import (
     ApplicationData,
-    CertificatePresented,
-    Closed,
     Connected,
     Event,
     Frame,
     Headers,
-    Interrupted,
     PartialFrame,
     ServerCertificate,
     Tunnelled,
@@ -112,10 +110,8 @@ class _Seen:
     """
 
     def __init__(self, path: Sequence[str], attacker: int) -> None:
-        self._client = max(attacker - 1, 0)
         self._attacker = attacker
-        # Where nobody stands behind it, it answers by itself.
-        self._server = min(attacker + 1, len(path) - 1)
+        self._last = len(path) - 1
 
     def __call__(self, events: Sequence[Event]) -> Iterator[Step]:
         told: set[int] = set()
@@ -139,7 +135,8 @@ class _Seen:
 
     def _step(self, event: Event, lines: Sequence[Line]) -> Step:
         first, *rest = lines
-        start, end = self._way(event, first.who)
+        # What is nobody's word to anybody, the attacker does.
+        start, end = way(event, self._attacker, self._last) or (self._attacker, self._attacker)
         between = min(start, end) < self._attacker < max(start, end)
         harmed = any(line.mood == "harm" for line in lines)
         more = [(line.text.strip(), line.mood) for line in rest[:_LINES]]
@@ -153,21 +150,3 @@ class _Seen:
             "harm" if harmed else first.mood,
             self._attacker if between else None,
         )
-
-    def _way(self, event: Event, who: str) -> tuple[int, int]:
-        """Who told whom."""
-        client, attacker, server = self._client, self._attacker, self._server
-        match who:
-            case "client → server":
-                return client, server
-            case "server → client":
-                return server, client
-            case "client":
-                return client, attacker
-            case "server":
-                return server, attacker
-        if isinstance(event, CertificatePresented | Closed | Interrupted):
-            return attacker, client
-        if type(event).__name__.startswith("Upstream"):
-            return attacker, server
-        return attacker, attacker

@@ -240,15 +240,23 @@ def _dials(path: Sequence[str], cast: Sequence[Member]) -> str:
     return path[max(at - 1, 0)]
 
 
+def connection_believed(*, encrypted: bool) -> str:
+    """What a client believes that goes on with an attacker.
+
+    Args:
+        encrypted: whether it takes the connection for an encrypted one.
+    """
+    how = "an encrypted connection" if encrypted else "a connection, in plaintext,"
+    return f"that it has {how} to its server"
+
+
 def _believed(played: PlayedLeg, result: LegResult, dials: str) -> Iterator[Said]:
     """What the client took it for, by what it did and by its own word."""
     match result.verdict:
         case "compromised":
-            yield _said("that it has an encrypted connection to its server")
+            yield _said(connection_believed(encrypted=True))
         case "exposed":
-            encrypts = played.script.policy != "insecure"
-            how = "an encrypted connection" if encrypts else "a connection, in plaintext,"
-            yield _said(f"that it has {how} to its server")
+            yield _said(connection_believed(encrypted=played.script.policy != "insecure"))
         case "aborted":
             left = "it left" if dials == played.script.path[0] else f"{dials} left"
             yield _said(f"that whoever answers is not its server: {left}", "good")

@@ -6,8 +6,10 @@ from typing import NamedTuple, Self
 import msgspec
 
 from mitm import events, pki
+from mitm.capture.way import way
 from mitm.capture.wording import Mood, describe, one_line
 from mitm.events import Event
+from mitm.lab.picture import connection_believed
 
 _encode = msgspec.json.Encoder().encode
 
@@ -173,32 +175,15 @@ def _way(event: Event, where: Where) -> tuple[int, int] | None:
     """From whom to whom, by their places."""
     if where.attacker is None:
         return (1, 0) if isinstance(event, events.ServerCertificate) else None
-    here = where.attacker
-    client, server = here - 1, min(here + 1, len(where.path) - 1)
-    match event:
-        case events.UpstreamConnected() | events.UpstreamFailed():
-            return here, server
-        case events.CertificatePresented() | events.Interrupted() | events.Rewritten():
-            return here, client
-        case events.ClientCertificateRefused():
-            return server, here
-        case events.Headers(direction=direction) | events.Message(direction=direction):
-            return (client, server) if direction == "client" else (server, client)
-        case events.Alert(by=by) | events.Closed(by=by):
-            if by == "server" and server != here:
-                return server, here
-            return (client, here) if by == "client" else (here, client)
-        case events.ParseFailed() | events.NotRewritten():
-            return None
-    return client, here
+    return way(event, where.attacker, len(where.path) - 1)
 
 
 def _believes(event: Event) -> list[Told]:
     match event:
         case events.HandshakeCompleted():
-            return [Told("", "that it has an encrypted connection to its server")]
+            return [Told("", connection_believed(encrypted=True))]
         case events.Plaintext():
-            return [Told("", "that it has a connection, in plaintext, to its server")]
+            return [Told("", connection_believed(encrypted=False))]
     return []
 
 
