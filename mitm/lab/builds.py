@@ -181,7 +181,8 @@ def _digest(client: Client, tools: list[Tool]) -> str:
     facts: list[object] = [client.build, sys.platform, platform.machine()]
     facts += [(tool.needed.program, tool.said) for tool in tools]
     if any("{python}" in word for word in words):
-        facts.append([sys.executable, sys.version])
+        # An environment has several names for its interpreter.
+        facts.append([sys.prefix, sys.version])
     # A word on what it is changes nothing of it.
     return _digest_of(client.folder, facts, client.folder / "README.md")
 

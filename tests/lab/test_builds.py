@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,22 @@ def tool(place: Path, version: str) -> str:
 
 
 NEEDS_SMITH = '[{program: smith, version: "2.9", ask: [smith, --version], install: apt install it}]'
+
+
+def test_an_environment_builds_it_once_by_whatever_name_of_its_interpreter(
+    mine: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine.describe(build=f"{BUILT} && : {{python}}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(mine.cache))
+    place = Path(sys.executable)
+    for name in ("python", "python3"):
+        monkeypatch.setattr(sys, "executable", str(place.with_name(name)))
+        asyncio.run(ready(load_client(str(mine.folder))))
+    assert mine.times == 1
+    # Another environment may have other tools.
+    monkeypatch.setattr(sys, "prefix", str(place.parent))
+    asyncio.run(ready(load_client(str(mine.folder))))
+    assert mine.times == 2
 
 
 def test_another_version_of_a_tool_builds_something_else(mine: Built, tmp_path: Path) -> None:
