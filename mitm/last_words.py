@@ -42,6 +42,7 @@ _NOISE = re.compile(
     | note: \s (?:run \s with|Some \s details) | stack \s backtrace: | \s\s+ \d+: \s \S
     | \t from \s | \#\d+ \s | Stack \s trace: | \s+ thrown \s in \s
     | exit \s status \s \d+$ | make(?:\[\d+\])?: \s \*\*\*
+    | (?:collect2|clang\S*): \s error: \s (?:ld \s returned|linker \s command \s failed)
     | error: \s process \s didn't \s exit \s successfully
     | (?i:error:? \s (?:command|script) \b .* exit(?:ed)? \s (?:with \s)? code)
     | npm \s (?:ERR!|error) | info \s Visit \s

@@ -224,6 +224,23 @@ Unhandled exception. System.Net.Http.HttpRequestException: The SSL connection co
    --- End of inner exception stack trace ---
    at Client.Main() in /app/Client.cs:line 5
 """
+_CPP = """\
+client.cc: In function 'int main()':
+client.cc:5:12: error: expected ';' before 'return'
+    5 |   send(call)
+      |             ^
+      |             ;
+compilation terminated due to -fmax-errors=1.
+"""
+_LINKER = """\
+/usr/bin/ld: /tmp/ccgiEXdt.o: in function `main':
+client.cc:(.text+0x16): undefined reference to `helper(int)'
+collect2: error: ld returned 1 exit status
+"""
+_CLANG_LINKER = _LINKER.replace(
+    "collect2: error: ld returned 1 exit status",
+    "clang: error: linker command failed with exit code 1 (use -v to see invocation)",
+)
 
 
 @pytest.mark.parametrize(
@@ -252,6 +269,9 @@ Unhandled exception. System.Net.Http.HttpRequestException: The SSL connection co
             "---> System.Security.Authentication.AuthenticationException: "
             "The certificate is invalid",
         ),
+        (_CPP, "client.cc:5:12: error: expected ';' before 'return'"),
+        (_LINKER, "client.cc:(.text+0x16): undefined reference to `helper(int)'"),
+        (_CLANG_LINKER, "client.cc:(.text+0x16): undefined reference to `helper(int)'"),
     ],
     ids=[
         "grpcio",
@@ -266,6 +286,9 @@ Unhandled exception. System.Net.Http.HttpRequestException: The SSL connection co
         "rust-old",
         "curl",
         "dotnet",
+        "cpp",
+        "linker",
+        "clang-linker",
     ],
 )
 def test_the_line_that_says_why_is_found(output: str, line: str) -> None:
