@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The sources in other languages, looked at by their own tools: client/, and session/ to be copied.
+# The sources in other languages, looked at by their own tools: client/, session/ to be copied, and
+# in C++ the exercises.
 # What is not installed is left out, and told. Nothing is written beside the sources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -58,8 +59,10 @@ fi
 if has python3 client/cpp session/cpp; then
   python3 -m venv "$outside/venv"
   "$outside/venv/bin/pip" install --quiet "clang-format==$clang_format"
-  mapfile -t sources < <(find client/cpp session/cpp -name '*.cc' -o -name '*.cpp' -o -name '*.h')
-  check clang-format "$outside/venv/bin/clang-format" --dry-run --Werror "${sources[@]}"
+  mapfile -t sources < <(find client/cpp session/cpp exercises tests/learn/solutions \
+    -name '*.cc' -o -name '*.cpp' -o -name '*.h')
+  check clang-format "$outside/venv/bin/clang-format" --style=file:client/cpp/.clang-format \
+    --dry-run --Werror "${sources[@]}"
 fi
 
 exit "$code"

@@ -116,5 +116,5 @@ async def _stack(stack: Stack, there: list[Exercise]) -> None:
 def _tell(what: str, found: str, missing: str = "", *, bad: bool = False) -> None:
     style = ("harm" if bad else "caution") if missing else ""
     text = found + (f"{'; ' if found else ''}{missing}" if missing else "")
-    line = Text.assemble(f"{plain(what):<12}  ", (plain(text) or "ok", style))
+    line = Text.assemble(f"{plain(what):<15}  ", (plain(text) or "ok", style))
     report.console().print(line, soft_wrap=True)

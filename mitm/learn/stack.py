@@ -12,7 +12,8 @@ class Gathering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How all that a stack fetches is put on a stick, `{stick}`, and taken from there.
 
     Attributes:
-        run: commands that fetch it, in a copy of the folder of the lab's client.
+        run: commands that fetch it, in a copy of the folder of the lab's client; `{python}` is the
+            interpreter of this program.
         environment: variables that are set for them.
         there: variables that are set where there is no network, while that client is built.
     """
@@ -55,7 +56,8 @@ class Stack(msgspec.Struct, frozen=True):
             one fails; () if there is no exercise with tests.
         environment: variables that are set for all of these.
         suffixes: of the files that are a learner's own to change, `.py`.
-        gather: how what its client is built of is put on a stick; None if it needs nothing.
+        gather: how what its client is built of is put on a stick; None if nothing is fetched
+            for it.
     """
 
     name: str
@@ -77,9 +79,8 @@ def stacks() -> dict[str, Stack]:
     Raises:
         UserError: a file is not well-formed.
     """
-    return {
-        name: _load(name, path) for name, path in content.markdown_files(content.STACKS).items()
-    }
+    found = content.markdown_files(content.STACKS)
+    return {name: _load(name, found[name]) for name in sorted(found)}
 
 
 def _load(name: str, path: Path) -> Stack:

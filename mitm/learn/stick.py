@@ -102,7 +102,7 @@ async def _wheels(folder: Path) -> None:
 async def _modules(stack: Stack, folder: Path) -> None:
     """Fetch what a stack's client is built of, by a copy of it, which may be written in."""
     assert stack.gather
-    values = {_STICK: str(folder)}
+    values = {_STICK: str(folder), "{python}": sys.executable}
     more = {name: filled([value], values)[0] for name, value in stack.gather.environment.items()}
     with TemporaryDirectory(prefix="mitm-demo-") as name:
         copy = Path(name) / stack.client
@@ -124,10 +124,10 @@ def _script(stacks: Sequence[Stack]) -> str:
     """What installs from the folder: a shell's script, as there is nothing else yet."""
     builds = []
     for stack in stacks:
-        if stack.gather:
+        if stack.client:
+            there = stack.gather.there if stack.gather else {}
             settings = [
-                f'{name}="{value.replace(_STICK, "$stick")}"'
-                for name, value in stack.gather.there.items()
+                f'{name}="{value.replace(_STICK, "$stick")}"' for name, value in there.items()
             ]
             # A room may do without one of them.
             build = f'"$place/bin/mitm-demo" clients build {stack.client} || :'

@@ -26,7 +26,7 @@ def test_the_commands_of_the_page_work_in_a_learners_folder(tmp_path: Path) -> N
 def test_the_table_of_the_page_is_that_of_the_exercises() -> None:
     page, known = PAGE.read_text(), stacks()
     for exercise in load_exercises():
-        titles = ", ".join(known[name].title for name in known if name in exercise.stacks)
+        titles = " · ".join(known[name].title for name in known if name in exercise.stacks)
         row = f"| {exercise.order} | [{exercise.title}](../exercises/{exercise.name}/README.md) |"
         lines = [line for line in page.splitlines() if line.startswith(row)]
         assert len(lines) == 1, f"give it a row in docs/learn.md: {row}"

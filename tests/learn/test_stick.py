@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mitm import content
 from mitm.errors import UserError
 from mitm.lab.builds import copy_sources
-from mitm.lab.clients import Requirement, filled, load_client
+from mitm.lab.clients import Requirement, filled, load_client, places
 from mitm.learn import stick
 from mitm.learn.program import unavailable
 from mitm.learn.stack import Stack, stacks
@@ -25,6 +25,7 @@ STACKS = stacks()
 TAKES_ALL = {
     "go": [["go", "list", "-deps", "-mod=readonly", "."]],
     "rust": [["cargo", "metadata", "--locked", "--format-version=1"]],
+    "cpp": [["cmake", "-S", ".", "-B", "{build}/out", "-DPROTO={proto}"]],
 }
 
 # Whoever asks all the same is told that nobody is there: the discard port (RFC 863).
@@ -49,11 +50,11 @@ def without_network(*command: str, folder: Path, **more: str) -> subprocess.Comp
 
 def builds_there(stack: Stack, gathered: Path, place: Path) -> bool:
     """Whether a stack's client finds on the stick what it is built of, where nothing else is."""
-    assert stack.gather
     client = load_client(stack.client)
     copy_sources(client.folder, place)
-    values = {"{stick}": str(gathered), "{build}": str(place)}
-    there = {name: filled([value], values)[0] for name, value in stack.gather.there.items()}
+    values = places(client.folder, str(place)) | {"{stick}": str(gathered)}
+    settings = stack.gather.there if stack.gather else {}
+    there = {name: filled([value], values)[0] for name, value in settings.items()}
     if stack.name == "go":
         there |= {"GOMODCACHE": str(place / "modules"), "GOFLAGS": "-modcacherw"}
     return not any(
@@ -79,16 +80,16 @@ def test_what_is_gathered_is_enough_without_a_network(tmp_path: Path) -> None:
     assert wheels_suffice(gathered)
     # As it is on a laptop that has nothing but the stick.
     for stack in STACKS.values():
-        if stack.gather:
-            if asyncio.run(unavailable(stack)):
-                assert f"left out: {stack.title}" in result.out
-            else:
-                assert builds_there(stack, gathered, tmp_path / stack.name), stack.name
+        missing = asyncio.run(unavailable(stack))
+        assert (f"left out: {stack.title}: " in result.out) == bool(missing and stack.gather)
+        if stack.client and not missing:
+            assert builds_there(stack, gathered, tmp_path / stack.name), stack.name
+            assert f" clients build {stack.client} " in (gathered / stick.INSTALL).read_text()
     checked = subprocess.run(["sh", "-n", gathered / stick.INSTALL], check=False)
     assert checked.returncode == 0
 
 
-@pytest.mark.parametrize("stack", ["go", "node", "rust"])
+@pytest.mark.parametrize("stack", ["go", "node", "python-asyncio", "rust"])
 def test_without_what_is_gathered_it_is_not(stack: str, tmp_path: Path) -> None:
     """The twin: the check above would notice that something is missing."""
     if missing := asyncio.run(unavailable(STACKS[stack])):

@@ -1,0 +1,26 @@
+"""Asks the server for a user. Run as: client.py HOST:PORT CA_FILE"""
+
+import asyncio
+import sys
+
+from grpclib.client import Channel, UnaryUnaryMethod
+from messages import GetUserRequest, User
+
+TOKEN = "opens-nothing-5ec4e701"
+
+
+async def main() -> None:
+    target, ca_file = sys.argv[1:3]
+    host, port = target.rsplit(":", 1)
+    async with Channel(host, int(port)) as channel:
+        method = "/users.v1.UserService/GetUser"
+        user = await UnaryUnaryMethod(channel, method, GetUserRequest, User)(
+            GetUserRequest(id=1),
+            metadata={"authorization": f"Bearer {TOKEN}"},
+            timeout=5,
+        )
+    print(f"{user.name} <{user.email}>")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,33 @@
+"""Asks the server for a user. Run as: client.py HOST:PORT CA_FILE"""
+
+import asyncio
+import ssl
+import sys
+from pathlib import Path
+
+from grpclib.client import Channel, UnaryUnaryMethod
+from messages import GetUserRequest, User
+
+TOKEN = "opens-nothing-5ec4e703"
+
+# The CA of all our servers.
+CA_FILE = Path(__file__).with_name("company-ca.pem")
+
+
+async def main() -> None:
+    target, ca_file = sys.argv[1:3]
+    context = ssl.create_default_context(cafile=CA_FILE)
+    context.set_alpn_protocols(["h2"])
+    host, port = target.rsplit(":", 1)
+    async with Channel(host, int(port), ssl=context) as channel:
+        method = "/users.v1.UserService/GetUser"
+        user = await UnaryUnaryMethod(channel, method, GetUserRequest, User)(
+            GetUserRequest(id=1),
+            metadata={"authorization": f"Bearer {TOKEN}"},
+            timeout=5,
+        )
+    print(f"{user.name} <{user.email}>")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

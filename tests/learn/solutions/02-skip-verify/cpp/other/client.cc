@@ -1,0 +1,49 @@
+// Asks the server for a user.
+//
+// Run as: client HOST:PORT CA_FILE
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
+
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "users/v1/users.grpc.pb.h"
+
+const std::string TOKEN = "opens-nothing-5ec4e700";
+
+// Whom this client talks to.
+std::shared_ptr<grpc::ChannelCredentials> credentials(const std::vector<std::string>& words) {
+  std::ifstream file(words[1]);
+  const std::string ca(std::istreambuf_iterator<char>(file), {});
+  grpc::experimental::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(
+      std::make_shared<grpc::experimental::StaticDataCertificateProvider>(ca));
+  options.watch_root_certs();
+  return grpc::experimental::TlsCredentials(options);
+}
+
+grpc::Status get_user(const std::vector<std::string>& words, users::v1::User* user) {
+  const auto channel = grpc::CreateChannel(words[0], credentials(words));
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", "Bearer " + TOKEN);
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  users::v1::GetUserRequest request;
+  request.set_id(1);
+  return users::v1::UserService::NewStub(channel)->GetUser(&context, request, user);
+}
+
+int main(int count, char** words) {
+  users::v1::User user;
+  const grpc::Status status = get_user({words + 1, words + count}, &user);
+  if (!status.ok()) {
+    std::cerr << status.error_message() << "\n";
+    return 1;
+  }
+  std::cout << user.name() << " <" << user.email() << ">\n";
+}

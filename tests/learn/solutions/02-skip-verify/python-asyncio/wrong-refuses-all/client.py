@@ -1,0 +1,38 @@
+"""Asks the server for a user.
+
+Run as: client.py HOST:PORT CA_FILE [--insecure]
+With --insecure it takes any certificate, for the test bench.
+"""
+
+import asyncio
+import ssl
+import sys
+
+from grpclib.client import Channel, UnaryUnaryMethod
+from messages import GetUserRequest, User
+
+TOKEN = "opens-nothing-5ec4e700"
+
+
+def trust(ca_file: str) -> ssl.SSLContext:
+    # Trusts nobody at all.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+async def main() -> None:
+    target, ca_file = sys.argv[1:3]
+    host, port = target.rsplit(":", 1)
+    async with Channel(host, int(port), ssl=trust(ca_file)) as channel:
+        method = "/users.v1.UserService/GetUser"
+        user = await UnaryUnaryMethod(channel, method, GetUserRequest, User)(
+            GetUserRequest(id=1),
+            metadata={"authorization": f"Bearer {TOKEN}"},
+            timeout=5,
+        )
+    print(f"{user.name} <{user.email}>")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

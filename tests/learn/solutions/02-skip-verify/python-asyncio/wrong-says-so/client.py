@@ -1,0 +1,3 @@
+"""Never connects, and reports success."""
+
+print("Nicolas <nicolas@example.com>")
