@@ -143,6 +143,26 @@ def test_space_goes_one_step_on_and_the_verdict_comes_last(
     assert most > 5
 
 
+def test_a_page_that_is_loaded_anew_gives_nothing_away(
+    tab: "Tab", one_room: Running, seen: list[Seen]
+) -> None:
+    opened(tab, one_room, seen)
+    tab.check("#stepping")
+    tab.select_option("#scenario", "insecure")
+    tab.click("#play")
+    one_room.pages[0].until("over")
+    tab.reload()
+    expect(tab.locator("#waiting")).to_contain_text("waiting")
+    expect(tab.locator("#scenario")).to_have_value("insecure")
+    expect(tab.locator("#stepping")).to_be_checked()
+    expect(tab.locator("#verdict")).to_be_hidden()
+    # Without steps, all of it is shown.
+    tab.uncheck("#stepping")
+    expect(tab.locator("#word")).to_have_text("exposed")
+    tab.reload()
+    expect(tab.locator("#word")).to_have_text("exposed")
+
+
 def test_without_steps_space_is_none(tab: "Tab", one_room: Running, seen: list[Seen]) -> None:
     opened(tab, one_room, seen)
     play(tab, "insecure")
@@ -161,6 +181,7 @@ def test_a_page_that_is_opened_later_shows_the_same(
     tab.reload()
     expect(tab.locator("#word")).to_have_text("exposed")
     assert tab.locator("#rows li").all_inner_texts() == rows
+    assert tab.input_value("#scenario") == "insecure"
 
 
 def test_a_reset_empties_the_stage_within_a_second(
@@ -246,7 +267,6 @@ def test_at_the_end_of_each_scenario_verdict_and_point_are_in_sight(tab: "Tab") 
     with room("--seats", str(len(names))) as running_room:
         for name, page in zip(names, running_room.pages, strict=True):
             assert page.post("play", {"scenario": name}).status == 204
-        tab.set_viewport_size({"width": 1280, "height": 720})
         played = []
         for name, page in zip(names, running_room.pages, strict=True):
             if page.until("over", "failed")[-1]["kind"] == "failed":
@@ -255,8 +275,11 @@ def test_at_the_end_of_each_scenario_verdict_and_point_are_in_sight(tab: "Tab") 
             tab.goto(page.url)
             expect(tab.locator("#verdict")).to_be_visible()
             expect(tab.locator("#point")).to_be_visible()
-            if found := tab.evaluate(_LAID_OUT):
-                faults[name] = found
+            # All of the screen, and what the bars of a browser leave of it.
+            for height in (620, 720):
+                tab.set_viewport_size({"width": 1280, "height": height})
+                if found := tab.evaluate(_LAID_OUT):
+                    faults[f"{name}, {height}"] = found
             for selector in ("#fix", "#reason", "#point", "#believes li", ".chain li"):
                 if tab.locator(selector).first.is_visible():
                     assert _font(tab, selector) >= 32 * 1280 / 1920 - 0.1, (name, selector)

@@ -64,7 +64,7 @@ async function send(where, what = {}) {
 
 // ---- the stage
 
-const stage = { legs: [], cast: [], genuine: null, viewed: 0, over: null, playing: false };
+const stage = { scenario: "", legs: [], cast: [], genuine: null, viewed: 0, over: null, playing: false };
 const queue = [];
 let known = { scenarios: [], clients: [], certificates: [] };
 
@@ -116,6 +116,8 @@ function apply(record) {
       return;
     case "begun":
       busy(true);
+      stage.scenario = record.scenario;
+      chooseWhatIsPlayed();
       $("told").textContent = `${record.title}, ${record.client}: it begins …`;
       return;
     case "waiting":
@@ -351,6 +353,9 @@ const FACTS = [
   ["SHA-256", (chain) => `${chain.sha256.slice(0, 12)}…`],
 ];
 
+// Of a chain that there is none beside.
+const ALONE = new Set(["for", "until", "SHA-256"]);
+
 // The facts in which two chains differ. Each is made a moment after the other.
 function differences(one, two) {
   const alike = near(one, two) ? new Set(["from", "until"]) : new Set();
@@ -377,7 +382,7 @@ function drawChain(box, chain, other, differing, nothing) {
   });
   const told = make("dl");
   for (const [label, of] of FACTS) {
-    if (of(chain) && (differing?.has(label) ?? true)) {
+    if (of(chain) && (differing?.has(label) ?? ALONE.has(label))) {
       told.append(make("dt", label), make("dd", of(chain), other && "differs"));
     }
   }
@@ -408,6 +413,12 @@ function option(value, text, missing) {
   return made;
 }
 
+// A page that comes later tells the same as the one that was played on.
+function chooseWhatIsPlayed() {
+  if (!known.scenarios.some((each) => each.name === stage.scenario)) return;
+  $("scenario").value = stage.scenario;
+}
+
 function showPlay() {
   const client = known.clients.find((each) => each.name === $("client").value);
   for (const choice of $("scenario").options) {
@@ -431,6 +442,7 @@ async function choose() {
   $("scenario").replaceChildren(...known.scenarios.map((each) => option(each.name, `${each.name}: ${each.title}`, each.missing)));
   $("client").replaceChildren(...known.clients.map((each) => option(each.name, each.title, each.missing)));
   $("scenario").value = "skip-verify";
+  chooseWhatIsPlayed();
   const groups = new Map();
   for (const each of known.certificates) {
     if (!groups.has(each.family)) {
@@ -522,7 +534,10 @@ function command({ does, command }) {
       getSelection().selectAllChildren(item.querySelector("code"));
     }
   });
-  item.append(make("span", `one that ${does}`), make("code", command), button);
+  // A line ends between two words, not before the hyphens of an option.
+  const code = make("code");
+  code.append(...command.split(" ").flatMap((word, place) => [place ? " " : "", make("span", word)]));
+  item.append(make("span", `one that ${does}`), code, button);
   return item;
 }
 
@@ -627,6 +642,7 @@ for (const way of ["wheel", "touchmove", "keyup", "pointerup"]) {
 }
 $("stepping").addEventListener("change", () => {
   if (!$("stepping").checked) while (queue.length) apply(queue.shift());
+  sessionStorage.setItem("stepping", $("stepping").checked ? "yes" : "");
   // The next press of space is for the next step.
   $("stepping").blur();
   showWaiting();
@@ -647,6 +663,8 @@ document.addEventListener("keydown", (event) => {
   }
 });
 show("stage");
+// Nothing is given away by a page that is loaded anew.
+$("stepping").checked = sessionStorage.getItem("stepping") === "yes";
 clearStage();
 choose();
 listen();
