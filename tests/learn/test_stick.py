@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,33 @@ def test_without_what_is_gathered_it_is_not(stack: str, tmp_path: Path) -> None:
         pytest.skip(missing)
     (tmp_path / "stick").mkdir()
     assert not builds_there(STACKS[stack], tmp_path / "stick", tmp_path / "copy")
+
+
+def test_what_fetches_is_told_all_that_it_stands_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network as well: the test above cannot tell a mistake from that."""
+    told: list[str] = []
+
+    async def fetch(
+        title: str, words: Sequence[str], environment: Mapping[str, str], _: Path
+    ) -> None:
+        told.extend((*words, *(environment[name] for name in gathered[title].environment)))
+
+    async def nothing_missing(stack: Stack) -> str:
+        return ""
+
+    async def no_wheels(folder: Path) -> None:
+        pass
+
+    gathered = {stack.title: stack.gather for stack in STACKS.values() if stack.gather}
+    monkeypatch.setattr(stick, "_wheels", no_wheels)
+    monkeypatch.setattr(stick, "_fetch", fetch)
+    monkeypatch.setattr(stick, "unavailable", nothing_missing)
+    stacks = [stack for stack in STACKS.values() if stack.gather]
+    assert asyncio.run(stick.gather(tmp_path / "stick", stacks)) == {}
+    assert any(str(tmp_path) in word for word in told)
+    assert not [word for word in told if re.search(r"\{\w+\}", word)]
 
 
 def test_without_wheels_nothing_is_installed(tmp_path: Path) -> None:
