@@ -27,6 +27,12 @@ STACKS = stacks()
 TAKES_ALL = {
     "go": [["go", "list", "-deps", "-mod=readonly", "."]],
     "rust": [["cargo", "metadata", "--locked", "--format-version=1"]],
+    "python-asyncio": [
+        [
+            *("{python}", "-m", "pip", "install", "--dry-run", "--ignore-installed"),
+            *("--require-hashes", "-r", "requirements.txt"),
+        ]
+    ],
     "cpp": [["cmake", "-S", ".", "-B", "{build}/out", "-DPROTO={proto}"]],
 }
 
