@@ -1,4 +1,0 @@
-// Never connects, and reports success.
-#include <iostream>
-
-int main() { std::cout << "Nicolas <nicolas@example.com>\n"; }
