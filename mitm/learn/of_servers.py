@@ -33,6 +33,10 @@ _REQUEST = b"\x08\x01"  # of user 1
 _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.05
 
+# Seconds that a server has to end which still listens: of a process that ends, the sockets are
+# closed one after the other.
+_PARTING_SECONDS = 1.0
+
 
 async def grade_server(
     exercise: Exercise,
@@ -123,13 +127,12 @@ async def _comes_up(server: Program, address: Address, seconds: float) -> str:
 
 async def _gone(server: Program, address: Address, seconds: float) -> str:
     """What has become of a server that took connections; "" if it still does."""
-    if await _listens(address):
-        return ""
+    listens = await _listens(address)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(server.wait(), seconds)
-    if server.code is None:
-        return f"it does not listen on {address} any more"
-    return "it ends while it is called"
+        await asyncio.wait_for(server.wait(), _PARTING_SECONDS if listens else seconds)
+    if server.code is not None:
+        return "it ends while it is called"
+    return "" if listens else f"it does not listen on {address} any more"
 
 
 async def _listens(address: Address) -> bool:
