@@ -12,6 +12,7 @@ from mitm.cli.loading import loading
 from mitm.errors import UserError
 
 with loading():
+    from mitm.cli.again import quoted
     from mitm.cli.learn_quiz import quiz
     from mitm.cli.learn_view import LearnView
     from mitm.cli.loop import in_loop
@@ -151,7 +152,7 @@ def start(folder: Path | None, stack: str) -> int:
     place = (folder or Path.cwd()).absolute()
     course = begin(Folder(place), stack)
     LearnView(course).progress()
-    where = f"cd {folder} && " if folder else ""
+    where = f"cd {quoted(str(folder))} && " if folder else ""
     click.echo(f"\n  Laid out. Go on with: {where}mitm-demo learn")
     return 0
 

@@ -41,6 +41,13 @@ def put(folder: Path, case: str, name: str = NAME) -> None:
         shutil.copy(file, folder / name / file.name.removesuffix(".txt"))
 
 
+def test_where_to_go_on_can_be_pasted(tmp_path: Path) -> None:
+    laid_out = learn(tmp_path, "start", "Ada's first $ day")
+    *_, command = laid_out.out.strip().partition("Go on with: ")
+    cd, _, _ = command.partition(" && ")
+    subprocess.run(["sh", "-c", f"{cd} && test -d {NAME}"], cwd=tmp_path, check=True)
+
+
 def test_a_check_tells_what_was_read_and_how_the_mended_client_is_told_from_it(
     folder: Path,
 ) -> None:
