@@ -1,5 +1,6 @@
 """From whom to whom an event goes, wherever the attacker stands."""
 
+import msgspec
 import pytest
 
 from mitm import events
@@ -30,6 +31,14 @@ def rewritten(direction: events.Direction) -> Event:
     )
 
 
+def message(direction: events.Direction) -> Event:
+    return msgspec.structs.replace(sample(events.Message), direction=direction)
+
+
+def sample(kind: type[Event]) -> Event:
+    return next(event for event in SAMPLES if isinstance(event, kind))
+
+
 # With a server behind the attacker, and with nobody.
 @pytest.mark.parametrize(
     ("event", "between", "alone"),
@@ -42,6 +51,12 @@ def rewritten(direction: events.Direction) -> Event:
         (rewritten("client"), (1, 2), (1, 1)),
         (rewritten("server"), (1, 0), (1, 0)),
         (events.UpstreamConnected(time=1.0, connection=1, address="a", local="b"), (1, 2), (1, 1)),
+        (sample(events.UpstreamFailed), (1, 2), (1, 1)),
+        (sample(events.ClientCertificateRefused), (2, 1), (1, 0)),
+        (sample(events.ClientCertificate), (0, 1), (0, 1)),
+        (sample(events.CertificatePresented), (1, 0), (1, 0)),
+        (message("client"), (0, 2), (0, 1)),
+        (message("server"), (2, 0), (1, 0)),
         (events.Interrupted(time=1.0, connection=1, how="reset"), (1, 0), (1, 0)),
         (events.Plaintext(time=1.0, connection=1, protocol="HTTP/2"), (0, 1), (0, 1)),
         (
@@ -49,6 +64,7 @@ def rewritten(direction: events.Direction) -> Event:
             None,
             None,
         ),
+        (sample(events.NotRewritten), None, None),
     ],
 )
 def test_it_goes_from_one_to_the_other(
